@@ -18,3 +18,16 @@ help: ## Show this list
 setup: ## Build .venv from the lock files (again only when they changed)
 	@test -n "$(PYTHON)" || { echo "setup: no python3.11 or python3 found; name one: make setup PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) tools/setup_environment.py
+
+##@ API
+.PHONY: protos
+protos: setup ## Generate the Python stubs from protos/
+	@$(PY) tools/generate_stubs.py
+
+.PHONY: stubs-fresh
+stubs-fresh: setup ## Compare the committed stubs to what protos/ generates
+	@$(PY) tools/generate_stubs.py --check
+
+.PHONY: vendor
+vendor: setup ## Copy the foreign .proto files that ours import from their locked wheel
+	@$(PY) tools/vendor_protos.py
