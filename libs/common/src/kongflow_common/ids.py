@@ -1,0 +1,30 @@
+"""Identifiers: UUIDs of version 7, made in the application, lower-case text on the wire."""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from kongflow_common.errors import InvalidField
+
+__all__ = ["new_id", "parse_id"]
+
+_TEXT_LENGTH = 36
+
+
+def new_id() -> UUID:
+    """Make an identifier that sorts by the time it was made."""
+    return uuid7()
+
+
+def parse_id(text: str, field: str) -> UUID:
+    """Read an identifier in its usual form, 8-4-4-4-12 hexadecimal digits in either case.
+
+    Raises InvalidField, naming `field`, for anything else.
+    """
+    # uuid.UUID alone would also take braces, "urn:uuid:" and missing hyphens.
+    if len(text) == _TEXT_LENGTH and text[8] == text[13] == text[18] == text[23] == "-":
+        try:
+            return UUID(text)
+        except ValueError:
+            pass
+    raise InvalidField(field, "must be a UUID such as 0197f5c4-4f3c-7d6a-9c1e-2b1f0a9d8e7c")

@@ -1,0 +1,127 @@
+"""Users' JSON documents: checked in this one place, kept as the text that was sent."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import cast
+
+import orjson
+
+from kongflow_common.errors import InvalidField
+
+__all__ = ["EMPTY_OBJECT", "MAX_DEPTH", "MAX_PAYLOAD_BYTES", "JsonDocument", "parse_json"]
+
+MAX_PAYLOAD_BYTES = 524_288
+MAX_DEPTH = 200
+
+# What PostgreSQL's numeric, and with it jsonb, can hold of digits after the point.
+_MAX_DECIMAL_PLACES = 16_383
+# Below these a number is harmless whatever else it says, and nearly every document is.
+_LONG_DIGITS = 8_000
+_SUSPECT_EXPONENT = re.compile(rb"[eE]-0*[1-9][0-9]{3}")
+_SUSPECT_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % _LONG_DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonDocument:
+    """A JSON document that jsonb can hold, as UTF-8 text."""
+
+    text: bytes
+
+    def load(self) -> object:
+        """Read the document into Python values; numbers beyond 64 bits become floats."""
+        return orjson.loads(self.text)
+
+    @staticmethod
+    def dump(value: object) -> "JsonDocument":
+        """Write values of the program's own; users' documents go through parse_json."""
+        return JsonDocument(orjson.dumps(value))
+
+
+EMPTY_OBJECT = JsonDocument(b"{}")
+
+
+def parse_json(
+    raw: bytes, *, field: str, max_bytes: int = MAX_PAYLOAD_BYTES, max_depth: int = MAX_DEPTH
+) -> JsonDocument:
+    """Check a document: UTF-8, JSON, `max_bytes` long, `max_depth` levels deep, fit for jsonb.
+
+    Refuses NUL characters, lone surrogates, NaN, infinities and numbers that jsonb cannot
+    hold. Raises InvalidField, naming `field`.
+    """
+    if len(raw) > max_bytes:
+        raise InvalidField(field, f"is {len(raw)} bytes long; at most {max_bytes} are allowed")
+    try:
+        value: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidField(field, f"is not a JSON document: {error}") from None
+    # Counting brackets costs next to nothing and bounds the depth from above.
+    if raw.count(b"[") + raw.count(b"{") > max_depth and _depth(value) > max_depth:
+        raise InvalidField(field, f"is nested more than {max_depth} levels deep")
+    if b"\\u0000" in raw and _holds_nul(value):
+        raise InvalidField(field, "holds the character NUL (\\u0000), which cannot be stored")
+    if _suspect_numbers(raw):
+        _check_numbers(raw, field)
+    return JsonDocument(raw)
+
+
+def _depth(value: object) -> int:
+    """The number of nested arrays and objects, the outermost counted as 1."""
+    depth = 0
+    level: list[object] = [value]
+    while level:
+        inner: list[object] = []
+        found = False
+        for each in level:
+            if isinstance(each, dict):
+                found = True
+                inner.extend(cast("dict[str, object]", each).values())
+            elif isinstance(each, list):
+                found = True
+                inner.extend(cast("list[object]", each))
+        depth += found
+        level = inner
+    return depth
+
+
+def _holds_nul(value: object) -> bool:
+    stack: list[object] = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, str):
+            if "\x00" in each:
+                return True
+        elif isinstance(each, dict):
+            members = cast("dict[str, object]", each)
+            stack.extend(members.keys())
+            stack.extend(members.values())
+        elif isinstance(each, list):
+            stack.extend(cast("list[object]", each))
+    return False
+
+
+def _suspect_numbers(raw: bytes) -> bool:
+    # Large numbers need no look: the parser refuses what exceeds a double, jsonb holds more.
+    if (b"e-" in raw or b"E-" in raw) and _SUSPECT_EXPONENT.search(raw):
+        return True
+    return len(raw) > _LONG_DIGITS and _SUSPECT_DIGITS.search(raw) is not None
+
+
+def _check_numbers(raw: bytes, field: str) -> None:
+    """Look at each number by its text: what was suspect may have stood inside a string."""
+
+    def check(number: str) -> None:
+        mantissa, _, exponent = number.lower().partition("e")
+        places = len(mantissa.partition(".")[2])
+        # An exponent this long is out of range whatever it says; int() refuses 4,300 digits.
+        lowering = exponent.lstrip("-").lstrip("0")
+        if exponent.startswith("-"):
+            places += int(lowering or "0") if len(lowering) < 9 else _MAX_DECIMAL_PLACES + 1
+        if places > _MAX_DECIMAL_PLACES:
+            raise InvalidField(
+                field,
+                f"holds a number with more than {_MAX_DECIMAL_PLACES} decimal places, "
+                "which cannot be stored",
+            )
+
+    json.loads(raw, parse_float=check, parse_int=check)
