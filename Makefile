@@ -1,25 +1,73 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# The interpreter that builds .venv: make setup PYTHON=/path/to/python3.12
+# The interpreter that .venv is made with, remembered from then on: make setup PYTHON=python3.12
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifeq ($(origin PYTHON),file)
+SETUP_OPTIONS :=
+else
+SETUP_OPTIONS := --interpreter-was-chosen
+endif
+
 VENV := .venv
 PY := $(VENV)/bin/python
-
+# buf runs its plugins, and the checks their tools, by name.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Compiled files of the packages are written at the first import; several processes share them.
-export PYTHONUTF8 := 1
+
+# More words for the command behind a target: make test ARGS="-k outbox"
+ARGS ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2} /^##@/ {printf "\n%s\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", substr($$1, 1, index($$1 ":", ":") - 1), $$2 } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
+##@ The development system
+.PHONY: up
+up: setup ## Start everything in the foreground and keep it running (Ctrl-C ends it)
+	@exec $(VENV)/bin/kongflow up $(ARGS)
+
+.PHONY: down
+down: setup ## End what `kongflow up --detach` started
+	@exec $(VENV)/bin/kongflow down $(ARGS)
+
+.PHONY: reset
+reset: setup ## Empty the development system's data, after asking
+	@exec $(VENV)/bin/kongflow reset $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure the running system: a table, and .kongflow/bench.json
+	@exec $(PY) -m bench $(ARGS)
+
+##@ Checks and tests
 .PHONY: setup
-setup: ## Build .venv from the lock files (again only when they changed)
-	@test -n "$(PYTHON)" || { echo "setup: no python3.11 or python3 found; name one: make setup PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) tools/setup_environment.py
+setup: ## Make .venv from the lock files (does nothing when it is up to date)
+	@test -n "$(PYTHON)" || { echo "setup: no python3.11 and no python3 on PATH; make setup PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" tools/setup_environment.py $(SETUP_OPTIONS)
 
-##@ API
+.PHONY: check
+check: setup ## Run all static checks, or some: make check ARGS="types lint"
+	@$(PY) tools/check.py $(ARGS)
+
+.PHONY: test
+test: setup ## Run all tests; pytest's words in ARGS: make test ARGS="services/events -k match"
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## Run the tests that start nothing
+	@$(PY) -m pytest $(wildcard libs/*/tests/unit services/*/tests/unit cli/tests/unit) $(ARGS)
+
+.PHONY: test-e2e
+test-e2e: setup ## Run the tests that start the whole system
+	@$(PY) -m pytest -m e2e $(ARGS)
+
+.PHONY: format
+format: setup ## Format all Python files and apply the linter's safe fixes
+	@ruff check --quiet --fix-only .
+	@ruff format --quiet .
+
+##@ Generated and locked files
 .PHONY: protos
 protos: setup ## Generate the Python stubs from protos/
 	@$(PY) tools/generate_stubs.py
@@ -31,3 +79,13 @@ stubs-fresh: setup ## Compare the committed stubs to what protos/ generates
 .PHONY: vendor
 vendor: setup ## Copy the foreign .proto files that ours import from their locked wheel
 	@$(PY) tools/vendor_protos.py
+
+.PHONY: lock
+lock: setup ## Lock what the pyproject.toml files declare: make lock ARGS="--upgrade grpcio"
+	@$(PY) tools/lock_dependencies.py $(ARGS)
+	@$(MAKE) --no-print-directory setup vendor
+
+.PHONY: clean
+clean: ## Remove the environment and all caches; the development system's data stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.kongflow/*' -prune -exec rm -rf {} +

@@ -52,8 +52,7 @@ def members() -> list[Path]:
 
 def interpreter_identity() -> str:
     """What an environment cannot change after it was made: its place and its interpreter."""
-    identity = f"{ROOT}\n{sys.version}\n{sysconfig.get_platform()}\n"
-    return hashlib.sha256(identity.encode()).hexdigest()
+    return f"{sys.executable}\n{sys.version}\n{sysconfig.get_platform()}\n{ROOT}\n"
 
 
 def wanted_stamp() -> str:
@@ -64,7 +63,7 @@ def wanted_stamp() -> str:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(ROOT)} {len(content)}\n".encode())
         digest.update(content)
-    return f"{interpreter_identity()} {digest.hexdigest()}\n"
+    return f"{interpreter_identity()}{digest.hexdigest()}\n"
 
 
 def is_current(stamp: str) -> bool:
@@ -73,6 +72,22 @@ def is_current(stamp: str) -> bool:
         return False
     # A symlink whose interpreter was upgraded away or removed no longer resolves.
     return VENV_PYTHON.exists()
+
+
+def continue_with_earlier_interpreter() -> None:
+    """Run this program again under the interpreter that the environment was made with.
+
+    So a choice once made with `make setup PYTHON=...` holds for every later `make`, and an
+    activated `.venv` does not try to make itself.
+    """
+    if STAMP.is_file():
+        earlier = STAMP.read_text().splitlines()[0]
+    elif Path(sys.prefix) == VENV:
+        earlier = str(Path(sys.base_prefix, "bin", "python3"))
+    else:
+        return
+    if earlier != sys.executable and os.access(earlier, os.X_OK):
+        os.execv(earlier, [earlier, *sys.argv])
 
 
 def clean_environment() -> dict[str, str]:
@@ -171,6 +186,8 @@ def main() -> int:
         oldest = ".".join(str(part) for part in OLDEST_PYTHON)
         print(f"setup: Python {oldest} or later is needed: make setup PYTHON=...", file=sys.stderr)
         return 1
+    if "--interpreter-was-chosen" not in sys.argv[1:]:
+        continue_with_earlier_interpreter()
     with exclusive():
         stamp = wanted_stamp()
         if is_current(stamp):
