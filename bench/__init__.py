@@ -1,0 +1,1 @@
+"""Measures a started system: `make bench`. The protocols stand in README.md."""
