@@ -1,0 +1,96 @@
+"""Background work that does not die silently."""
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Backoff", "BackgroundTasks"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays in seconds that double from `initial` up to `longest`."""
+
+    initial: float = 0.1
+    longest: float = 5.0
+
+    def delay(self, failures: int) -> float:
+        """The delay after the n-th failure in a row, n from 1."""
+        return min(self.initial * 2.0 ** min(failures - 1, 30), self.longest)
+
+
+class BackgroundTasks:
+    """The background loops of a process; cancelled together when it ends."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def supervise(
+        self, name: str, run: Callable[[], Awaitable[None]], *, backoff: Backoff | None = None
+    ) -> asyncio.Task[None]:
+        """Keep `run` going: one that raises is logged and started again after a while.
+
+        One that returns has ended. The back-off begins anew once a run lasted longer than the
+        longest delay.
+        """
+        if self._closing:
+            raise RuntimeError(f"background task {name} was started while the process ends")
+        task = asyncio.get_running_loop().create_task(
+            _keep_running(name, run, backoff or Backoff()),
+            name=name,
+            # A loop belongs to no caller: not to the trace or the principal that began it.
+            context=contextvars.Context(),
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what runs and wait for it to end."""
+        self._closing = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for task, result in zip(
+            tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True
+        ):
+            if isinstance(result, Exception):
+                logger.error(
+                    "background task %s failed while it ended",
+                    task.get_name(),
+                    exc_info=result,
+                )
+
+
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]], backoff: Backoff) -> None:
+    failures = 0
+    while True:
+        began = time.monotonic()
+        try:
+            await run()
+        except Exception:
+            failures = 1 if time.monotonic() - began > backoff.longest else failures + 1
+            delay = backoff.delay(failures)
+            logger.exception("background task %s failed; it starts again in %.1f s", name, delay)
+            await asyncio.sleep(delay)
+        else:
+            return
