@@ -216,25 +216,26 @@ class Batcher(Generic[In, Out]):
 
     async def _write(self, batch: Sequence[_Entry[In, Out]]) -> list[_Entry[In, Out]]:
         """Flush a batch and tell the waiters; the posted entries that must be tried again."""
-        for attempt in range(1, _CONTENDED_ATTEMPTS + 1):
-            try:
-                results = await self._flush([entry.item for entry in batch])
-            except Contended as error:
-                if attempt == _CONTENDED_ATTEMPTS:
-                    return self._settle(batch, [error] * len(batch))
-                await asyncio.sleep(0.01 * attempt)
-            except Exception as error:  # noqa: BLE001 - it becomes the answer to the waiters
-                if len(batch) == 1 or not self._is_poison(error):
-                    return self._settle(batch, [error] * len(batch))
-                middle = len(batch) // 2
-                return [*await self._write(batch[:middle]), *await self._write(batch[middle:])]
-            else:
-                break
+        try:
+            results = await self._flush_past_contention([entry.item for entry in batch])
+        except Exception as error:  # noqa: BLE001 - it becomes the answer to the waiters
+            if len(batch) == 1 or not self._is_poison(error):
+                return self._settle(batch, [error] * len(batch))
+            middle = len(batch) // 2
+            return [*await self._write(batch[:middle]), *await self._write(batch[middle:])]
         if len(results) != len(batch):
             # It has taken effect, so trying again in halves would be wrong.
             wrong = RuntimeError(f"{self._name}: {len(results)} results for {len(batch)} items")
             return self._settle(batch, [wrong] * len(batch))
         return self._settle(batch, results)
+
+    async def _flush_past_contention(self, items: Sequence[In]) -> Sequence[Out | Exception]:
+        for attempt in range(1, _CONTENDED_ATTEMPTS):
+            try:
+                return await self._flush(items)
+            except Contended:
+                await asyncio.sleep(0.01 * attempt)
+        return await self._flush(items)
 
     def _settle(
         self, batch: Sequence[_Entry[In, Out]], results: Sequence[Out | Exception]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Backoff", "BackgroundTasks"]
+__all__ = ["BackgroundTasks", "Backoff"]
 
 logger = logging.getLogger(__name__)
 
