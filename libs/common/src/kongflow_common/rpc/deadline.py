@@ -1,0 +1,26 @@
+"""How long the call that this task works on may still take."""
+
+import asyncio
+from contextvars import ContextVar
+
+__all__ = ["bind_deadline", "time_left"]
+
+_deadline: ContextVar[float | None] = ContextVar("kongflow_deadline", default=None)
+
+
+def bind_deadline(seconds: float) -> None:
+    """Let the rest of this task, which is one call's own, know when its caller gives up."""
+    _deadline.set(asyncio.get_running_loop().time() + seconds)
+
+
+def time_left(at_most: float) -> float:
+    """Seconds that an outgoing call may take: what the caller's deadline leaves, `at_most`.
+
+    Outside of a call it is `at_most`. Never less than a millisecond, so that the outgoing
+    call fails as one that came too late. Long-lived tasks that a call happened to start must
+    not ask: they would inherit a deadline that is not theirs.
+    """
+    deadline = _deadline.get()
+    if deadline is None:
+        return at_most
+    return min(at_most, max(deadline - asyncio.get_running_loop().time(), 0.001))

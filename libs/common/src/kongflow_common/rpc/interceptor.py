@@ -1,0 +1,305 @@
+"""What every call passes through on its way to a servicer and back.
+
+The pipeline wraps each method once, when the server is built; a generic interceptor of grpc
+would look the method up and build a chain anew for every call. It takes the request as bytes,
+so that authentication comes before decoding and a request that cannot be decoded is the
+caller's mistake.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol, cast
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from kongflow_common.auth.access import AccessRule, access_rule
+from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA, Authenticator
+from kongflow_common.auth.principals import CallerKind, Principal, bind_principal
+from kongflow_common.rpc.call_metrics import CallMetrics
+from kongflow_common.rpc.deadline import bind_deadline
+from kongflow_common.rpc.error_catalog import (
+    AnswerTooLarge,
+    DeadlineExceeded,
+    ErrorCatalog,
+    RequestNotDecodable,
+    ServerDraining,
+    TooManyCalls,
+    code_of,
+)
+from kongflow_common.tracing import new_trace, parse_traceparent, use_trace
+
+__all__ = ["CallLimits", "CallPipeline", "MethodNotImplemented"]
+
+_logger = logging.getLogger("kongflow.rpc")
+
+# Any: grpc hands requests and answers over as whatever the serializers make of them.
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Behaviour = Callable[[Message, _Context], Awaitable[Message]]
+
+_READS = ("Get", "List", "LookUp", "BatchGet")
+
+
+class MethodNotImplemented(TypeError):
+    """A servicer lacks a method of its service, or the method is not `async def`."""
+
+
+class _Decoder(Protocol):
+    def FromString(self, raw: bytes, /) -> Message: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How much callers may ask for; sizes in bytes, times in seconds.
+
+    `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline.
+    """
+
+    max_answer_bytes: int
+    default_timeout: float = 30.0
+    max_timeout: float = 300.0
+    max_in_flight_per_key: int = 1_000
+
+
+class CallPipeline:
+    """Trace, authentication, limits, decoding, errors, log and metrics of one listener."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        catalog: ErrorCatalog,
+        metrics: CallMetrics,
+        limits: CallLimits,
+        *,
+        listener: str,
+    ) -> None:
+        self.authenticator = authenticator
+        self.catalog = catalog
+        self.metrics = metrics
+        self.limits = limits
+        self.in_flight = metrics.count_in_flight(listener)
+        self.draining = False
+        self._by_key: dict[str, int] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def handler(
+        self, method: MethodDescriptor, servicer: object
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Wrap a method of a servicer.
+
+        Raises AccessNotDeclared when the method does not say who may call it, and
+        MethodNotImplemented when the servicer has none, or one of another kind.
+        """
+        if method.client_streaming or method.server_streaming:
+            raise MethodNotImplemented(f"{method.full_name} is a stream; calls are unary here")
+        behaviour = getattr(servicer, method.name, None)
+        if not inspect.iscoroutinefunction(behaviour):
+            raise MethodNotImplemented(
+                f"{type(servicer).__name__} has no `async def {method.name}`"
+            )
+        wrapped = _WrappedMethod(self, method, access_rule(method), cast("_Behaviour", behaviour))
+        # Without (de)serializers grpc hands the bytes over as they are.
+        return grpc.unary_unary_rpc_method_handler(wrapped.answer)
+
+    def enter(self, principal: Principal) -> None:
+        """Count a call of this caller. Raises TooManyCalls."""
+        if principal.kind is CallerKind.SERVICE:
+            return
+        key = principal.key_id
+        count = self._by_key.get(key, 0)
+        if count >= self.limits.max_in_flight_per_key:
+            raise TooManyCalls(limit=self.limits.max_in_flight_per_key)
+        self._by_key[key] = count + 1
+
+    def leave(self, principal: Principal) -> None:
+        """Give back what `enter` took."""
+        if principal.kind is CallerKind.SERVICE:
+            return
+        key = principal.key_id
+        count = self._by_key[key] - 1
+        if count:
+            self._by_key[key] = count
+        else:
+            del self._by_key[key]
+
+    def begin(self) -> None:
+        self.in_flight.now += 1
+        self._idle.clear()
+
+    def end(self) -> None:
+        self.in_flight.now -= 1
+        if not self.in_flight.now:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no call is under way."""
+        await self._idle.wait()
+
+
+class _WrappedMethod:
+    """One method with everything that does not change from call to call."""
+
+    def __init__(
+        self,
+        pipeline: CallPipeline,
+        method: MethodDescriptor,
+        rule: AccessRule,
+        behaviour: _Behaviour,
+    ) -> None:
+        service = method.containing_service
+        self._pipeline = pipeline
+        self._name = f"{service.full_name}/{method.name}"
+        self._rule = rule
+        self._behaviour = behaviour
+        self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
+        self._metrics = pipeline.metrics.method(self._name)
+        self._log_level = logging.DEBUG if method.name.startswith(_READS) else logging.INFO
+
+    async def answer(self, raw: bytes, context: _Context) -> bytes:
+        began = perf_counter()
+        authorization = environment_id = traceparent = None
+        for name, value in context.invocation_metadata() or ():
+            if name == "authorization":
+                authorization = cast("str", value)
+            elif name == "traceparent":
+                traceparent = cast("str", value)
+            elif name == ENVIRONMENT_METADATA:
+                environment_id = cast("str", value)
+        trace = (parse_traceparent(traceparent) if traceparent else None) or new_trace()
+        call = _Call()
+        self._pipeline.begin()
+        try:
+            with use_trace(trace):
+                try:
+                    answer = await self._admitted(raw, context, authorization, environment_id, call)
+                except asyncio.CancelledError as error:
+                    if _cancelled_from_outside():
+                        self._record(call, grpc.StatusCode.CANCELLED, began)
+                        raise
+                    # Something inside was cancelled: the caller still waits for an answer.
+                    status = self._pipeline.catalog.status_of(
+                        RuntimeError(f"cancelled by itself: {error!r}")
+                    )
+                except Exception as error:
+                    if context.done():
+                        # The servicer has ended the call by itself; grpc expects its error back.
+                        self._record(call, _code(context, grpc.StatusCode.UNKNOWN), began)
+                        raise
+                    status = self._pipeline.catalog.status_of(error)
+                else:
+                    self._record(call, _code(context, grpc.StatusCode.OK), began)
+                    return answer
+                self._record(call, code_of(status), began, status)
+            await context.abort_with_status(rpc_status.to_status(status))
+            raise AssertionError("abort always raises")
+        finally:
+            self._pipeline.end()
+
+    async def _admitted(
+        self,
+        raw: bytes,
+        context: _Context,
+        authorization: str | None,
+        environment_id: str | None,
+        call: "_Call",
+    ) -> bytes:
+        pipeline = self._pipeline
+        if pipeline.draining:
+            raise ServerDraining
+        limits = pipeline.limits
+        # None when the caller set no deadline, whatever the types of grpc say.
+        seconds = cast("float | None", context.time_remaining())
+        if seconds is not None and seconds <= limits.max_timeout:
+            # grpc itself ends the call when the caller's own deadline passes.
+            bind_deadline(seconds)
+            return await self._limited(raw, context, authorization, environment_id, call)
+        seconds = limits.default_timeout if seconds is None else limits.max_timeout
+        bind_deadline(seconds)
+        timer = asyncio.timeout(seconds)
+        try:
+            async with timer:
+                return await self._limited(raw, context, authorization, environment_id, call)
+        except TimeoutError as error:
+            if timer.expired():
+                raise DeadlineExceeded(seconds=seconds) from error
+            raise
+
+    async def _limited(
+        self,
+        raw: bytes,
+        context: _Context,
+        authorization: str | None,
+        environment_id: str | None,
+        call: "_Call",
+    ) -> bytes:
+        pipeline = self._pipeline
+        principal = await pipeline.authenticator.admit(self._rule, authorization, environment_id)
+        call.principal = principal
+        bind_principal(principal)
+        pipeline.enter(principal)
+        try:
+            try:
+                request = self._decode(raw)
+            except DecodeError as error:
+                raise RequestNotDecodable from error
+            answer = (await self._behaviour(request, context)).SerializeToString()
+        finally:
+            pipeline.leave(principal)
+        if len(answer) > pipeline.limits.max_answer_bytes:
+            raise AnswerTooLarge(bytes=len(answer), limit=pipeline.limits.max_answer_bytes)
+        return answer
+
+    def _record(
+        self,
+        call: "_Call",
+        code: grpc.StatusCode,
+        began: float,
+        status: status_pb2.Status | None = None,
+    ) -> None:
+        seconds = perf_counter() - began
+        self._metrics.record(code, seconds)
+        level = self._log_level
+        if not _logger.isEnabledFor(level):
+            return
+        fields: dict[str, object] = {
+            "method": self._name,
+            "code": code.name,
+            "ms": round(seconds * 1000, 2),
+        }
+        principal = call.principal
+        if principal is not None:
+            fields["caller"] = principal.kind.value
+            fields["caller_name"] = principal.name
+            if principal.environment is not None:
+                fields["environment_id"] = str(principal.environment.environment_id)
+        if status is not None:
+            fields["error"] = status.message
+        _logger.log(level, "call", extra={"fields": fields})
+
+
+class _Call:
+    """What becomes known of a call on its way, for its log line."""
+
+    __slots__ = ("principal",)
+
+    def __init__(self) -> None:
+        self.principal: Principal | None = None
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _code(context: _Context, unset: grpc.StatusCode) -> grpc.StatusCode:
+    """The code that the servicer set by itself, if it did."""
+    return cast("grpc.StatusCode | None", context.code()) or unset

@@ -1,0 +1,1 @@
+"""What tests of every context use: real servers, and few fakes."""
