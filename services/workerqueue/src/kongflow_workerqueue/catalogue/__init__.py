@@ -1,0 +1,1 @@
+"""The kinds of queued job, read from the descriptors of the targets' task services."""

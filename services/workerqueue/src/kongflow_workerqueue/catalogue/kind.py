@@ -1,0 +1,54 @@
+"""A kind of queued job: a method of a target, with the policy that stands beside it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.message import Message
+
+from kongflow_workerqueue.application.ports import ArgsRefused
+from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
+from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
+
+__all__ = ["CallShape", "Kind"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """A gRPC method: its path on the wire, its request and its answer."""
+
+    path: str
+    request_class: type[Message]
+    response_class: type[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of queued job. `target` names whose method it is.
+
+    `batch` is the method that takes up to `max_batch_size` jobs in one call; without it
+    `max_batch_size` is 1. `discarded_kind` is enqueued with the same arguments when a job of
+    the kind is given up.
+    """
+
+    kind: str
+    target: str
+    queue: str
+    priority: Priority
+    max_attempts: int
+    timeout: timedelta
+    retry: RetryPolicy
+    unique: Uniqueness | None
+    unary: CallShape
+    parser: RequestParser
+    batch: CallShape | None = None
+    max_batch_size: int = 1
+    discarded_kind: "Kind | None" = None
+
+    def check_args(self, args: bytes) -> None:
+        """Raises ArgsRefused unless the JSON object is a request of the kind's method."""
+        try:
+            self.parser.parse(args)
+        except UnreadableArguments as error:
+            raise ArgsRefused(str(error)) from error

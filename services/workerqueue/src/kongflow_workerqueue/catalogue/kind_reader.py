@@ -1,0 +1,219 @@
+"""Reads the kinds out of a tasks service's descriptors, and refuses what could not be called."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message_factory import GetMessageClass
+
+from kongflow.workerqueue.v1 import job_options_pb2
+from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.request_parser import RequestParser
+from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
+
+__all__ = ["InvalidKind", "read_kinds"]
+
+_DEFAULT_QUEUE = "default"
+_DEFAULT_MAX_ATTEMPTS = 25
+_DEFAULT_TIMEOUT = Duration(seconds=60)
+_DEFAULT_BATCH_SIZE = 100
+_LARGEST_BATCH_SIZE = 10_000
+
+_ENVELOPE = "kongflow.workerqueue.v1.Envelope"
+_JOB_RESULT = "kongflow.workerqueue.v1.JobResult"
+
+
+class InvalidKind(ValueError):
+    """A method's job options do not fit the service that it stands in."""
+
+
+def read_kinds(file: FileDescriptorProto, pool: DescriptorPool, target: str) -> list[Kind]:
+    """Reads the kinds of every service in a file whose descriptors are in `pool`.
+
+    The options are read from the file's bytes and not from the descriptors of the pool: those
+    were parsed when their module was imported, and options whose extension was not yet known at
+    that moment stay unknown fields. Raises InvalidKind.
+    """
+    kinds: list[Kind] = []
+    for service in file.service:
+        name = f"{file.package}.{service.name}" if file.package else service.name
+        kinds += _ServiceReader(service, pool.FindServiceByName(name), pool, target).kinds()
+    return kinds
+
+
+def _options(method: MethodDescriptorProto) -> job_options_pb2.JobOptions | None:
+    if not method.options.HasExtension(job_options_pb2.job):
+        return None
+    return method.options.Extensions[job_options_pb2.job]
+
+
+class _ServiceReader:
+    def __init__(
+        self,
+        proto: ServiceDescriptorProto,
+        service: ServiceDescriptor,
+        pool: DescriptorPool,
+        target: str,
+    ) -> None:
+        self._service = service
+        self._pool = pool
+        self._target = target
+        self._options = {
+            method.name: options
+            for method in proto.method
+            if (options := _options(method)) is not None
+        }
+        self._kinds: dict[str, Kind] = {}
+
+    def kinds(self) -> Iterator[Kind]:
+        for method_name in self._options:
+            yield self._kind(method_name, within=())
+
+    def _kind(self, method_name: str, within: tuple[str, ...]) -> Kind:
+        if method_name not in self._kinds:
+            if method_name in within:
+                raise InvalidKind(f"{self._service.full_name}: discarded methods form a circle.")
+            try:
+                self._kinds[method_name] = self._read(method_name, (*within, method_name))
+            except ValueError as error:
+                raise InvalidKind(f"{self._service.full_name}.{method_name}: {error}") from None
+        return self._kinds[method_name]
+
+    def _read(self, method_name: str, within: tuple[str, ...]) -> Kind:
+        options = self._options[method_name]
+        if not options.kind:
+            raise InvalidKind("the kind has no name.")
+        method = self._method(method_name)
+        unary = self._shape(method)
+        batch = None
+        if options.batch_method:
+            batch = self._shape(self._batch_method(options.batch_method, method))
+        return Kind(
+            kind=options.kind,
+            target=self._target,
+            queue=options.queue or _DEFAULT_QUEUE,
+            priority=Priority(options.priority or Priority.NORMAL),
+            max_attempts=_at_least(1, options.max_attempts or _DEFAULT_MAX_ATTEMPTS),
+            timeout=_positive(options.timeout if options.HasField("timeout") else _DEFAULT_TIMEOUT),
+            retry=_retry(options.retry),
+            unique=_uniqueness(options),
+            unary=unary,
+            parser=RequestParser(method.input_type, self._pool),
+            batch=batch,
+            max_batch_size=_batch_size(options),
+            discarded_kind=self._discarded(options, method, within),
+        )
+
+    def _method(self, name: str) -> MethodDescriptor:
+        method = self._service.methods_by_name.get(name)
+        if method is None:
+            raise InvalidKind(f"the service has no method {name}.")
+        if method.client_streaming or method.server_streaming:
+            raise InvalidKind(f"{name} streams; a queued job is one request and one answer.")
+        return method
+
+    def _shape(self, method: MethodDescriptor) -> CallShape:
+        return CallShape(
+            path=f"/{self._service.full_name}/{method.name}",
+            request_class=GetMessageClass(method.input_type),
+            response_class=GetMessageClass(method.output_type),
+        )
+
+    def _batch_method(self, name: str, unary: MethodDescriptor) -> MethodDescriptor:
+        if name in self._options:
+            raise InvalidKind(f"the batch method {name} is a kind itself.")
+        batch = self._method(name)
+        _demand_fields(
+            batch.input_type.fields,
+            {"requests": (1, unary.input_type.full_name), "envelopes": (2, _ENVELOPE)},
+            f"the request of {name}",
+        )
+        _demand_fields(
+            batch.output_type.fields, {"results": (1, _JOB_RESULT)}, f"the answer of {name}"
+        )
+        return batch
+
+    def _discarded(
+        self,
+        options: job_options_pb2.JobOptions,
+        method: MethodDescriptor,
+        within: tuple[str, ...],
+    ) -> Kind | None:
+        name = options.discarded_method
+        if not name:
+            return None
+        if name not in self._options:
+            raise InvalidKind(f"the discarded method {name} is not a kind.")
+        if self._method(name).input_type.full_name != method.input_type.full_name:
+            raise InvalidKind(f"the discarded method {name} takes another request.")
+        return self._kind(name, within)
+
+
+def _demand_fields(
+    fields: Sequence[FieldDescriptor], demanded: dict[str, tuple[int, str]], where: str
+) -> None:
+    found = {
+        field.name: (field.number, field.message_type.full_name)
+        for field in fields
+        if field.is_repeated and field.message_type is not None
+    }
+    if found != demanded or len(fields) != len(demanded):
+        shape = ", ".join(f"repeated {of} {name} = {at}" for name, (at, of) in demanded.items())
+        raise InvalidKind(f"{where} must hold exactly {shape}.")
+
+
+def _batch_size(options: job_options_pb2.JobOptions) -> int:
+    if not options.batch_method:
+        if options.max_batch_size:
+            raise InvalidKind("max_batch_size is given without a batch method.")
+        return 1
+    size = _at_least(1, options.max_batch_size or _DEFAULT_BATCH_SIZE)
+    if size > _LARGEST_BATCH_SIZE:
+        raise InvalidKind(f"max_batch_size is more than {_LARGEST_BATCH_SIZE}.")
+    return size
+
+
+def _at_least(least: int, number: int) -> int:
+    if number < least:
+        raise InvalidKind(f"a number is less than {least}: {number}.")
+    return number
+
+
+def _positive(duration: Duration) -> timedelta:
+    length = duration.ToTimedelta()
+    if length <= timedelta():
+        raise InvalidKind("a duration is not positive.")
+    return length
+
+
+def _retry(policy: job_options_pb2.RetryPolicy) -> RetryPolicy:
+    default = RetryPolicy()
+    try:
+        return RetryPolicy(
+            initial_backoff=_positive(policy.initial_backoff)
+            if policy.HasField("initial_backoff")
+            else default.initial_backoff,
+            max_backoff=_positive(policy.max_backoff)
+            if policy.HasField("max_backoff")
+            else default.max_backoff,
+            multiplier=policy.multiplier or default.multiplier,
+        )
+    except ValueError as error:
+        raise InvalidKind(f"retry: {error}") from error
+
+
+def _uniqueness(options: job_options_pb2.JobOptions) -> Uniqueness | None:
+    if not options.unique.by_args:
+        if options.unique.args:
+            raise InvalidKind("unique names arguments but is not by_args.")
+        return None
+    return Uniqueness(tuple(options.unique.args))
