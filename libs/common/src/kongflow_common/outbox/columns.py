@@ -1,0 +1,189 @@
+"""Outbox rows inside hot statements, and back from the table.
+
+A hot statement writes its rows and their messages at once:
+
+    MESSAGES = OutboxRows("events", join="JOIN stored ON stored.id = o.owner")
+    STATEMENT = f'''
+        WITH stored AS (INSERT INTO events.event_records ... RETURNING id),
+             sent AS ({MESSAGES.insert} RETURNING id)
+        SELECT ...'''
+    await pool.execute(STATEMENT, {**ROWS.bind(rows), **MESSAGES.bind(messages, claim, owners)})
+
+Each message names its owner, the row it belongs to; the join leaves out those whose owner was
+not stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import orjson
+
+from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.outbox.message import (
+    JobKeyMode,
+    Operation,
+    OutboxMessage,
+    Priority,
+    Uniqueness,
+)
+
+__all__ = ["CLAIM_SECONDS", "MESSAGE_COLUMNS", "OutboxRows", "message_from_row", "stored_values"]
+
+CLAIM_SECONDS = 15
+"""How long a relay has for sending what it claimed before another one may."""
+
+MESSAGE_COLUMNS = (
+    "id, operation, kind, args, queue, job_key, job_key_mode, uniqueness, generation, run_at, "
+    "priority, max_attempts, options, environment_id, traceparent"
+)
+
+_NO_OPTIONS = b"{}"
+
+StoredValues = tuple[
+    UUID,
+    str,
+    str,
+    bytes,
+    str,
+    str | None,
+    str,
+    bytes | None,
+    int,
+    datetime | None,
+    int,
+    int,
+    bytes,
+    UUID | None,
+    str,
+]
+
+
+def stored_values(message: OutboxMessage) -> StoredValues:
+    """The values of MESSAGE_COLUMNS."""
+    options = _NO_OPTIONS
+    if message.tags or message.metadata:
+        options = orjson.dumps({"tags": message.tags, "metadata": dict(message.metadata)})
+    uniqueness = None
+    if message.unique is not None:
+        uniqueness = orjson.dumps({"by_args": message.unique.by_args, "args": message.unique.args})
+    return (
+        message.id,
+        message.operation.value,
+        message.kind,
+        message.args,
+        message.queue,
+        message.job_key or None,
+        message.job_key_mode.value,
+        uniqueness,
+        message.generation,
+        message.run_at,
+        int(message.priority),
+        message.max_attempts,
+        options,
+        message.environment_id,
+        message.traceparent,
+    )
+
+
+def message_from_row(row: Sequence[object]) -> OutboxMessage:
+    """The message that a row of MESSAGE_COLUMNS holds, with JSON columns read as text."""
+    (
+        id_,
+        operation,
+        kind,
+        args,
+        queue,
+        job_key,
+        job_key_mode,
+        uniqueness,
+        generation,
+        run_at,
+        priority,
+        max_attempts,
+        options,
+        environment_id,
+        traceparent,
+    ) = cast("StoredValues", tuple(row))
+    chosen = orjson.loads(options)
+    unique = None
+    if uniqueness is not None:
+        compared = orjson.loads(uniqueness)
+        unique = Uniqueness(by_args=compared["by_args"], args=tuple(compared["args"]))
+    return OutboxMessage(
+        id=id_,
+        operation=Operation(operation),
+        kind=kind,
+        args=args,
+        queue=queue,
+        job_key=job_key or "",
+        job_key_mode=JobKeyMode(job_key_mode),
+        generation=generation,
+        run_at=run_at,
+        priority=Priority(priority),
+        max_attempts=max_attempts,
+        tags=tuple(chosen.get("tags", ())),
+        metadata=chosen.get("metadata", {}),
+        environment_id=environment_id,
+        traceparent=traceparent,
+        unique=unique,
+    )
+
+
+class OutboxRows:
+    """The part of a hot statement that writes messages to the outbox of `schema`.
+
+    `insert` is an INSERT without RETURNING, over the alias `o`, for use inside WITH. `join` is
+    what follows its FROM; `o.owner` is the id that `bind` was given for the message.
+    """
+
+    def __init__(self, schema: str, *, join: str = "") -> None:
+        self._rows = RowParameters(
+            "o",
+            id="uuid",
+            operation="text",
+            kind="text",
+            args="jsonb",
+            queue="text",
+            job_key="text",
+            job_key_mode="text",
+            uniqueness="jsonb",
+            generation="bigint",
+            run_at="timestamptz",
+            priority="smallint",
+            max_attempts="integer",
+            options="jsonb",
+            environment_id="uuid",
+            traceparent="text",
+            owner="uuid",
+        )
+        self.insert = (
+            f"INSERT INTO {schema}.outbox ({MESSAGE_COLUMNS}, claimed_until, claimed_by) "
+            f"SELECT {', '.join(f'o.{name}' for name in MESSAGE_COLUMNS.split(', '))}, "
+            f"CASE WHEN %(o_claimed_by)b::text IS NOT NULL "
+            f"THEN clock_timestamp() + interval '{CLAIM_SECONDS} seconds' END, "
+            f"%(o_claimed_by)b::text "
+            f"FROM {self._rows.source} {join}"
+        ).rstrip()
+
+    def bind(
+        self,
+        messages: Sequence[OutboxMessage],
+        claimed_by: str | None,
+        owners: Sequence[UUID] | None = None,
+    ) -> dict[str, object]:
+        """The parameters of `insert`.
+
+        `claimed_by` is what the relay's `claimed_by_for_new_rows` says; `owners` has one id per
+        message, the message's own when left out.
+        """
+        if owners is None:
+            rows = [(*stored_values(message), message.id) for message in messages]
+        else:
+            rows = [
+                (*stored_values(message), owner)
+                for message, owner in zip(messages, owners, strict=True)
+            ]
+        return {**self._rows.bind(rows), "o_claimed_by": claimed_by}
