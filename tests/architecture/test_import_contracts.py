@@ -172,9 +172,7 @@ def test_a_planted_violation_is_found(planted: Planted, planted_report: dict[str
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_module_outside_the_layers_is_found(
-    context: str, planted_report: dict[str, str]
-) -> None:
+def test_a_module_outside_the_layers_is_found(context: str, planted_report: dict[str, str]) -> None:
     contracts = load_contracts()
     name = contracts[f"importlinter:contract:{layers_contract(context)}"]["name"]
     assert "planted_stray" in planted_report.get(name, "")

@@ -1,0 +1,204 @@
+"""Check that the migrations of each context make what its tables.py declares, up and down.
+
+For each context with migrations, in an embedded PostgreSQL: up to head; every column, constraint
+and index must be the one that `kongflow_<context>.adapters.tables.METADATA` makes in a database of
+its own, and Alembic's autogenerate must find nothing to do; down to base, after which nothing is
+left; and up to head again, which must end where the first time did.
+
+The outer `main` starts the inner one as a process per context, so that one context that cannot be
+imported does not hide what is wrong with the others.
+"""
+
+import argparse
+import importlib
+import logging
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy.pool import NullPool
+
+from kongflow_common.db import migrate
+from kongflow_embedded.postgres import PostgresServer
+from kongflow_embedded.temporary import temporary_postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What a schema holds, one comparable line per thing, as PostgreSQL itself writes it down.
+COLUMNS = """
+    SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+        || CASE WHEN a.attidentity <> '' THEN ' identity ' || a.attidentity::text ELSE '' END
+        || CASE WHEN a.attgenerated <> '' THEN ' generated ' || a.attgenerated::text ELSE '' END
+        || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
+    FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relnamespace = %(schema)s::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+"""
+CONSTRAINTS = """
+    SELECT 'constraint ' || c.relname || '.' || k.conname || ' ' || pg_get_constraintdef(k.oid)
+    FROM pg_constraint k
+    JOIN pg_class c ON c.oid = k.conrelid
+    WHERE c.relnamespace = %(schema)s::regnamespace AND k.contype <> 'n'
+"""
+INDEXES = """
+    SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = %(schema)s
+"""
+# What else a migration makes and a table's declaration cannot express.
+OTHERS = """
+    SELECT 'function ' || p.oid::regprocedure::text || ' ' || md5(pg_get_functiondef(p.oid))
+    FROM pg_proc p
+    WHERE p.pronamespace = %(schema)s::regnamespace AND p.prokind IN ('f', 'p')
+    UNION ALL
+    SELECT 'trigger ' || pg_get_triggerdef(t.oid)
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = %(schema)s::regnamespace AND NOT t.tgisinternal
+    UNION ALL
+    SELECT 'relation ' || c.relkind::text || ' ' || c.relname
+    FROM pg_class c
+    WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind NOT IN ('i', 'I', 't')
+    UNION ALL
+    SELECT 'type ' || t.typname
+    FROM pg_type t
+    WHERE t.typnamespace = %(schema)s::regnamespace AND t.typtype IN ('e', 'd')
+"""
+DECLARED = (COLUMNS, CONSTRAINTS, INDEXES)
+
+
+def contexts() -> list[str]:
+    """Names of the contexts that have migrations."""
+    return sorted(path.parent.name for path in (ROOT / "services").glob("*/migrations"))
+
+
+def contents(url: str, schema: str, queries: tuple[str, ...]) -> set[str]:
+    """What a schema holds; the version table of the migrations does not count."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()
+        if found is None or found[0] is None:
+            return set()
+        lines = [
+            str(line)
+            for query in queries
+            for (line,) in connection.execute(query.encode(), {"schema": schema})
+        ]
+    return {line for line in lines if migrate.VERSION_TABLE not in line}
+
+
+def differences(title: str, expected: set[str], found: set[str]) -> Iterator[str]:
+    for line in sorted(expected - found):
+        yield f"{title}: missing: {line}"
+    for line in sorted(found - expected):
+        yield f"{title}: surplus: {line}"
+
+
+@contextmanager
+def engine_for(url: str) -> Iterator[sqlalchemy.Engine]:
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
+    )
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def declared_contents(url: str, schema: str, metadata: sqlalchemy.MetaData) -> set[str]:
+    """What the declared tables make in an empty database."""
+    with engine_for(url) as engine, engine.begin() as connection:
+        connection.execute(sqlalchemy.schema.CreateSchema(schema))
+        metadata.create_all(connection)
+    return contents(url, schema, DECLARED)
+
+
+def autogenerated(url: str, schema: str, metadata: sqlalchemy.MetaData) -> Iterator[str]:
+    """What Alembic would add to a new migration."""
+
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+        return name == schema if kind == "schema" else name != migrate.VERSION_TABLE
+
+    with engine_for(url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": is_ours,
+                "compare_type": True,
+                "version_table": migrate.VERSION_TABLE,
+                "version_table_schema": schema,
+            },
+        )
+        for step in compare_metadata(context, metadata):
+            yield f"autogenerate finds: {step!r}"
+
+
+def check(context: str, server: PostgresServer) -> list[str]:
+    """All that is wrong with one context's migrations."""
+    scripts = ROOT / "services" / context / "migrations"
+    tables = importlib.import_module(f"kongflow_{context}.adapters.tables")
+    metadata: sqlalchemy.MetaData = tables.METADATA
+
+    def database(purpose: str) -> str:
+        name = f"{context}_{purpose}_{uuid.uuid4().hex[:8]}"
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return server.url(name)
+
+    migrated = database("migrated")
+    everything = (*DECLARED, OTHERS)
+
+    migrate.upgrade(migrated, scripts, context)
+    declared = declared_contents(database("declared"), context, metadata)
+    found = [
+        *differences(
+            "migrations against tables.py", declared, contents(migrated, context, DECLARED)
+        ),
+        *autogenerated(migrated, context, metadata),
+    ]
+    first = contents(migrated, context, everything)
+    if not first:
+        found.append(f"the migrations make nothing in schema {context}")
+    migrate.downgrade(migrated, scripts, context, "base")
+    left_over = contents(migrated, context, everything)
+    if left_over:
+        return [*found, *differences("after the way down", set(), left_over)]
+    migrate.upgrade(migrated, scripts, context)
+    found += differences("after the second way up", first, contents(migrated, context, everything))
+    return found
+
+
+def check_one(context: str) -> int:
+    logging.basicConfig(level=logging.ERROR)
+    with temporary_postgres() as running:
+        found = check(context, running.server)
+    for problem in found:
+        print(f"{context}: {problem}")
+    return 1 if found else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("context", nargs="?", choices=contexts(), help="default: all")
+    chosen = parser.parse_args().context
+    if chosen is not None:
+        return check_one(chosen)
+    if not contexts():
+        print("note: no context has migrations")
+        return 0
+    exit_codes = [
+        subprocess.run([sys.executable, __file__, context], check=False).returncode
+        for context in contexts()
+    ]
+    return max(exit_codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
