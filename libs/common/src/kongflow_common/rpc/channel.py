@@ -16,7 +16,7 @@ from kongflow_common.rpc.tls import channel_credentials
 from kongflow_common.settings import ServiceSettings
 from kongflow_common.tracing import current_traceparent
 
-__all__ = ["RemoteError", "ServiceCaller", "open_channel", "service_channel"]
+__all__ = ["RemoteError", "ServiceCaller", "error_info", "open_channel", "service_channel"]
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
@@ -46,7 +46,7 @@ class RemoteError(Exception):
     @staticmethod
     def of(error: grpc.aio.AioRpcError) -> "RemoteError":
         """Read the details of a failed call."""
-        return RemoteError(error.code(), error.details() or "", _error_info(_status(error)))
+        return RemoteError(error.code(), error.details() or "", error_info(_status(error)))
 
 
 class ServiceCaller:
@@ -136,7 +136,8 @@ def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     return status
 
 
-def _error_info(status: status_pb2.Status | None) -> error_details_pb2.ErrorInfo:
+def error_info(status: status_pb2.Status | None) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo among a status's details; an empty one when there is none."""
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status is not None else ():
         if detail.Unpack(info):
