@@ -138,29 +138,33 @@ class ConnectionPool:
         within the deadline (the statement may have taken effect), Contended when another
         transaction was in the way, psycopg.Error for what is wrong with the statement.
         """
-        try:
-            async with (
-                asyncio.timeout(deadline_seconds or self._deadline_seconds),
-                self.connection() as connection,
-            ):
-                cursor = connection.cursor(binary=True, row_factory=row_factory or tuple_row)
-                await cursor.execute(statement, parameters)
-                return await cursor.fetchall() if cursor.description is not None else []
-        except TimeoutError as error:
-            raise DependencyUnavailable(POSTGRESQL) from error
+        async with self.connection(deadline_seconds=deadline_seconds) as connection:
+            cursor = connection.cursor(binary=True, row_factory=row_factory or tuple_row)
+            await cursor.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description is not None else []
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, deadline_seconds: float | None = None
+    ) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode; several statements need `transaction()` on it.
 
-        Failures of the database inside the block are translated as in `execute`.
+        The block must end within the deadline. Failures are translated as in `execute`.
         """
-        with database_errors():
-            connection, expires_at = await self._acquire()
-            try:
-                yield connection
-            finally:
-                await self._release(connection, expires_at)
+        deadline = asyncio.timeout(deadline_seconds or self._deadline_seconds)
+        try:
+            # The server's own timeout does not help against a server that has stopped answering.
+            async with deadline:
+                with database_errors():
+                    connection, expires_at = await self._acquire()
+                    try:
+                        yield connection
+                    finally:
+                        await self._release(connection, expires_at)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise DependencyUnavailable(POSTGRESQL) from error
 
     async def close(self) -> None:
         """Close the idle connections, and the lent ones when they come back."""

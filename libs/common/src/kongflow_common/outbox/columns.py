@@ -14,9 +14,8 @@ not stored.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -30,7 +29,14 @@ from kongflow_common.outbox.message import (
     Uniqueness,
 )
 
-__all__ = ["CLAIM_SECONDS", "MESSAGE_COLUMNS", "OutboxRows", "message_from_row", "stored_values"]
+__all__ = [
+    "CLAIM_SECONDS",
+    "MESSAGE_COLUMNS",
+    "STORED_COLUMNS",
+    "OutboxRows",
+    "message_from_row",
+    "stored_values",
+]
 
 CLAIM_SECONDS = 15
 """How long a relay has for sending what it claimed before another one may."""
@@ -39,6 +45,9 @@ MESSAGE_COLUMNS = (
     "id, operation, kind, args, queue, job_key, job_key_mode, uniqueness, generation, run_at, "
     "priority, max_attempts, options, environment_id, traceparent"
 )
+
+STORED_COLUMNS = MESSAGE_COLUMNS.replace("args", "args::text")
+"""MESSAGE_COLUMNS as `message_from_row` reads them: arguments are passed on, not looked into."""
 
 _NO_OPTIONS = b"{}"
 
@@ -88,8 +97,8 @@ def stored_values(message: OutboxMessage) -> StoredValues:
     )
 
 
-def message_from_row(row: Sequence[object]) -> OutboxMessage:
-    """The message that a row of MESSAGE_COLUMNS holds, with JSON columns read as text."""
+def message_from_row(row: Sequence[Any]) -> OutboxMessage:
+    """The message that a row of STORED_COLUMNS holds."""
     (
         id_,
         operation,
@@ -106,17 +115,15 @@ def message_from_row(row: Sequence[object]) -> OutboxMessage:
         options,
         environment_id,
         traceparent,
-    ) = cast("StoredValues", tuple(row))
-    chosen = orjson.loads(options)
+    ) = row
     unique = None
     if uniqueness is not None:
-        compared = orjson.loads(uniqueness)
-        unique = Uniqueness(by_args=compared["by_args"], args=tuple(compared["args"]))
+        unique = Uniqueness(by_args=uniqueness["by_args"], args=tuple(uniqueness["args"]))
     return OutboxMessage(
         id=id_,
         operation=Operation(operation),
         kind=kind,
-        args=args,
+        args=args.encode(),
         queue=queue,
         job_key=job_key or "",
         job_key_mode=JobKeyMode(job_key_mode),
@@ -124,8 +131,8 @@ def message_from_row(row: Sequence[object]) -> OutboxMessage:
         run_at=run_at,
         priority=Priority(priority),
         max_attempts=max_attempts,
-        tags=tuple(chosen.get("tags", ())),
-        metadata=chosen.get("metadata", {}),
+        tags=tuple(options.get("tags", ())),
+        metadata=options.get("metadata", {}),
         environment_id=environment_id,
         traceparent=traceparent,
         unique=unique,

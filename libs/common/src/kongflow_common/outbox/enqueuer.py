@@ -11,8 +11,11 @@ __all__ = ["EnqueueOutcome", "Enqueuer", "Refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the worker queue will never take a message: code such as INVALID_ARGUMENT, reason
-    such as UNKNOWN_QUEUE, and words for people."""
+    """Why the worker queue will never take a message.
+
+    `code` is a status such as INVALID_ARGUMENT, `reason` a word for programs such as
+    UNKNOWN_QUEUE, `message` is for people.
+    """
 
     code: str
     reason: str

@@ -82,7 +82,7 @@ class OutboxMessage:
     unique: Uniqueness | None = None
 
     @classmethod
-    def enqueue(
+    def enqueue(  # noqa: PLR0913 - a job has this many properties, nearly all left out
         cls,
         kind: str,
         args: bytes,

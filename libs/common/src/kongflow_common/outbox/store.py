@@ -1,0 +1,60 @@
+"""The outbox as ordinary use cases see it: part of their unit of work."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.unit_of_work import UnitOfWork
+from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.relay import OutboxRelay
+
+__all__ = ["Outbox", "OutboxUnitOfWork"]
+
+
+class Outbox:
+    """Takes messages that are to be sent if, and only if, the unit of work is committed."""
+
+    def __init__(self) -> None:
+        self._messages: list[OutboxMessage] = []
+
+    @property
+    def messages(self) -> tuple[OutboxMessage, ...]:
+        """What was added so far."""
+        return tuple(self._messages)
+
+    async def add(self, *messages: OutboxMessage) -> None:
+        """Add messages; they are written together with the commit, in this order."""
+        self._messages.extend(messages)
+
+
+class OutboxUnitOfWork(UnitOfWork):
+    """A unit of work whose changes may have messages to the worker queue beside them.
+
+    Contexts subclass it as they would UnitOfWork: `attach` for their repositories.
+    """
+
+    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+        super().__init__(database)
+        self._relay = relay
+        self._rows = OutboxRows(relay.schema)
+        self._claimed_by: str | None = None
+        self.outbox = Outbox()
+
+    async def before_commit(self) -> None:
+        messages = self.outbox.messages
+        if messages:
+            self._claimed_by = self._relay.claimed_by_for_new_rows()
+            await _insert(self.connection, self._rows, messages, self._claimed_by)
+
+    def after_commit(self) -> None:
+        if self.outbox.messages:
+            self._relay.committed(self.outbox.messages, self._claimed_by)
+
+
+async def _insert(
+    connection: AsyncConnection,
+    rows: OutboxRows,
+    messages: tuple[OutboxMessage, ...],
+    claimed_by: str | None,
+) -> None:
+    await connection.exec_driver_sql(rows.insert, rows.bind(messages, claimed_by))
