@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "googleapis-common-protos"
 TARGET = ROOT / "third_party" / "googleapis"
 TYPINGS = ROOT / "third_party" / "typings"
-PROTOS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
+PROTOS = ("google/rpc/code.proto", "google/rpc/error_details.proto", "google/rpc/status.proto")
 
 
 def generate_typings() -> None:
