@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
-from types import MappingProxyType
 from typing import Self
 from uuid import UUID
 
@@ -12,8 +11,6 @@ from kongflow_common.ids import new_id
 from kongflow_common.tracing import current_traceparent
 
 __all__ = ["JobKeyMode", "Operation", "OutboxMessage", "Priority", "Uniqueness"]
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Operation(Enum):
@@ -76,7 +73,7 @@ class OutboxMessage:
     priority: Priority = Priority.OF_KIND
     max_attempts: int = 0
     tags: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = field(default=_NOTHING)
+    metadata: Mapping[str, object] = field(default_factory=dict)
     environment_id: UUID | None = None
     traceparent: str = ""
     unique: Uniqueness | None = None
@@ -96,7 +93,7 @@ class OutboxMessage:
         priority: Priority = Priority.OF_KIND,
         max_attempts: int = 0,
         tags: Sequence[str] = (),
-        metadata: Mapping[str, object] = _NOTHING,
+        metadata: Mapping[str, object] | None = None,
         unique: Uniqueness | None = None,
     ) -> Self:
         """Have a job stored, as part of the current trace. `run_at` is aware."""
@@ -113,7 +110,7 @@ class OutboxMessage:
             priority=priority,
             max_attempts=max_attempts,
             tags=tuple(tags),
-            metadata=metadata,
+            metadata=metadata or {},
             environment_id=environment_id,
             traceparent=current_traceparent(),
             unique=unique,
