@@ -145,6 +145,10 @@ class ServiceKeys:
         """What a verifier is told."""
         return {service: key.public_key() for service, key in self._keys.items()}
 
+    def private_key(self, service: str) -> Ed25519PrivateKey:
+        """The key of `service`, for tokens that a signer would not make."""
+        return self._keys[service]
+
     def signer(self, service: str) -> ServiceTokenSigner:
         """Signs in the name of `service`."""
         return ServiceTokenSigner(service, self._keys[service])
