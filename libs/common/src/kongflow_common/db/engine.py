@@ -1,7 +1,7 @@
 """One context's database: SQLAlchemy Core for ordinary use cases, raw psycopg for hot ones."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -47,15 +47,21 @@ class Database:
         pool_size: int,
         application_name: str,
         statement_timeout_seconds: float = 10.0,
+        hot_settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
-        """Open the database at `url` (as libpq reads it) with `pool_size` connections each way."""
+        """Open the database at `url` (as libpq reads it) with `pool_size` connections each way.
+
+        `hot_settings` are further run-time settings of PostgreSQL for the raw connections.
+        """
         settings = {
             "statement_timeout": f"{statement_timeout_seconds * 1000:.0f}ms",
             "idle_in_transaction_session_timeout": "60s",
             "timezone": "UTC",
         }
         hot = connection_parameters(
-            url, application_name=application_name, settings={**settings, **_HOT_SETTINGS}
+            url,
+            application_name=application_name,
+            settings={**settings, **_HOT_SETTINGS, **(hot_settings or {})},
         )
         ordinary = connection_parameters(url, application_name=application_name, settings=settings)
         context = adapters()
