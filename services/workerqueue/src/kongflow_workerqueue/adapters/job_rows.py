@@ -1,0 +1,109 @@
+"""Rows of queued_jobs as the hot statements send and read them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from kongflow_common.db.row_parameters import RowParameters
+from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
+from kongflow_workerqueue.domain.states import Priority
+
+NEW_JOBS = RowParameters(
+    "n",
+    id="uuid",
+    kind="text",
+    args="jsonb",
+    queue="text",
+    priority="smallint",
+    max_attempts="integer",
+    environment_id="uuid",
+    run_at="timestamptz",
+    job_key="text",
+    generation="bigint",
+    unique_key="uuid",
+    tags="jsonb",
+    metadata="jsonb",
+    traceparent="text",
+    waiting_for="text",
+)
+
+ENTRIES = RowParameters("e", id="uuid", turn="bigint")
+"""(id, turn) pairs."""
+
+TAGS = """CASE WHEN n.tags IS NOT NULL
+               THEN ARRAY(SELECT * FROM jsonb_array_elements_text(n.tags)) END"""
+
+DUE = "(n.run_at IS NULL OR n.run_at <= now())"
+"""Whether a new job is due; one without a run time always is."""
+
+INSERT_NEW_JOBS = f"""
+INSERT INTO workerqueue.queued_jobs AS j (
+    id, kind, args, queue, priority, max_attempts, environment_id, job_key, generation,
+    unique_key, metadata, traceparent, waiting_for, tags, run_at, state, admitted_at)
+SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_id, n.job_key,
+       n.generation, n.unique_key, n.metadata, n.traceparent, n.waiting_for, {TAGS},
+       coalesce(n.run_at, now()),
+       CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
+       CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+FROM {NEW_JOBS.source}
+WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
+ON CONFLICT DO NOTHING
+RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+"""
+"""Stores jobs; gives back only the new ones, in no order: those that are left out met a repeat
+of their id, a holder of their job key or a job that counts as the same."""
+
+CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent"""
+
+
+def new_job_row(job: NewJob) -> tuple[object, ...]:
+    """Return the values of NEW_JOBS, in its order."""
+    return (
+        job.id,
+        job.kind,
+        job.args,
+        job.queue,
+        job.priority,
+        job.max_attempts,
+        job.environment_id,
+        job.run_at,
+        job.job_key,
+        job.generation,
+        job.unique_key,
+        orjson.dumps(job.tags) if job.tags else None,
+        job.metadata,
+        job.traceparent,
+        job.waiting_for,
+    )
+
+
+def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
+    """Bind ENTRIES, in the order of ids.
+
+    Two statements that lock the same rows in the same order wait for each other instead of
+    dying of a deadlock.
+    """
+    return dict(ENTRIES.bind(sorted(entries)))
+
+
+def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
+    """Read CLAIMED_COLUMNS."""
+    return ClaimedJob(
+        id=row[0],
+        turn=row[1],
+        kind=row[2],
+        args=row[3].encode(),
+        queue=row[4],
+        priority=_PRIORITIES[row[5]],
+        attempt=row[6],
+        max_attempts=row[7],
+        lapses=row[8],
+        environment_id=row[9],
+        traceparent=row[10],
+    )
+
+
+_PRIORITIES = {int(priority): priority for priority in Priority}

@@ -1,0 +1,34 @@
+"""Statements on what stands in the queues' windows."""
+
+from kongflow_workerqueue.adapters.job_rows import ENTRIES
+
+ADMIT = """
+WITH first AS (
+    SELECT id FROM workerqueue.queued_jobs
+    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+    ORDER BY priority, run_at, id
+    LIMIT %(limit)b::bigint
+    FOR UPDATE SKIP LOCKED)
+UPDATE workerqueue.queued_jobs j SET admitted_at = now()
+FROM first WHERE j.id = first.id
+RETURNING j.id, j.turn, j.priority, j.run_at
+"""
+
+WITHDRAW = f"""
+UPDATE workerqueue.queued_jobs j SET admitted_at = NULL
+FROM {ENTRIES.source}
+WHERE j.id = e.id AND j.turn = e.turn AND j.admitted_at IS NOT NULL
+"""
+
+READMIT_STALE = """
+WITH stale AS (
+    SELECT id FROM workerqueue.queued_jobs
+    WHERE state = 'available' AND admitted_at IS NOT NULL
+      AND admitted_at < now() - %(older_than)b::interval
+    ORDER BY admitted_at
+    LIMIT %(limit)b::bigint
+    FOR UPDATE SKIP LOCKED)
+UPDATE workerqueue.queued_jobs j SET admitted_at = now()
+FROM stale WHERE j.id = stale.id
+RETURNING j.queue, j.id, j.turn, j.priority, j.run_at
+"""
