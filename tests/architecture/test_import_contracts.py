@@ -86,6 +86,7 @@ PLANTED = [
 ALLOWED = {
     "kongflow_events.adapters.allowed_stub": "kongflow.runs.internal.v1.runs_internal_service_pb2",
     "kongflow_events.rpc.allowed_envelope": "kongflow.workerqueue.v1.envelope_pb2",
+    "kongflow_events.rpc.allowed_priority": "kongflow.workerqueue.v1.job_options_pb2",
     "kongflow_events.application.allowed_errors": "kongflow_common.errors",
     "kongflow_common.testing.allowed_server": "kongflow_embedded.postgres",
 }
