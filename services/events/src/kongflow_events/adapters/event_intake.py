@@ -1,0 +1,272 @@
+"""New events, those of many callers in one statement."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+from uuid import UUID
+
+from kongflow_common.batcher import Batcher
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.errors import Contended
+from kongflow_common.ids import new_id
+from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_events.adapters.event_messages import deliver_event
+from kongflow_events.adapters.record_rows import RECORD_COLUMNS, RECORD_SOURCE, to_record
+from kongflow_events.application.ports import NewEvent, StoredEvent
+from kongflow_events.domain.event_record import EventRecord
+
+__all__ = ["BatchingEventIntake"]
+
+# What a statement carries at most: events are up to 1 MiB each, and all of it is held in
+# memory several times over.
+_MAX_STATEMENT_BYTES: Final = 8 * 1024 * 1024
+
+_ACCOUNTS: Final = RowParameters(
+    "n", id="uuid", identifier="text", organization_id="uuid", environment_id="uuid"
+)
+
+_ADD_ACCOUNTS: Final = f"""
+    INSERT INTO events.external_accounts (id, identifier, organization_id, environment_id)
+    SELECT {_ACCOUNTS.columns} FROM {_ACCOUNTS.source}
+    ON CONFLICT (environment_id, identifier) DO NOTHING
+"""  # nosec B608 - made of constants
+
+_EVENTS: Final = RowParameters(
+    "e",
+    id="uuid",
+    event_id="text",
+    name="text",
+    timestamp="timestamptz",
+    payload="jsonb",
+    payload_type="text",
+    context="jsonb",
+    source="text",
+    organization_id="uuid",
+    environment_id="uuid",
+    project_id="uuid",
+    deliver_at="timestamptz",
+    is_test="boolean",
+    priority="smallint",
+    account="text",
+)
+
+_DELIVERIES: Final = OutboxRows("events", join="JOIN stored ON stored.id = o.owner")
+
+
+def _add_events(account_id: str, accounts: str) -> str:
+    return f"""
+    WITH stored AS (
+        INSERT INTO events.event_records (
+            id, event_id, name, "timestamp", payload, payload_type, context, source,
+            organization_id, environment_id, project_id, external_account_id, deliver_at,
+            is_test, priority)
+        SELECT e.id, e.event_id, e.name, coalesce(e.timestamp, now()), e.payload,
+               e.payload_type, e.context, e.source, e.organization_id, e.environment_id,
+               e.project_id, {account_id}, coalesce(e.deliver_at, now()), e.is_test, e.priority
+          FROM {_EVENTS.source} {accounts}
+        ON CONFLICT (event_id, environment_id) DO NOTHING
+        RETURNING id, created_at, external_account_id
+    ), enqueued AS ({_DELIVERIES.insert})
+    SELECT id, created_at, external_account_id FROM stored
+    """  # nosec B608
+
+
+_ADD_EVENTS: Final = _add_events("NULL::uuid", "")
+_ADD_EVENTS_WITH_ACCOUNTS: Final = _add_events(
+    "a.id",
+    "LEFT JOIN events.external_accounts a "
+    "ON a.environment_id = e.environment_id AND a.identifier = e.account",
+)
+
+_KEYS: Final = RowParameters("k", event_id="text", environment_id="uuid")
+
+_READ_EXISTING: Final = f"""
+    SELECT {RECORD_COLUMNS} FROM {RECORD_SOURCE}
+      JOIN {_KEYS.source} ON r.event_id = k.event_id AND r.environment_id = k.environment_id
+"""  # nosec B608
+
+_Key: TypeAlias = tuple[UUID, str]
+_StoredRow: TypeAlias = tuple[UUID, datetime, UUID | None]
+
+
+class BatchingEventIntake:
+    """Implements EventIntake: calls that wait at the same time become one transaction."""
+
+    def __init__(self, database: Database, relay: OutboxRelay, *, max_batch: int = 500) -> None:
+        self._database = database
+        self._relay = relay
+        self._batcher: Batcher[NewEvent, StoredEvent] = Batcher(
+            self._flush, name="event intake", max_items=max_batch
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._batcher.close()
+
+    async def add(self, event: NewEvent) -> StoredEvent:
+        return await self._batcher.submit(event)
+
+    async def _flush(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent | Exception]:
+        records: dict[UUID, EventRecord] = {}
+        for part in _bounded(events):
+            records.update(await self._add(part))
+        existing: Mapping[_Key, EventRecord] = {}
+        if len(records) < len(events):
+            existing = await self._read_existing(
+                {_key(event) for event in events if event.id not in records}
+            )
+        return [_answer(event, records, existing) for event in events]
+
+    async def _add(self, events: Sequence[NewEvent]) -> dict[UUID, EventRecord]:
+        """Store the events whose ids are new; gives the records that were stored."""
+        # In one order everywhere: transactions that store the same ids, or accounts, wait for
+        # each other, and would do so crosswise.
+        ordered = sorted(events, key=_key)
+        messages = [_delivery(event) for event in ordered]
+        claimed_by = self._relay.claimed_by_for_new_rows()
+        parameters = {
+            **_EVENTS.bind([_row(event) for event in ordered]),
+            **_DELIVERIES.bind(messages, claimed_by, [event.id for event in ordered]),
+        }
+        rows: list[_StoredRow]
+        if any(event.account_id is not None for event in ordered):
+            rows = await self._add_with_accounts(ordered, parameters)
+        else:
+            rows = await self._database.pool.execute(_ADD_EVENTS, parameters)
+        stored = {row[0]: row for row in rows}
+        self._relay.committed(
+            [
+                message
+                for message, event in zip(messages, ordered, strict=True)
+                if event.id in stored
+            ],
+            claimed_by,
+        )
+        return {
+            event.id: _record(event, stored[event.id]) for event in ordered if event.id in stored
+        }
+
+    async def _add_with_accounts(
+        self, events: Sequence[NewEvent], parameters: Mapping[str, object]
+    ) -> list[_StoredRow]:
+        accounts: dict[_Key, tuple[UUID, str, UUID, UUID]] = {}
+        for event in events:
+            if event.account_id is not None:
+                tenancy = event.tenancy
+                accounts[tenancy.environment_id, event.account_id] = (
+                    new_id(),
+                    event.account_id,
+                    tenancy.organization_id,
+                    tenancy.environment_id,
+                )
+        ordered = [accounts[key] for key in sorted(accounts)]
+        async with self._database.pool.connection() as connection, connection.transaction():
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(_ADD_ACCOUNTS, _ACCOUNTS.bind(ordered))
+            # A statement of its own, because one does not see the rows that it writes itself.
+            await cursor.execute(_ADD_EVENTS_WITH_ACCOUNTS, parameters)
+            return await cursor.fetchall()
+
+    async def _read_existing(self, keys: set[_Key]) -> Mapping[_Key, EventRecord]:
+        rows = await self._database.pool.execute(
+            _READ_EXISTING,
+            _KEYS.bind([(event_id, environment_id) for environment_id, event_id in keys]),
+        )
+        records = [to_record(row) for row in rows]
+        return {(record.tenancy.environment_id, record.event_id): record for record in records}
+
+
+def _key(event: NewEvent) -> _Key:
+    return event.tenancy.environment_id, event.event_id
+
+
+def _bounded(events: Sequence[NewEvent]) -> Iterator[Sequence[NewEvent]]:
+    """The events in parts whose documents fit into one statement."""
+    part: list[NewEvent] = []
+    size = 0
+    for event in events:
+        added = len(event.content.payload.text) + len(event.content.context.text)
+        if part and size + added > _MAX_STATEMENT_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += added
+    yield part
+
+
+def _row(event: NewEvent) -> tuple[object, ...]:
+    tenancy = event.tenancy
+    return (
+        event.id,
+        event.event_id,
+        event.name,
+        event.timestamp,
+        event.content.payload.text,
+        event.payload_type.value,
+        event.content.context.text,
+        event.source,
+        tenancy.organization_id,
+        tenancy.environment_id,
+        tenancy.project_id,
+        event.deliver_at,
+        event.is_test,
+        event.priority.value,
+        event.account_id,
+    )
+
+
+def _delivery(event: NewEvent) -> OutboxMessage:
+    return deliver_event(
+        event.id,
+        1,
+        environment_id=event.tenancy.environment_id,
+        run_at=event.deliver_at,
+        priority=event.priority,
+        traceparent=event.traceparent,
+    )
+
+
+def _record(event: NewEvent, row: _StoredRow) -> EventRecord:
+    _, created_at, external_account_id = row
+    return EventRecord(
+        id=event.id,
+        event_id=event.event_id,
+        name=event.name,
+        source=event.source,
+        timestamp=event.timestamp or created_at,
+        payload_type=event.payload_type,
+        tenancy=event.tenancy,
+        deliver_at=event.deliver_at or created_at,
+        created_at=created_at,
+        updated_at=created_at,
+        is_test=event.is_test,
+        priority=event.priority,
+        account_id=event.account_id,
+        external_account_id=external_account_id,
+    )
+
+
+def _answer(
+    event: NewEvent,
+    records: Mapping[UUID, EventRecord],
+    existing: Mapping[_Key, EventRecord],
+) -> StoredEvent | Exception:
+    record = records.get(event.id)
+    if record is not None:
+        return StoredEvent(record, is_new=True)
+    record = existing.get(_key(event))
+    if record is None:
+        return Contended("the event with this id was deleted at this moment; send it again")
+    # Its own record, when a part of the batch was committed before another part failed.
+    return StoredEvent(record, is_new=record.id == event.id)

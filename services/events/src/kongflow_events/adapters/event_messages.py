@@ -1,0 +1,82 @@
+"""The queued jobs of this context as outbox messages."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from kongflow_common.ids import new_id
+from kongflow_common.outbox.message import Operation, OutboxMessage, Priority
+from kongflow_events.domain import event_record
+
+__all__ = ["deliver_event", "invoke_dispatcher", "remove_deliver_event"]
+
+# The kinds that kongflow.events.tasks.v1 declares.
+_DELIVER_EVENT: Final = "deliverEvent"
+_INVOKE_DISPATCHER: Final = "events.invokeDispatcher"
+
+_PRIORITIES: Final = {each: Priority(each.value) for each in event_record.Priority}
+
+
+def deliver_event(
+    record_id: UUID,
+    revision: int,
+    *,
+    environment_id: UUID,
+    run_at: datetime | None,
+    priority: event_record.Priority,
+    traceparent: str,
+) -> OutboxMessage:
+    """Deliver this revision, in place of the plan that holds the event's key."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.ENQUEUE,
+        kind=_DELIVER_EVENT,
+        # Written by hand: an id and a number need no escaping, and this is on the hot path.
+        args=b'{"eventRecordId":"%b","deliveryRevision":%d}' % (str(record_id).encode(), revision),
+        job_key=_job_key(record_id),
+        generation=revision,
+        run_at=run_at,
+        priority=_PRIORITIES[priority],
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def remove_deliver_event(
+    record_id: UUID, revision: int, *, environment_id: UUID, traceparent: str
+) -> OutboxMessage:
+    """Take the planned delivery of this revision back."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.REMOVE,
+        kind=_DELIVER_EVENT,
+        job_key=_job_key(record_id),
+        generation=revision,
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def invoke_dispatcher(
+    dispatcher_id: UUID,
+    record_id: UUID,
+    *,
+    environment_id: UUID,
+    priority: event_record.Priority,
+    traceparent: str,
+) -> OutboxMessage:
+    """Invoke the dispatcher for the event."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.ENQUEUE,
+        kind=_INVOKE_DISPATCHER,
+        args=b'{"dispatcherId":"%b","eventRecordId":"%b"}'
+        % (str(dispatcher_id).encode(), str(record_id).encode()),
+        priority=_PRIORITIES[priority],
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def _job_key(record_id: UUID) -> str:
+    return f"event:{record_id}"

@@ -1,0 +1,62 @@
+"""The queued jobs of this context, over the outbox of a unit of work."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from kongflow_common.outbox.store import Outbox
+from kongflow_events.adapters.event_messages import (
+    deliver_event,
+    invoke_dispatcher,
+    remove_deliver_event,
+)
+from kongflow_events.domain.event_record import EventRecord
+
+__all__ = ["OutboxEventsQueue"]
+
+
+class OutboxEventsQueue:
+    """Implements EventsQueue."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def enqueue_deliver_event(
+        self, record: EventRecord, *, run_at: datetime | None, traceparent: str
+    ) -> None:
+        await self._outbox.add(
+            deliver_event(
+                record.id,
+                record.delivery_revision,
+                environment_id=record.tenancy.environment_id,
+                run_at=run_at,
+                priority=record.priority,
+                traceparent=traceparent,
+            )
+        )
+
+    async def remove_deliver_event(self, record: EventRecord, *, traceparent: str) -> None:
+        await self._outbox.add(
+            remove_deliver_event(
+                record.id,
+                record.delivery_revision,
+                environment_id=record.tenancy.environment_id,
+                traceparent=traceparent,
+            )
+        )
+
+    async def enqueue_invoke_dispatchers(
+        self, record: EventRecord, dispatcher_ids: Sequence[UUID], *, traceparent: str
+    ) -> None:
+        await self._outbox.add(
+            *(
+                invoke_dispatcher(
+                    dispatcher_id,
+                    record.id,
+                    environment_id=record.tenancy.environment_id,
+                    priority=record.priority,
+                    traceparent=traceparent,
+                )
+                for dispatcher_id in dispatcher_ids
+            )
+        )

@@ -1,0 +1,85 @@
+"""Event records as rows: the same columns in the same order for Core and for raw statements."""
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from sqlalchemy import ColumnElement, Select, select
+
+from kongflow_events.adapters.tables import EVENT_RECORDS, EXTERNAL_ACCOUNTS
+from kongflow_events.application.ports import EventKey
+from kongflow_events.domain.event_record import EventRecord, PayloadType, Priority, Tenancy
+
+__all__ = ["RECORD_COLUMNS", "RECORD_SOURCE", "record_key", "select_records", "to_record"]
+
+_RECORD_NAMES: Final = (
+    "id",
+    "event_id",
+    "name",
+    "source",
+    "timestamp",
+    "payload_type",
+    "environment_id",
+    "project_id",
+    "organization_id",
+    "deliver_at",
+    "created_at",
+    "updated_at",
+    "delivered_at",
+    "processed_at",
+    "matched_count",
+    "cancelled_at",
+    "is_test",
+    "internal",
+    "priority",
+    "delivery_revision",
+    "delivery_cursor",
+    "external_account_id",
+)
+
+RECORD_SOURCE: Final = """events.event_records r
+    LEFT JOIN events.external_accounts a ON a.id = r.external_account_id"""
+"""Where RECORD_COLUMNS come from."""
+
+RECORD_COLUMNS: Final = ", ".join([*(f'r."{name}"' for name in _RECORD_NAMES), "a.identifier"])
+"""What `to_record` reads, for raw statements."""
+
+
+def select_records() -> Select[Any]:
+    """What `to_record` reads, for Core; more columns may follow."""
+    return select(
+        *(EVENT_RECORDS.c[name] for name in _RECORD_NAMES), EXTERNAL_ACCOUNTS.c.identifier
+    ).select_from(EVENT_RECORDS.outerjoin(EXTERNAL_ACCOUNTS))
+
+
+def record_key(key: EventKey) -> ColumnElement[bool]:
+    """The condition that finds a record by its id or by the sender's id."""
+    if isinstance(key, str):
+        return EVENT_RECORDS.c.event_id == key
+    return EVENT_RECORDS.c.id == key
+
+
+def to_record(row: Sequence[Any]) -> EventRecord:
+    """Read a row that begins with the columns above."""
+    return EventRecord(
+        id=row[0],
+        event_id=row[1],
+        name=row[2],
+        source=row[3],
+        timestamp=row[4],
+        payload_type=PayloadType(row[5]),
+        tenancy=Tenancy(environment_id=row[6], project_id=row[7], organization_id=row[8]),
+        deliver_at=row[9],
+        created_at=row[10],
+        updated_at=row[11],
+        delivered_at=row[12],
+        processed_at=row[13],
+        matched_count=row[14],
+        cancelled_at=row[15],
+        is_test=row[16],
+        internal=row[17],
+        priority=Priority(row[18]),
+        delivery_revision=row[19],
+        delivery_cursor=row[20],
+        external_account_id=row[21],
+        account_id=cast("str | None", row[22]),
+    )

@@ -1,0 +1,165 @@
+"""The tables of the schema `events`, as SQLAlchemy Core sees them; migrations make them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+
+from kongflow_common.outbox.table import outbox_table
+
+__all__ = [
+    "EVENT_DISPATCHERS",
+    "EVENT_RECORDS",
+    "EXTERNAL_ACCOUNTS",
+    "METADATA",
+    "OUTBOX",
+    "SCHEMA",
+]
+
+SCHEMA = "events"
+
+METADATA = MetaData(schema=SCHEMA)
+
+EXTERNAL_ACCOUNTS = Table(
+    "external_accounts",
+    METADATA,
+    Column("id", UUID, primary_key=True),
+    Column("identifier", Text, nullable=False),
+    Column("metadata", JSONB),
+    Column("organization_id", UUID, nullable=False),
+    Column("environment_id", UUID, nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint(
+        "environment_id", "identifier", name="external_accounts_environment_id_identifier_key"
+    ),
+    CheckConstraint(
+        "char_length(identifier) BETWEEN 1 AND 512", name="external_accounts_identifier_check"
+    ),
+)
+
+EVENT_RECORDS = Table(
+    "event_records",
+    METADATA,
+    Column("id", UUID, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("timestamp", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("payload", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("payload_type", Text, nullable=False, server_default=text("'JSON'")),
+    Column("context", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("source", Text, nullable=False, server_default=text("'trigger.dev'")),
+    Column("source_context", JSONB),
+    Column("organization_id", UUID, nullable=False),
+    Column("environment_id", UUID, nullable=False),
+    Column("project_id", UUID, nullable=False),
+    Column(
+        "external_account_id",
+        UUID,
+        ForeignKey(
+            EXTERNAL_ACCOUNTS.c.id,
+            ondelete="SET NULL",
+            name="event_records_external_account_id_fkey",
+        ),
+    ),
+    Column("http_endpoint_id", UUID),
+    Column("http_endpoint_environment_id", UUID),
+    Column("deliver_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("delivered_at", TIMESTAMP(timezone=True)),
+    Column("processed_at", TIMESTAMP(timezone=True)),
+    Column("matched_count", Integer, nullable=False, server_default=text("0")),
+    Column("cancelled_at", TIMESTAMP(timezone=True)),
+    Column("is_test", Boolean, nullable=False, server_default=text("false")),
+    Column("internal", Boolean, nullable=False, server_default=text("false")),
+    Column("delivery_revision", Integer, nullable=False, server_default=text("1")),
+    Column("delivery_cursor", UUID),
+    Column("priority", SmallInteger, nullable=False, server_default=text("1")),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint(
+        "event_id", "environment_id", name="event_records_event_id_environment_id_key"
+    ),
+    CheckConstraint("payload_type IN ('JSON', 'REQUEST')", name="event_records_payload_type_check"),
+    CheckConstraint("priority BETWEEN 1 AND 4", name="event_records_priority_check"),
+    CheckConstraint(
+        "cancelled_at IS NULL OR processed_at IS NULL", name="event_records_cancelled_at_check"
+    ),
+)
+# Newest first within an environment: ids of version 7 are in the order of their time.
+Index("event_records_environment_id_id_idx", EVENT_RECORDS.c.environment_id, EVENT_RECORDS.c.id)
+Index(
+    "event_records_deliver_at_idx",
+    EVENT_RECORDS.c.deliver_at,
+    postgresql_where=EVENT_RECORDS.c.delivered_at.is_(None),
+)
+Index("event_records_created_at_idx", EVENT_RECORDS.c.created_at)
+Index(
+    "event_records_external_account_id_idx",
+    EVENT_RECORDS.c.external_account_id,
+    postgresql_where=EVENT_RECORDS.c.external_account_id.is_not(None),
+)
+
+EVENT_DISPATCHERS = Table(
+    "event_dispatchers",
+    METADATA,
+    Column("id", UUID, primary_key=True),
+    Column("event", ARRAY(Text), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("payload_filter", JSONB),
+    Column("context_filter", JSONB),
+    Column("manual", Boolean, nullable=False, server_default=text("false")),
+    Column("dispatchable_id", Text, nullable=False),
+    Column("dispatchable", JSONB, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    # Without its account a dispatcher would take everybody's events: it goes with it.
+    Column(
+        "external_account_id",
+        UUID,
+        ForeignKey(
+            EXTERNAL_ACCOUNTS.c.id,
+            ondelete="CASCADE",
+            name="event_dispatchers_external_account_id_fkey",
+        ),
+    ),
+    Column("environment_id", UUID, nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default=text("1")),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint(
+        "dispatchable_id",
+        "environment_id",
+        name="event_dispatchers_dispatchable_id_environment_id_key",
+    ),
+    CheckConstraint("cardinality(event) >= 1", name="event_dispatchers_event_check"),
+)
+Index(
+    "event_dispatchers_environment_id_id_idx",
+    EVENT_DISPATCHERS.c.environment_id,
+    EVENT_DISPATCHERS.c.id,
+)
+Index(
+    "event_dispatchers_event_idx",
+    EVENT_DISPATCHERS.c.event,
+    postgresql_using="gin",
+    postgresql_where=EVENT_DISPATCHERS.c.enabled,
+)
+Index(
+    "event_dispatchers_external_account_id_idx",
+    EVENT_DISPATCHERS.c.external_account_id,
+    postgresql_where=EVENT_DISPATCHERS.c.external_account_id.is_not(None),
+)
+
+OUTBOX = outbox_table(METADATA, SCHEMA)

@@ -1,0 +1,37 @@
+"""The transaction of an events use case."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kongflow_common.db.engine import Database
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.outbox.store import OutboxUnitOfWork
+from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
+from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
+from kongflow_events.adapters.event_repository import SqlEventRepository
+from kongflow_events.adapters.events_queue import OutboxEventsQueue
+from kongflow_events.application.ports import (
+    DispatcherRepository,
+    EventRepository,
+    EventsQueue,
+)
+
+__all__ = ["SqlEventsUnitOfWork"]
+
+
+class SqlEventsUnitOfWork(OutboxUnitOfWork):
+    """Implements EventsUnitOfWork."""
+
+    events: EventRepository
+    dispatchers: DispatcherRepository
+    queue: EventsQueue
+
+    def __init__(
+        self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
+    ) -> None:
+        super().__init__(database, relay)
+        self._compiled = compiled
+
+    def attach(self, connection: AsyncConnection) -> None:
+        self.events = SqlEventRepository(connection)
+        self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
+        self.queue = OutboxEventsQueue(self.outbox)

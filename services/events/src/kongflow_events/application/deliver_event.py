@@ -1,0 +1,155 @@
+"""Matches events with the dispatchers of their environment, many events at a time."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from kongflow_common.tracing import parse_traceparent
+from kongflow_events.application.deliver_in_steps import DeliverInSteps, StepBudget
+from kongflow_events.application.ports import Delivery, DeliveryDesk, DueEvent
+from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
+from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
+
+__all__ = ["DeliverEvent", "DeliverEvents"]
+
+_logger = logging.getLogger(__name__)
+
+_CANDIDATES_AT_ONCE: Final = 1_000
+_INVOCATIONS_AT_ONCE: Final = 2_000
+_STEPS_PER_CALL: Final = 20
+_NOT_YET: Final = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverEvent:
+    """A planned delivery: of which event, and which of its revisions."""
+
+    event_record_id: UUID
+    delivery_revision: int
+    environment_id: UUID | None
+    traceparent: str
+
+
+class DeliverEvents:
+    """Delivers events: each is matched, and an invocation is enqueued for each dispatcher.
+
+    Idempotent. An event that is gone, cancelled, delivered or planned anew since is done; one
+    that is due in the future, by the database's clock, is snoozed. Where dispatchers are more
+    than fit into one transaction each event is delivered in steps.
+    """
+
+    def __init__(self, desk: DeliveryDesk, in_steps: DeliverInSteps) -> None:
+        self._desk = desk
+        self._in_steps = in_steps
+
+    async def __call__(self, commands: Sequence[DeliverEvent]) -> Sequence[TaskOutcome]:
+        """What became of each command, in their order."""
+        keys = [(command.event_record_id, command.environment_id) for command in commands]
+        read = {due.record.id: due for due in await self._desk.read_events(keys)}
+        outcomes: list[TaskOutcome] = [DONE] * len(commands)
+        due: dict[UUID, int] = {}
+        for index, command in enumerate(commands):
+            event = read.get(command.event_record_id)
+            if event is None or _is_over(event, command):
+                continue
+            if event.due_in > _NOT_YET:
+                outcomes[index] = Snooze(event.due_in)
+            else:
+                due.setdefault(event.record.id, index)
+        if due:
+            await self._deliver(commands, read, due, outcomes)
+        return outcomes
+
+    async def _deliver(
+        self,
+        commands: Sequence[DeliverEvent],
+        read: Mapping[UUID, DueEvent],
+        due: Mapping[UUID, int],
+        outcomes: list[TaskOutcome],
+    ) -> None:
+        page = await self._desk.read_candidates(
+            [read[each].record for each in due], _CANDIDATES_AT_ONCE
+        )
+        candidates = _by_name_and_source(page.dispatchers)
+        deliveries: list[Delivery] = []
+        budget = StepBudget(_STEPS_PER_CALL)
+        for record_id, index in due.items():
+            event = read[record_id]
+            traceparent = commands[index].traceparent
+            if not page.complete or event.record.delivery_cursor is not None:
+                outcomes[index] = await self._in_steps(event, traceparent, budget)
+                continue
+            try:
+                matched = _match(event, candidates)
+            except Exception as error:  # noqa: BLE001 - one event must not fail its neighbours
+                outcomes[index] = error
+            else:
+                deliveries.append(Delivery(event.record, matched, traceparent))
+        for batch in _bounded(deliveries):
+            settled = await self._desk.settle(batch)
+            for delivery in batch:
+                if delivery.record.id in settled:
+                    _log(delivery)
+
+
+def _is_over(event: DueEvent, command: DeliverEvent) -> bool:
+    record = event.record
+    return (
+        record.cancelled_at is not None
+        or record.processed_at is not None
+        or command.delivery_revision < record.delivery_revision
+    )
+
+
+def _by_name_and_source(
+    dispatchers: Sequence[CompiledDispatcher],
+) -> Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]]:
+    found: dict[tuple[UUID, str, str], list[CompiledDispatcher]] = {}
+    for dispatcher in dispatchers:
+        for name in dispatcher.event_names:
+            key = (dispatcher.environment_id, name, dispatcher.source)
+            found.setdefault(key, []).append(dispatcher)
+    return found
+
+
+def _match(
+    event: DueEvent,
+    candidates: Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]],
+) -> Sequence[UUID]:
+    record = event.record
+    key = (record.tenancy.environment_id, record.name, record.source)
+    # Parsed once for all candidates, and not at all where none looks at it.
+    matchable = MatchableEvent(record, event.content)
+    return [each.id for each in candidates.get(key, ()) if each.takes(matchable)]
+
+
+def _bounded(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
+    """Batches whose invocations fit into one statement."""
+    batch: list[Delivery] = []
+    invocations = 0
+    for delivery in deliveries:
+        if batch and invocations + len(delivery.dispatcher_ids) > _INVOCATIONS_AT_ONCE:
+            yield batch
+            batch, invocations = [], 0
+        batch.append(delivery)
+        invocations += len(delivery.dispatcher_ids)
+    if batch:
+        yield batch
+
+
+def _log(delivery: Delivery) -> None:
+    trace = parse_traceparent(delivery.traceparent)
+    _logger.info(
+        "event delivered",
+        extra={
+            "trace_id": trace.trace_id if trace is not None else "",
+            "fields": {
+                "event_record_id": str(delivery.record.id),
+                "environment_id": str(delivery.record.tenancy.environment_id),
+                "matched": len(delivery.dispatcher_ids),
+            },
+        },
+    )

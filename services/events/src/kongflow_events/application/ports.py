@@ -1,0 +1,343 @@
+"""What the use cases need of the outside, in their own words."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from kongflow_common.errors import KongflowError
+from kongflow_common.filtering import Filter
+from kongflow_common.payload import JsonDocument
+from kongflow_events.domain.dispatcher_match import CompiledDispatcher
+from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
+from kongflow_events.domain.event_record import (
+    EventContent,
+    EventRecord,
+    PayloadType,
+    Priority,
+    Tenancy,
+)
+
+__all__ = [
+    "CandidatePage",
+    "Delivery",
+    "DeliveryDesk",
+    "DispatcherReader",
+    "DispatcherRepository",
+    "DueEvent",
+    "EventIntake",
+    "EventKey",
+    "EventReader",
+    "EventRepository",
+    "EventsQueue",
+    "EventsUnitOfWork",
+    "InvocationReader",
+    "InvokedDispatcher",
+    "InvokedEvent",
+    "NewEvent",
+    "NewRun",
+    "RunCreator",
+    "Selection",
+    "StoredEvent",
+    "UnitOfWorkFactory",
+]
+
+EventKey: TypeAlias = UUID | str
+"""Which event, or which dispatcher: the id of its row, or the sender's name of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be stored. Times that are None are the time of the transaction."""
+
+    id: UUID
+    event_id: str
+    name: str
+    source: str
+    timestamp: datetime | None
+    payload_type: PayloadType
+    content: EventContent
+    tenancy: Tenancy
+    deliver_at: datetime | None
+    is_test: bool
+    priority: Priority
+    account_id: str | None
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """The record that holds the event's id now: the new one, or the one that was there."""
+
+    record: EventRecord
+    is_new: bool
+
+
+class EventIntake(Protocol):
+    """Takes new events in, those of many callers in one transaction."""
+
+    async def add(self, event: NewEvent) -> StoredEvent:
+        """Store the event, its account and the queued job that delivers it, all or none.
+
+        Where the environment has an event of this id already nothing is stored, and that one
+        is answered.
+        """
+        ...
+
+
+class EventRepository(Protocol):
+    """Event records, inside a unit of work; each is found within its environment only."""
+
+    async def lock(self, environment_id: UUID, key: EventKey) -> EventRecord | None:
+        """The record, which nobody else changes until the unit of work ends."""
+        ...
+
+    async def replan(
+        self, record: EventRecord, payload: JsonDocument | None, context: JsonDocument | None
+    ) -> EventRecord:
+        """Write payload type, delivery time and revision, and the documents that are given."""
+        ...
+
+    async def cancel(self, record: EventRecord) -> EventRecord:
+        """Write when the event was cancelled."""
+        ...
+
+    async def advance(
+        self, record: EventRecord, *, matched: int, cursor: UUID | None, done: bool
+    ) -> None:
+        """Add to what a delivery in steps has matched; `cursor` is where it goes on."""
+        ...
+
+
+class DispatcherRepository(Protocol):
+    """Dispatchers and the accounts they are restricted to, inside a unit of work."""
+
+    async def account(self, tenancy: Tenancy, account_id: str) -> UUID:
+        """The row of the account, which is made if there is none."""
+        ...
+
+    async def lock(self, environment_id: UUID, dispatchable_id: str) -> EventDispatcher | None:
+        """The dispatcher, which nobody else changes until the unit of work ends."""
+        ...
+
+    async def add(
+        self,
+        environment_id: UUID,
+        dispatchable_id: str,
+        specification: DispatcherSpecification,
+        *,
+        external_account_id: UUID | None,
+        generation: int,
+    ) -> bool:
+        """Store a new dispatcher; False if another has been stored in the meantime."""
+        ...
+
+    async def replace(
+        self,
+        dispatcher: EventDispatcher,
+        specification: DispatcherSpecification,
+        *,
+        external_account_id: UUID | None,
+        generation: int,
+    ) -> None:
+        """Replace what the dispatcher holds."""
+        ...
+
+    async def candidates(
+        self, record: EventRecord, after: UUID | None, limit: int
+    ) -> Sequence[CompiledDispatcher]:
+        """The enabled dispatchers for the event's name and source, in the order of their ids."""
+        ...
+
+
+class EventsQueue(Protocol):
+    """The queued jobs of this context, over the outbox.
+
+    What is enqueued is part of the caller's unit of work: it happens when, and only when,
+    that commits.
+    """
+
+    async def enqueue_deliver_event(
+        self, record: EventRecord, *, run_at: datetime | None, traceparent: str
+    ) -> None:
+        """Deliver the record's present revision, in place of an earlier plan.
+
+        `run_at` None means at once.
+        """
+        ...
+
+    async def remove_deliver_event(self, record: EventRecord, *, traceparent: str) -> None:
+        """Take the planned delivery back, unless it runs."""
+        ...
+
+    async def enqueue_invoke_dispatchers(
+        self, record: EventRecord, dispatcher_ids: Sequence[UUID], *, traceparent: str
+    ) -> None:
+        """Invoke each of the dispatchers for the event."""
+        ...
+
+
+class EventsUnitOfWork(Protocol):
+    """One transaction; left without a commit it changes nothing."""
+
+    @property
+    def events(self) -> EventRepository: ...
+
+    @property
+    def dispatchers(self) -> DispatcherRepository: ...
+
+    @property
+    def queue(self) -> EventsQueue: ...
+
+    async def commit(self) -> None: ...
+
+
+UnitOfWorkFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[EventsUnitOfWork]]
+
+
+@dataclass(frozen=True, slots=True)
+class DueEvent:
+    """An event whose delivery was asked for; `due_in` is by the database's clock."""
+
+    record: EventRecord
+    content: EventContent
+    due_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatePage:
+    """Dispatchers that may take some of the events; `complete` if there are no more."""
+
+    dispatchers: Sequence[CompiledDispatcher]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The outcome of matching one event: the dispatchers that take it."""
+
+    record: EventRecord
+    dispatcher_ids: Sequence[UUID]
+    traceparent: str
+
+
+class DeliveryDesk(Protocol):
+    """Reads and settles the deliveries of a batch in few statements."""
+
+    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
+        """The events of these ids, each within the environment at its side if there is one.
+
+        Those that are gone are missing; the order is any.
+        """
+        ...
+
+    async def read_candidates(self, records: Sequence[EventRecord], limit: int) -> CandidatePage:
+        """The enabled dispatchers for the names and sources of the records, at most `limit`."""
+        ...
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
+        """Write the outcomes and enqueue the invocations, in one transaction.
+
+        An event that was cancelled, replaced or delivered since it was read changes nothing.
+        Answers the ids of the others.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InvokedDispatcher:
+    """What an invocation reads of its dispatcher."""
+
+    id: UUID
+    enabled: bool
+    dispatchable: JsonDocument
+
+
+@dataclass(frozen=True, slots=True)
+class InvokedEvent:
+    """What an invocation reads of its event."""
+
+    id: UUID
+    event_id: str
+    tenancy: Tenancy
+    external_account_id: UUID | None
+    is_test: bool
+    internal: bool
+
+
+class InvocationReader(Protocol):
+    """Reads what invocations need."""
+
+    async def read(
+        self, keys: Sequence[tuple[UUID, UUID, UUID | None]]
+    ) -> Sequence[tuple[InvokedDispatcher | None, InvokedEvent | None]]:
+        """Dispatcher and event of each (dispatcher id, event record id, environment id).
+
+        Both are found in that environment only, if one is given, and always in the same one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be created; unique by event record, dispatcher and job."""
+
+    event: InvokedEvent
+    dispatcher_id: UUID
+    job_id: UUID
+    alias: str | None
+    version: str | None
+    traceparent: str
+
+
+class RunCreator(Protocol):
+    """Creates runs, which belong to another context."""
+
+    async def create_runs(self, runs: Sequence[NewRun]) -> Sequence[UUID | KongflowError]:
+        """The id of each run, or why it was not created; a repeat answers with the same run.
+
+        Raises DependencyUnavailable when nobody could be asked.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows a list shows: those of an environment, newest first, that follow `after`."""
+
+    environment_id: UUID
+    filter: Filter | None
+    after: UUID | None
+    limit: int
+
+
+class EventReader(Protocol):
+    """Reads event records."""
+
+    async def find_event(
+        self, environment_id: UUID, key: EventKey
+    ) -> tuple[EventRecord, EventContent] | None:
+        """The record with its content."""
+        ...
+
+    async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
+        """The records, without their content."""
+        ...
+
+    async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:
+        """The contents of records that were found within the caller's environment."""
+        ...
+
+
+class DispatcherReader(Protocol):
+    """Reads dispatchers."""
+
+    async def find_dispatcher(self, environment_id: UUID, key: EventKey) -> EventDispatcher | None:
+        """The dispatcher."""
+        ...
+
+    async def list_dispatchers(self, selection: Selection) -> Sequence[EventDispatcher]:
+        """The dispatchers."""
+        ...

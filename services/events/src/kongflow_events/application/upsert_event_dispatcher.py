@@ -1,0 +1,123 @@
+"""Registers a dispatcher, or replaces what it holds."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kongflow_common.errors import Contended, InvalidField
+from kongflow_common.payload import JsonDocument
+from kongflow_events.application.ports import EventsUnitOfWork, UnitOfWorkFactory
+from kongflow_events.domain.event_dispatcher import (
+    FIRST_GENERATION,
+    DispatcherSpecification,
+    EventDispatcher,
+)
+from kongflow_events.domain.event_record import Tenancy
+from kongflow_events.domain.filters import InvalidFilter, parse_filter
+
+__all__ = ["DispatcherCommand", "UpsertEventDispatcher", "UpsertedDispatcher"]
+
+_logger = logging.getLogger(__name__)
+
+# Another upsert of the same id may store it between two statements; it is there after that.
+_ROUNDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherCommand:
+    """What a dispatcher is to hold; `generation` None follows the stored one."""
+
+    tenancy: Tenancy
+    dispatchable_id: str
+    specification: DispatcherSpecification
+    account_id: str | None = None
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertedDispatcher:
+    """The dispatcher as it is stored, and what is probably not meant, a sentence each."""
+
+    dispatcher: EventDispatcher
+    warnings: Sequence[str]
+
+
+class UpsertEventDispatcher:
+    """Stores the dispatcher under its dispatchable id; all that it held before is replaced.
+
+    A filter or an account that is left out is gone. With a generation that is not newer than
+    the stored one nothing changes. Raises InvalidField for a filter that could never match.
+    """
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def __call__(self, command: DispatcherCommand) -> UpsertedDispatcher:
+        specification = command.specification
+        warnings = [
+            *_check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
+            *_check_filter(specification.context_filter, "event_dispatcher.context_filter"),
+        ]
+        for _ in range(_ROUNDS):
+            async with self._unit_of_work() as uow:
+                stored = await self._store(uow, command)
+            if stored is not None:
+                return UpsertedDispatcher(stored, warnings)
+        raise Contended("the dispatcher is being changed by others; nothing was stored")
+
+    async def _store(
+        self, uow: EventsUnitOfWork, command: DispatcherCommand
+    ) -> EventDispatcher | None:
+        """Write what the command says; None if another has stored the same id meanwhile."""
+        environment_id = command.tenancy.environment_id
+        account = None
+        if command.account_id is not None:
+            account = await uow.dispatchers.account(command.tenancy, command.account_id)
+        stored = await uow.dispatchers.lock(environment_id, command.dispatchable_id)
+        if stored is None:
+            written = await uow.dispatchers.add(
+                environment_id,
+                command.dispatchable_id,
+                command.specification,
+                external_account_id=account,
+                generation=command.generation or FIRST_GENERATION,
+            )
+            if not written:
+                return None
+        else:
+            generation = stored.next_generation(command.generation)
+            if generation is None:
+                return stored
+            await uow.dispatchers.replace(
+                stored, command.specification, external_account_id=account, generation=generation
+            )
+        dispatcher = await uow.dispatchers.lock(environment_id, command.dispatchable_id)
+        await uow.commit()
+        if dispatcher is not None:
+            _log(dispatcher)
+        return dispatcher
+
+
+def _check_filter(written: JsonDocument | None, field: str) -> Sequence[str]:
+    """What is accepted but has no effect. Raises InvalidField, naming the place inside."""
+    if written is None:
+        return ()
+    try:
+        return [warning.message for warning in parse_filter(written.load(), field).warnings]
+    except InvalidFilter as error:
+        raise InvalidField(error.path, error.reason) from error
+
+
+def _log(dispatcher: EventDispatcher) -> None:
+    _logger.info(
+        "dispatcher stored",
+        extra={
+            "fields": {
+                "dispatcher_id": str(dispatcher.id),
+                "dispatchable_id": dispatcher.dispatchable_id,
+                "generation": dispatcher.generation,
+                "environment_id": str(dispatcher.environment_id),
+            }
+        },
+    )

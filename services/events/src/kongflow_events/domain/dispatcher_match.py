@@ -1,0 +1,69 @@
+"""Which dispatchers take an event: matching in memory, with filters compiled once."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from kongflow_events.domain.event_dispatcher import EventDispatcher
+from kongflow_events.domain.event_record import EventContent, EventRecord, PayloadType
+from kongflow_events.domain.filters import EventMatcher, MatchTarget
+
+__all__ = ["CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
+
+
+class MatchableEvent:
+    """An event as dispatchers see it; its content is read once, and only if one looks at it."""
+
+    def __init__(self, record: EventRecord, content: EventContent) -> None:
+        self._payload_type = record.payload_type
+        self._content = content
+        self._whole: MatchTarget | None = None
+        self.outside = MatchTarget(None, None, record.external_account_id)
+        """The event without its content."""
+
+    @property
+    def whole(self) -> MatchTarget:
+        """The event with its content."""
+        if self._whole is None:
+            payload = self._content.payload.load()
+            context = self._content.context.load()
+            account = self.outside.external_account_id
+            if self._payload_type is PayloadType.REQUEST:
+                self._whole = MatchTarget.of_request(payload, context, account)
+            else:
+                self._whole = MatchTarget(payload, context, account)
+        return self._whole
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledDispatcher:
+    """A dispatcher that is ready to be asked about events."""
+
+    id: UUID
+    environment_id: UUID
+    event_names: tuple[str, ...]
+    source: str
+    matcher: EventMatcher
+    looks_inside: bool
+    """Whether it has a filter, so that the content of events matters."""
+
+    def takes(self, event: MatchableEvent) -> bool:
+        """Whether it takes the event, whose name and source are known to fit."""
+        return self.matcher.matches(event.whole if self.looks_inside else event.outside)
+
+
+def compile_dispatcher(dispatcher: EventDispatcher) -> CompiledDispatcher:
+    """Compile the filters; one that is not valid makes a dispatcher that takes nothing."""
+    specification = dispatcher.specification
+    payload_filter, context_filter = specification.payload_filter, specification.context_filter
+    return CompiledDispatcher(
+        id=dispatcher.id,
+        environment_id=dispatcher.environment_id,
+        event_names=specification.event_names,
+        source=specification.source,
+        matcher=EventMatcher(
+            payload_filter.load() if payload_filter is not None else None,
+            context_filter.load() if context_filter is not None else None,
+            dispatcher.external_account_id,
+        ),
+        looks_inside=payload_filter is not None or context_filter is not None,
+    )

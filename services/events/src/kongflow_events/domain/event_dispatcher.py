@@ -1,0 +1,58 @@
+"""A dispatcher: which events start what. Pure rules over frozen values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from kongflow_common.payload import JsonDocument
+
+__all__ = ["FIRST_GENERATION", "DispatcherSpecification", "EventDispatcher"]
+
+FIRST_GENERATION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSpecification:
+    """What a dispatcher holds besides its identity; an upsert replaces all of it.
+
+    A filter that is None takes everything. `dispatchable` is kept as it is stored, because a
+    row may hold a kind that this version does not know.
+    """
+
+    event_names: tuple[str, ...]
+    source: str
+    payload_filter: JsonDocument | None
+    context_filter: JsonDocument | None
+    manual: bool
+    enabled: bool
+    dispatchable: JsonDocument
+
+
+@dataclass(frozen=True, slots=True)
+class EventDispatcher:
+    """A dispatcher as it is stored.
+
+    `account_id` is the sender's name of the account it is restricted to,
+    `external_account_id` its row. `generation` grows with each change.
+    """
+
+    id: UUID
+    environment_id: UUID
+    dispatchable_id: str
+    specification: DispatcherSpecification
+    account_id: str | None
+    external_account_id: UUID | None
+    generation: int
+    created_at: datetime
+    updated_at: datetime
+
+    def next_generation(self, given: int | None) -> int | None:
+        """The generation that an upsert writes; None when it is out of date.
+
+        Left out, it follows the stored one. A given one must be newer than the stored one, so
+        that late and repeated commands are harmless.
+        """
+        if given is None:
+            return self.generation + 1
+        return given if given > self.generation else None

@@ -1,0 +1,24 @@
+"""What each error of this context is on the wire."""
+
+from typing import Final
+
+import grpc
+
+from kongflow_common.rpc.error_catalog import ErrorCatalog, ErrorSpec
+from kongflow_events.domain import errors
+
+__all__ = ["CATALOG"]
+
+CATALOG: Final = ErrorCatalog(
+    "events.kongflow",
+    {
+        errors.EventNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND"),
+        errors.DispatcherNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "DISPATCHER_NOT_FOUND"),
+        errors.EventDeliveryBegun: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "EVENT_DELIVERY_BEGUN"
+        ),
+        errors.RunRefused: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "RUN_REFUSED"),
+        # Not the worker queue's fault and not for ever: it costs an attempt.
+        errors.RunNotCreated: ErrorSpec(grpc.StatusCode.UNKNOWN, "RUN_NOT_CREATED"),
+    },
+)

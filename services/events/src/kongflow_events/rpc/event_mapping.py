@@ -1,0 +1,185 @@
+"""Event records between the wire and the program."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from kongflow.events.v1 import event_record_pb2, events_service_pb2
+from kongflow.workerqueue.v1 import job_options_pb2
+from kongflow_common.auth.principals import EnvironmentScope
+from kongflow_common.errors import InvalidField
+from kongflow_common.filtering import FieldType, FilterField
+from kongflow_common.payload import JsonDocument
+from kongflow_common.rpc.field_parsing import (
+    optional_enum,
+    optional_text,
+    required_id,
+    required_message,
+    required_one_of,
+    required_text,
+)
+from kongflow_common.rpc.payload_mapping import from_payload, to_payload
+from kongflow_common.rpc.timestamps import from_duration, from_timestamp, to_timestamp
+from kongflow_events.application.ingest_send_event import SendEvent
+from kongflow_events.application.ports import EventKey
+from kongflow_events.application.queries import WholeEvent
+from kongflow_events.domain.event_record import (
+    EventRecord,
+    EventState,
+    PayloadType,
+    Priority,
+    Tenancy,
+)
+
+__all__ = ["EVENT_FILTER_FIELDS", "to_event", "to_event_key", "to_send_event", "to_whole_event"]
+
+_Record = event_record_pb2.EventRecord
+
+EVENT_FILTER_FIELDS: Final = (
+    FilterField("name", FieldType.TEXT),
+    FilterField("state", FieldType.ENUM, tuple(state.value for state in EventState)),
+    FilterField("source", FieldType.TEXT),
+    FilterField("test", FieldType.BOOLEAN),
+    FilterField("create_time", FieldType.TIME),
+    FilterField("deliver_time", FieldType.TIME),
+)
+
+_PAYLOAD_TYPES: Final[Mapping[int, PayloadType]] = {
+    _Record.PAYLOAD_TYPE_JSON: PayloadType.JSON,
+    _Record.PAYLOAD_TYPE_REQUEST: PayloadType.REQUEST,
+}
+_PAYLOAD_TYPES_TO_PROTO: Final[Mapping[PayloadType, _Record.PayloadType.ValueType]] = {
+    PayloadType.JSON: _Record.PAYLOAD_TYPE_JSON,
+    PayloadType.REQUEST: _Record.PAYLOAD_TYPE_REQUEST,
+}
+_STATES_TO_PROTO: Final[Mapping[EventState, _Record.State.ValueType]] = {
+    EventState.PENDING: _Record.STATE_PENDING,
+    EventState.DELIVERED: _Record.STATE_DELIVERED,
+    EventState.UNMATCHED: _Record.STATE_UNMATCHED,
+    EventState.CANCELLED: _Record.STATE_CANCELLED,
+}
+_PRIORITIES: Final[Mapping[int, Priority]] = {
+    job_options_pb2.PRIORITY_HIGH: Priority.HIGH,
+    job_options_pb2.PRIORITY_NORMAL: Priority.NORMAL,
+    job_options_pb2.PRIORITY_LOW: Priority.LOW,
+    job_options_pb2.PRIORITY_VERY_LOW: Priority.VERY_LOW,
+}
+_PRIORITIES_TO_PROTO: Final[Mapping[Priority, job_options_pb2.Priority.ValueType]] = {
+    Priority.HIGH: job_options_pb2.PRIORITY_HIGH,
+    Priority.NORMAL: job_options_pb2.PRIORITY_NORMAL,
+    Priority.LOW: job_options_pb2.PRIORITY_LOW,
+    Priority.VERY_LOW: job_options_pb2.PRIORITY_VERY_LOW,
+}
+
+_LONGEST_DELAY: Final = timedelta(days=150 * 366)
+"""Longer than any delay that ends in time; which one does the use case knows."""
+
+
+def to_tenancy(scope: EnvironmentScope) -> Tenancy:
+    """Whose the rows of a call are."""
+    return Tenancy(
+        environment_id=scope.environment_id,
+        project_id=scope.project_id,
+        organization_id=scope.organization_id,
+    )
+
+
+def to_send_event(
+    request: events_service_pb2.SendEventRequest, scope: EnvironmentScope
+) -> SendEvent:
+    """Read what a sender wrote. Raises InvalidField."""
+    required_message(request, "event")
+    event = request.event
+    delivery = request.WhichOneof("delivery")
+    return SendEvent(
+        tenancy=to_tenancy(scope),
+        name=required_text(event.name, "event.name"),
+        event_id=optional_text(event.event_id, "event.event_id"),
+        source=optional_text(event.source, "event.source"),
+        timestamp=(
+            from_timestamp(event.event_time, "event.event_time")
+            if event.HasField("event_time")
+            else None
+        ),
+        payload=_document(event, "payload"),
+        context=_document(event, "context"),
+        payload_type=optional_enum(event.payload_type, "event.payload_type", _PAYLOAD_TYPES),
+        deliver_at=(
+            from_timestamp(request.deliver_time, "deliver_time")
+            if delivery == "deliver_time"
+            else None
+        ),
+        deliver_after=_deliver_after(request) if delivery == "deliver_after" else None,
+        account_id=optional_text(request.account_id, "account_id"),
+        is_test=request.test,
+        priority=(
+            optional_enum(request.priority, "priority", _PRIORITIES)
+            or optional_enum(event.priority, "event.priority", _PRIORITIES)
+            or Priority.HIGH
+        ),
+    )
+
+
+def _document(event: _Record, name: str) -> JsonDocument | None:
+    """The document; None when it is left out or null, which is the same to the original."""
+    if not event.HasField("payload" if name == "payload" else "context"):
+        return None
+    payload = event.payload if name == "payload" else event.context
+    document = from_payload(payload, f"event.{name}")
+    if document is None or document.text.strip() == b"null":
+        return None
+    return document
+
+
+def _deliver_after(request: events_service_pb2.SendEventRequest) -> timedelta:
+    delay = from_duration(request.deliver_after, "deliver_after", at_most=_LONGEST_DELAY)
+    if request.deliver_after.nanos:
+        raise InvalidField("deliver_after", "must be whole seconds")
+    return delay
+
+
+def to_event_key(
+    request: events_service_pb2.CancelEventRequest | events_service_pb2.GetEventRecordRequest,
+) -> EventKey:
+    """Which event a request is about. Raises InvalidField."""
+    if required_one_of(request, "key") == "id":
+        return required_id(request.id, "id")
+    return required_text(request.event_id, "event_id")
+
+
+def to_event(record: EventRecord) -> _Record:
+    """Write a record without its content."""
+    message = _Record(
+        id=str(record.id),
+        event_id=record.event_id,
+        name=record.name,
+        payload_type=_PAYLOAD_TYPES_TO_PROTO[record.payload_type],
+        source=record.source,
+        event_time=to_timestamp(record.timestamp),
+        deliver_time=to_timestamp(record.deliver_at),
+        matched_count=record.matched_count,
+        state=_STATES_TO_PROTO[record.state],
+        test=record.is_test,
+        internal=record.internal,
+        account_id=record.account_id or "",
+        priority=_PRIORITIES_TO_PROTO[record.priority],
+        delivery_revision=record.delivery_revision,
+        create_time=to_timestamp(record.created_at),
+        update_time=to_timestamp(record.updated_at),
+    )
+    if record.delivered_at is not None:
+        message.delivered_time.CopyFrom(to_timestamp(record.delivered_at))
+    if record.processed_at is not None:
+        message.processed_time.CopyFrom(to_timestamp(record.processed_at))
+    if record.cancelled_at is not None:
+        message.cancelled_time.CopyFrom(to_timestamp(record.cancelled_at))
+    return message
+
+
+def to_whole_event(event: WholeEvent) -> _Record:
+    """Write a record with its content, where it was read."""
+    message = to_event(event.record)
+    if event.content is not None:
+        message.payload.CopyFrom(to_payload(event.content.payload))
+        message.context.CopyFrom(to_payload(event.content.context))
+    return message

@@ -1,0 +1,153 @@
+"""EventsService: what clients call."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import grpc
+
+from kongflow.events.v1 import events_service_pb2 as pb
+from kongflow.events.v1.events_service_pb2_grpc import EventsServiceServicer
+from kongflow_common.auth.principals import current_environment
+from kongflow_common.rpc.field_parsing import optional_enum
+from kongflow_common.rpc.filtering import parse_filter
+from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
+from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.ingest_send_event import IngestSendEvent
+from kongflow_events.application.ports import Selection
+from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
+from kongflow_events.rpc.dispatcher_mapping import (
+    DISPATCHER_FILTER_FIELDS,
+    to_dispatcher,
+    to_dispatcher_command,
+    to_dispatcher_key,
+)
+from kongflow_events.rpc.event_mapping import (
+    EVENT_FILTER_FIELDS,
+    to_event,
+    to_event_key,
+    to_send_event,
+    to_whole_event,
+)
+
+__all__ = ["EventsServicer"]
+
+_SHOWS_CONTENT: Final[Mapping[int, bool]] = {pb.VIEW_BASIC: False, pb.VIEW_FULL: True}
+
+# Any: the context is used by no method; its request and answer types are the method's.
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EventsServicer(EventsServiceServicer):
+    """Parses, calls the use case, serialises."""
+
+    def __init__(
+        self,
+        *,
+        send_event: IngestSendEvent,
+        cancel_event: CancelEvent,
+        events: EventQueries,
+        upsert_event_dispatcher: UpsertEventDispatcher,
+        dispatchers: DispatcherQueries,
+    ) -> None:
+        self._send_event = send_event
+        self._cancel_event = cancel_event
+        self._events = events
+        self._upsert_event_dispatcher = upsert_event_dispatcher
+        self._dispatchers = dispatchers
+
+    async def SendEvent(
+        self, request: pb.SendEventRequest, context: _Context
+    ) -> pb.SendEventResponse:
+        record = await self._send_event(to_send_event(request, current_environment()))
+        return pb.SendEventResponse(event_record=to_event(record))
+
+    async def CancelEvent(
+        self, request: pb.CancelEventRequest, context: _Context
+    ) -> pb.CancelEventResponse:
+        environment_id = current_environment().environment_id
+        record = await self._cancel_event(environment_id, to_event_key(request))
+        return pb.CancelEventResponse(event_record=to_event(record))
+
+    async def GetEventRecord(
+        self, request: pb.GetEventRecordRequest, context: _Context
+    ) -> pb.GetEventRecordResponse:
+        environment_id = current_environment().environment_id
+        event = await self._events.get(environment_id, to_event_key(request))
+        return pb.GetEventRecordResponse(event_record=to_whole_event(event))
+
+    async def ListEventRecords(
+        self, request: pb.ListEventRecordsRequest, context: _Context
+    ) -> pb.ListEventRecordsResponse:
+        environment_id = current_environment().environment_id
+        asked = page_request(
+            method="ListEventRecords",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        page = await self._events.list(
+            Selection(
+                environment_id=environment_id,
+                filter=parse_filter(request.filter, EVENT_FILTER_FIELDS),
+                after=_after(asked),
+                limit=asked.size,
+            ),
+            with_content=optional_enum(request.view, "view", _SHOWS_CONTENT) or False,
+        )
+        token = ""
+        if not page.complete:
+            last = page.items[-1].record
+            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        return pb.ListEventRecordsResponse(
+            event_records=[to_whole_event(event) for event in page.items], next_page_token=token
+        )
+
+    async def UpsertEventDispatcher(
+        self, request: pb.UpsertEventDispatcherRequest, context: _Context
+    ) -> pb.UpsertEventDispatcherResponse:
+        command = to_dispatcher_command(request, current_environment())
+        upserted = await self._upsert_event_dispatcher(command)
+        return pb.UpsertEventDispatcherResponse(
+            event_dispatcher=to_dispatcher(upserted.dispatcher), warnings=upserted.warnings
+        )
+
+    async def GetEventDispatcher(
+        self, request: pb.GetEventDispatcherRequest, context: _Context
+    ) -> pb.GetEventDispatcherResponse:
+        environment_id = current_environment().environment_id
+        dispatcher = await self._dispatchers.get(environment_id, to_dispatcher_key(request))
+        return pb.GetEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
+
+    async def ListEventDispatchers(
+        self, request: pb.ListEventDispatchersRequest, context: _Context
+    ) -> pb.ListEventDispatchersResponse:
+        environment_id = current_environment().environment_id
+        asked = page_request(
+            method="ListEventDispatchers",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        page = await self._dispatchers.list(
+            Selection(
+                environment_id=environment_id,
+                filter=parse_filter(request.filter, DISPATCHER_FILTER_FIELDS),
+                after=_after(asked),
+                limit=asked.size,
+            )
+        )
+        token = ""
+        if not page.complete:
+            last = page.items[-1]
+            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        return pb.ListEventDispatchersResponse(
+            event_dispatchers=[to_dispatcher(each) for each in page.items], next_page_token=token
+        )
+
+
+def _after(asked: PageRequest) -> UUID | None:
+    return asked.after.id if asked.after is not None else None

@@ -1,0 +1,157 @@
+"""EventsTasksService: what the worker queue calls.
+
+A single call is a batch of one.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import grpc
+
+from kongflow.events.tasks.v1 import events_tasks_service_pb2 as pb
+from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import EventsTasksServiceServicer
+from kongflow.workerqueue.v1 import envelope_pb2
+from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
+from kongflow_common.errors import InvalidField
+from kongflow_common.ids import parse_id
+from kongflow_common.rpc import task_results
+from kongflow_common.rpc.envelope import envelopes_of_batch
+from kongflow_common.rpc.error_catalog import ErrorCatalog
+from kongflow_common.rpc.field_parsing import bounded_int, required_id
+from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.deliver_event import DeliverEvent, DeliverEvents
+from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
+from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
+
+__all__ = ["EventsTasksServicer"]
+
+_MAX_REVISION = 2**31 - 1
+
+# Any: the context's request and answer types are the method's.
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Request = TypeVar("_Request")
+_Command = TypeVar("_Command")
+
+
+class EventsTasksServicer(EventsTasksServiceServicer):
+    """Parses, calls the use case, serialises."""
+
+    def __init__(
+        self,
+        *,
+        deliver_events: DeliverEvents,
+        invoke_dispatchers: InvokeDispatchers,
+        catalog: ErrorCatalog,
+    ) -> None:
+        self._deliver_events = deliver_events
+        self._invoke_dispatchers = invoke_dispatchers
+        self._catalog = catalog
+
+    async def DeliverEvent(
+        self, request: pb.DeliverEventRequest, context: _Context
+    ) -> pb.DeliverEventResponse:
+        command = _to_deliver_event(request, _environment(context), current_traceparent())
+        [outcome] = await self._deliver_events([command])
+        _answer(outcome, context)
+        return pb.DeliverEventResponse()
+
+    async def BatchDeliverEvents(
+        self, request: pb.BatchDeliverEventsRequest, context: _Context
+    ) -> pb.BatchDeliverEventsResponse:
+        outcomes = await _each(
+            request.requests, request.envelopes, _to_deliver_event, self._deliver_events
+        )
+        return pb.BatchDeliverEventsResponse(
+            results=task_results.job_results(outcomes, self._catalog)
+        )
+
+    async def InvokeDispatcher(
+        self, request: pb.InvokeDispatcherRequest, context: _Context
+    ) -> pb.InvokeDispatcherResponse:
+        command = _to_invoke_dispatcher(request, _environment(context), current_traceparent())
+        [outcome] = await self._invoke_dispatchers([command])
+        _answer(outcome, context)
+        return pb.InvokeDispatcherResponse()
+
+    async def BatchInvokeDispatchers(
+        self, request: pb.BatchInvokeDispatchersRequest, context: _Context
+    ) -> pb.BatchInvokeDispatchersResponse:
+        outcomes = await _each(
+            request.requests, request.envelopes, _to_invoke_dispatcher, self._invoke_dispatchers
+        )
+        return pb.BatchInvokeDispatchersResponse(
+            results=task_results.job_results(outcomes, self._catalog)
+        )
+
+
+def _to_deliver_event(
+    request: pb.DeliverEventRequest, environment_id: UUID | None, traceparent: str
+) -> DeliverEvent:
+    return DeliverEvent(
+        event_record_id=required_id(request.event_record_id, "event_record_id"),
+        delivery_revision=bounded_int(
+            request.delivery_revision, "delivery_revision", at_least=1, at_most=_MAX_REVISION
+        ),
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def _to_invoke_dispatcher(
+    request: pb.InvokeDispatcherRequest, environment_id: UUID | None, traceparent: str
+) -> InvokeDispatcher:
+    return InvokeDispatcher(
+        dispatcher_id=required_id(request.dispatcher_id, "dispatcher_id"),
+        event_record_id=required_id(request.event_record_id, "event_record_id"),
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+async def _each(
+    requests: Sequence[_Request],
+    envelopes: Sequence[envelope_pb2.Envelope],
+    to_command: Callable[[_Request, UUID | None, str], _Command],
+    use_case: Callable[[Sequence[_Command]], Awaitable[Sequence[TaskOutcome]]],
+) -> list[task_results.TaskOutcome]:
+    """Run a batch: one outcome per request; one that cannot be read fails alone."""
+    outcomes: list[task_results.TaskOutcome] = [None] * len(requests)
+    places: list[int] = []
+    commands: list[_Command] = []
+    for place, envelope in enumerate(envelopes_of_batch(requests, envelopes)):
+        try:
+            command = to_command(requests[place], envelope.environment_id, envelope.traceparent)
+        except InvalidField as error:
+            outcomes[place] = error.within(f"requests[{place}]")
+        else:
+            places.append(place)
+            commands.append(command)
+    if commands:
+        for place, outcome in zip(places, await use_case(commands), strict=True):
+            outcomes[place] = _to_result(outcome)
+    return outcomes
+
+
+def _to_result(outcome: TaskOutcome) -> task_results.TaskOutcome:
+    if isinstance(outcome, Done):
+        return None
+    if isinstance(outcome, Snooze):
+        return task_results.Snooze(outcome.delay)
+    return outcome
+
+
+def _answer(outcome: TaskOutcome, context: _Context) -> None:
+    """Say what became of a single call."""
+    if isinstance(outcome, Snooze):
+        task_results.say_snooze(context, task_results.Snooze(outcome.delay))
+    elif isinstance(outcome, Exception):
+        raise outcome
+
+
+def _environment(context: _Context) -> UUID | None:
+    """The environment that the envelope of a single call names."""
+    for name, value in context.invocation_metadata() or ():
+        if name == ENVIRONMENT_METADATA and isinstance(value, str):
+            return parse_id(value, ENVIRONMENT_METADATA)
+    return None
