@@ -55,7 +55,7 @@ class BackgroundTasks:
         if self._closing:
             raise RuntimeError(f"background task {name} was started while the process ends")
         task = asyncio.get_running_loop().create_task(
-            _keep_running(name, run, backoff or Backoff()),
+            self._keep_running(name, run, backoff or Backoff()),
             name=name,
             # A loop belongs to no caller: not to the trace or the principal that began it.
             context=contextvars.Context(),
@@ -70,27 +70,26 @@ class BackgroundTasks:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for task, result in zip(
-            tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True
-        ):
-            if isinstance(result, Exception):
-                logger.error(
-                    "background task %s failed while it ended",
-                    task.get_name(),
-                    exc_info=result,
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_running(
+        self, name: str, run: Callable[[], Awaitable[None]], backoff: Backoff
+    ) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                await run()
+            except Exception:
+                if self._closing:
+                    # Cancelled, and then something else went wrong while it cleaned up.
+                    logger.exception("background task %s failed while it ended", name)
+                    return
+                failures = 1 if time.monotonic() - began > backoff.longest else failures + 1
+                delay = backoff.delay(failures)
+                logger.exception(
+                    "background task %s failed; it starts again in %.1f s", name, delay
                 )
-
-
-async def _keep_running(name: str, run: Callable[[], Awaitable[None]], backoff: Backoff) -> None:
-    failures = 0
-    while True:
-        began = time.monotonic()
-        try:
-            await run()
-        except Exception:
-            failures = 1 if time.monotonic() - began > backoff.longest else failures + 1
-            delay = backoff.delay(failures)
-            logger.exception("background task %s failed; it starts again in %.1f s", name, delay)
-            await asyncio.sleep(delay)
-        else:
-            return
+                await asyncio.sleep(delay)
+            else:
+                return

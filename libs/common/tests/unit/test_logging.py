@@ -1,0 +1,107 @@
+"""Log lines."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from kongflow_common.logging import configure_logging, redact
+from kongflow_common.tracing import new_trace, use_trace
+
+
+@pytest.fixture
+def stream() -> Iterator[io.BytesIO]:
+    """Log lines as JSON; the root logger is put back as it was."""
+    root = logging.getLogger()
+    handlers, level, source = root.handlers[:], root.level, logging._srcfile
+    lines = io.BytesIO()
+    configure_logging("events", "events-1", "INFO", "json", stream=lines)
+    yield lines
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging._srcfile = source
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = True
+    logging.captureWarnings(False)
+
+
+def _lines(stream: io.BytesIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object(stream: io.BytesIO) -> None:
+    trace = new_trace()
+    with use_trace(trace):
+        logging.getLogger("kongflow.test").info(
+            "sent %s\nevents", 3, extra={"fields": {"count": 3, "id": b"x".hex()}}
+        )
+    (line,) = _lines(stream)
+    assert line["message"] == "sent 3\nevents"
+    assert line["level"] == "INFO"
+    assert line["logger"] == "kongflow.test"
+    assert line["service"] == "events"
+    assert line["instance"] == "events-1"
+    assert line["trace_id"] == trace.trace_id
+    assert line["count"] == 3
+    assert datetime.fromisoformat(line["time"]).utcoffset() is not None
+
+
+def test_a_line_may_speak_for_another_trace(stream: io.BytesIO) -> None:
+    with use_trace(new_trace()):
+        logging.getLogger("x").info("m", extra={"trace_id": "abc"})
+    assert _lines(stream)[0]["trace_id"] == "abc"
+
+
+def test_fields_cannot_overwrite_the_line(stream: io.BytesIO) -> None:
+    logging.getLogger("x").info("the message", extra={"fields": {"message": "forged"}})
+    assert _lines(stream)[0]["message"] == "the message"
+
+
+def test_exceptions_are_part_of_the_line(stream: io.BytesIO) -> None:
+    try:
+        raise ValueError("wrong with tr_dev_ABCDEFGHIJKLMNOPQRST")
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    (line,) = _lines(stream)
+    assert "ValueError: wrong with tr_[redacted]" in line["exception"]
+
+
+def test_fields_that_json_cannot_hold_do_not_cost_the_line(stream: io.BytesIO) -> None:
+    logging.getLogger("x").info("m", extra={"fields": {"big": 2**70, "odd": object()}})
+    (line,) = _lines(stream)
+    assert line["message"] == "m"
+    assert line["big"] == str(2**70)
+
+
+def test_text_is_for_people(stream: io.BytesIO) -> None:
+    lines = io.BytesIO()
+    configure_logging("events", "events-1", "WARNING", "text", stream=lines)
+    logging.getLogger("x").info("too quiet")
+    logging.getLogger("x").warning("seen", extra={"fields": {"a": 1}})
+    assert lines.getvalue().decode().endswith("WARNING events x seen a=1\n")
+    assert not stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("key tr_dev_ABCDEFGHIJKLMNOPQRST.", "key tr_[redacted]"),
+        ("'pk_prod_ABCDEFGHIJKLMNOPQRST'", "'pk_[redacted]'"),
+        ("op_ABCDEFGHIJKLMNOPQRSTUVWX", "op_[redacted]"),
+        ("postgresql://u:p4%24@host:5/db?x=1", "postgresql://u:[redacted]@host:5/db?x=1"),
+        ("redis://:secret@host", "redis://:[redacted]@host"),
+        ("Bearer eyJhbGciOi.eyJpc3M.abc-_x", "Bearer eyJ[redacted]"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMIIab+/c=\n-----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----[redacted]-----END PRIVATE KEY-----",
+        ),
+        ("stop_at str_something_long_here", "stop_at str_something_long_here"),
+        ("http://host:80/path and a@b", "http://host:80/path and a@b"),
+        ("https://host/op_x", "https://host/op_x"),
+    ],
+)
+def test_secrets_are_blanked(text: str, expected: str) -> None:
+    assert redact(text) == expected

@@ -1,0 +1,112 @@
+"""Checking users' JSON."""
+
+import math
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kongflow_common.errors import InvalidField
+from kongflow_common.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, parse_json
+
+
+def test_text_is_kept_as_it_was_sent() -> None:
+    raw = b'{ "a": 12345678901234567890123, "b": 1.10 }'
+    document = parse_json(raw, field="payload")
+    assert document.text == raw
+    assert isinstance(document.load(), dict)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"{} {}", "JSON"),
+        (b"NaN", "JSON"),
+        (b"[Infinity]", "JSON"),
+        (b"1e400", "JSON"),
+        (b'"\xff"', "JSON"),
+        (b"\xef\xbb\xbf{}", "JSON"),
+        (b'"\\ud800"', "JSON"),
+        (b'"\xed\xa0\x80"', "JSON"),
+        (b'"a\x00b"', "JSON"),
+        (b'{"a": ["\\u0000"]}', "NUL"),
+        (b'{"\\u0000": 1}', "NUL"),
+        (b"1e-16384", "decimal places"),
+        (b"[1E-99999999999999999999]", "decimal places"),
+        (b"0." + b"1" * 16_384, "decimal places"),
+        (b"0." + b"1" * 9000 + b"e-9000", "decimal places"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "levels"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "levels"),
+        (b'"' + b"x" * (MAX_PAYLOAD_BYTES - 1) + b'"', "bytes"),
+    ],
+)
+def test_what_jsonb_cannot_hold_is_refused(raw: bytes, said: str) -> None:
+    with pytest.raises(InvalidField, match=said) as caught:
+        parse_json(raw, field="payload.json")
+    assert caught.value.field == "payload.json"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"null",
+        b'"\\\\u0000"',
+        b'"1e-99999"',
+        b'"' + b"1" * 20_000 + b'"',
+        b"1e-16383",
+        b"1e-0000001",
+        b"0." + b"1" * 16_383,
+        b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
+        b"[" + b"[]," * 1000 + b"{}]",
+        b'"' + b"x" * (MAX_PAYLOAD_BYTES - 2) + b'"',
+        '"\\ud83d\\ude00 😀"'.encode(),
+    ],
+)
+def test_what_only_looks_bad_is_taken(raw: bytes) -> None:
+    assert parse_json(raw, field="payload").text == raw
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+    max_leaves=30,
+)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return any(_holds_nul(each) for each in value)
+    return False
+
+
+@given(json_values)
+def test_any_value_without_nul_survives(value: object) -> None:
+    raw = orjson.dumps(value)
+    if _holds_nul(value):
+        with pytest.raises(InvalidField):
+            parse_json(raw, field="payload")
+    else:
+        assert parse_json(raw, field="payload").load() == value
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_taken_or_refused(raw: bytes) -> None:
+    try:
+        document = parse_json(raw, field="payload")
+    except InvalidField:
+        return
+    value = document.load()
+    assert not (isinstance(value, float) and math.isnan(value))
