@@ -56,7 +56,7 @@ def prepare_and_run(folder: Path, binaries: PostgresBinaries) -> int:
     process = start(server.launch())
     try:
         server.wait_ready(20, lambda: process.poll() is None)
-        return os.stat(f"/proc/{process.pid}").st_uid
+        return Path(f"/proc/{process.pid}").stat().st_uid
     finally:
         stop(process, server.launch().stop_signal)
 

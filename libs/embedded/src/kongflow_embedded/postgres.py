@@ -35,7 +35,7 @@ DEVELOPMENT_SETTINGS: Mapping[str, str] = {
     "max_wal_size": "2GB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "log_line_prefix": "",
+    "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
     "log_autovacuum_min_duration": "-1",
     "jit": "off",
@@ -124,6 +124,9 @@ class PostgresServer:
 
     def is_ready(self) -> bool:
         """Says whether the server asks a new connection to authenticate, so is fully up."""
+        if not self._calls_itself_ready():
+            # Asked before, it would log each question as a refused connection.
+            return False
         parameters = b"user\0" + USER.encode() + b"\0database\0postgres\0\0"
         message = struct.pack("!ii", 8 + len(parameters), _PROTOCOL_3) + parameters
         try:
@@ -132,6 +135,13 @@ class PostgresServer:
                 return connection.recv(1) == b"R"
         except OSError:
             return False
+
+    def _calls_itself_ready(self) -> bool:
+        try:
+            lines = (self.data_folder / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return bool(lines) and lines[-1].strip() == "ready"
 
     def _initialise(self) -> None:
         # Made beside its final name: a kill halfway must not leave what looks like a data folder.

@@ -1,0 +1,1 @@
+"""The development system on this machine: started, watched and ended by `kongflow up`."""

@@ -1,0 +1,192 @@
+"""The plan of the real system: which processes, on which ports, with which settings."""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kongflow_cli.local.outside_servers import OutsideServers
+from kongflow_cli.local.program import Program, ServiceProgram, StoreProgram, Task
+from kongflow_cli.local.secret_file import Secrets
+from kongflow_cli.local.state_folder import StateFolder
+from kongflow_cli.local.supervisor import SystemPlan
+from kongflow_embedded.postgres import PostgresServer
+from kongflow_embedded.valkey import ValkeyServer
+
+CONTEXTS = ("tenancy", "events", "runs", "workerqueue")
+TASK_CONTEXTS = ("events", "runs")
+"""The contexts whose methods the worker queue calls."""
+PORT_NAMES = (
+    "postgres",
+    "valkey",
+    *CONTEXTS,
+    *(f"{context}-tasks" for context in CONTEXTS),
+)
+_DATABASE = "kongflow"
+_HOST = "127.0.0.1"
+_DRAIN_SECONDS = 10
+_STOP_GROUPS = (
+    # The worker first, while the servers that it calls can still answer.
+    ("worker",),
+    CONTEXTS,
+    ("valkey",),
+    ("postgres",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """What was found or made before the system starts."""
+
+    state: StateFolder
+    secrets: Secrets
+    ports: Mapping[str, int]
+    outside: OutsideServers
+    environment: Mapping[str, str]
+    """The environment `kongflow up` was called in."""
+
+
+def plan_system(inputs: PlanInputs) -> SystemPlan:
+    """Returns how the development system is started."""
+    stores, database_url, redis_url = _stores(inputs)
+    env = _common_environment(inputs, database_url, redis_url)
+    cwd = inputs.state.path
+    services: list[Program] = [_server(inputs, context, env) for context in CONTEXTS]
+    services.append(
+        ServiceProgram(
+            name="worker",
+            argv=_python("kongflow_workerqueue", "worker"),
+            env=_service_environment(inputs, "workerqueue", "worker", env),
+            cwd=cwd,
+            stop_seconds=_DRAIN_SECONDS + 5,
+        )
+    )
+    return SystemPlan(
+        stores=stores,
+        migrations=[
+            Task(
+                f"migrate-{context}",
+                _python(f"kongflow_{context}", "migrate"),
+                _service_environment(inputs, context, f"migrate-{context}", env),
+                cwd,
+            )
+            for context in CONTEXTS
+        ],
+        bootstrap=Task(
+            "bootstrap",
+            _python("kongflow_tenancy", "bootstrap"),
+            {
+                **_service_environment(inputs, "tenancy", "bootstrap", env),
+                **_bootstrap(inputs.secrets),
+            },
+            cwd,
+        ),
+        services=services,
+        stop_groups=_STOP_GROUPS,
+        grpc={context: _address(inputs.ports[context]) for context in CONTEXTS},
+        database_url=database_url,
+        redis_url=redis_url,
+    )
+
+
+def _stores(inputs: PlanInputs) -> tuple[list[Program], str, str]:
+    """Returns the stores to start, and the URLs of PostgreSQL and Redis."""
+    stores: list[Program] = []
+    database_url, redis_url = inputs.outside.database_url, inputs.outside.redis_url
+    if not database_url:
+        postgres = PostgresServer(
+            folder=inputs.state.postgres,
+            port=inputs.ports["postgres"],
+            password=inputs.secrets.postgres_password,
+            database=_DATABASE,
+        )
+        stores.append(StoreProgram("postgres", _address(postgres.port), postgres, signal.SIGQUIT))
+        database_url = postgres.url()
+    if not redis_url:
+        valkey = ValkeyServer(
+            folder=inputs.state.valkey,
+            port=inputs.ports["valkey"],
+            password=inputs.secrets.valkey_password,
+        )
+        stores.append(StoreProgram("valkey", _address(valkey.port), valkey, signal.SIGKILL))
+        redis_url = valkey.url()
+    return stores, database_url, redis_url
+
+
+def _server(inputs: PlanInputs, context: str, env: Mapping[str, str]) -> ServiceProgram:
+    listen = _address(inputs.ports[context])
+    tasks_listen = _address(inputs.ports[f"{context}-tasks"])
+    return ServiceProgram(
+        name=context,
+        argv=_python(f"kongflow_{context}", "serve"),
+        env={
+            **_service_environment(inputs, context, context, env),
+            "KONGFLOW_LISTEN": listen,
+            "KONGFLOW_TASKS_LISTEN": tasks_listen,
+        },
+        cwd=inputs.state.path,
+        listeners=(listen, tasks_listen),
+        address=listen,
+        stop_seconds=_DRAIN_SECONDS + 5,
+    )
+
+
+def _common_environment(inputs: PlanInputs, database_url: str, redis_url: str) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in inputs.environment.items()
+        if name not in {"DATABASE_URL", "REDIS_URL"}
+    }
+    targets = {
+        f"KONGFLOW_{context.upper()}_TARGET": _address(inputs.ports[f"{context}-tasks"])
+        for context in CONTEXTS
+    }
+    return {
+        "KONGFLOW_LOG_LEVEL": "INFO",
+        **inherited,
+        **targets,
+        "PYTHONUNBUFFERED": "1",
+        "KONGFLOW_DATABASE_URL": database_url,
+        "KONGFLOW_REDIS_URL": redis_url,
+        "KONGFLOW_LOG_FORMAT": "json",
+        "KONGFLOW_DRAIN_SECONDS": str(_DRAIN_SECONDS),
+        "KONGFLOW_METRICS_LISTEN": "",
+        "KONGFLOW_SERVICE_PUBLIC_KEYS": json.dumps(
+            {name: pair.public_key for name, pair in inputs.secrets.service_keys.items()}
+        ),
+    }
+
+
+def _service_environment(
+    inputs: PlanInputs, context: str, instance: str, env: Mapping[str, str]
+) -> dict[str, str]:
+    own = {
+        "KONGFLOW_INSTANCE": instance,
+        "KONGFLOW_SERVICE_KEY": inputs.secrets.service_keys[context].private_key,
+    }
+    if context == "tenancy":
+        secrets = inputs.secrets
+        own["KONGFLOW_SECRET_KEYS"] = json.dumps({secrets.secret_key_id: secrets.secret_key})
+    if context == "workerqueue":
+        own["KONGFLOW_TASK_TARGETS"] = json.dumps(
+            {name: _address(inputs.ports[f"{name}-tasks"]) for name in TASK_CONTEXTS}
+        )
+    return {**env, **own}
+
+
+def _bootstrap(secrets: Secrets) -> dict[str, str]:
+    return {
+        "KONGFLOW_BOOTSTRAP_API_KEY": secrets.api_key,
+        "KONGFLOW_BOOTSTRAP_PUBLIC_KEY": secrets.public_key,
+        "KONGFLOW_BOOTSTRAP_OPERATOR_TOKEN": secrets.operator_token,
+    }
+
+
+def _python(module: str, command: str) -> tuple[str, ...]:
+    # -P: a file in the working folder never takes the place of a module.
+    return (sys.executable, "-P", "-m", module, command)
+
+
+def _address(port: int) -> str:
+    return f"{_HOST}:{port}"
