@@ -1,0 +1,150 @@
+"""New runs, those of many callers in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import orjson
+
+from kongflow_common.batcher import Batcher
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.tables import SCHEMA
+from kongflow_runs.domain.errors import RunPlaceTaken
+from kongflow_runs.domain.run import NewRun
+
+START_RUN = "startRun"
+
+RUNS = RowParameters(
+    "r",
+    id="uuid",
+    job_id="uuid",
+    version_alias="text",
+    version="text",
+    event_record_id="uuid",
+    dispatcher_id="uuid",
+    environment_id="uuid",
+    organization_id="uuid",
+    project_id="uuid",
+    external_account_id="uuid",
+    is_test="boolean",
+    internal="boolean",
+)
+STARTS = OutboxRows(SCHEMA, join="JOIN stored ON stored.id = o.owner")
+
+ADD_RUNS = f"""
+WITH stored AS (
+    INSERT INTO runs.job_runs (
+        id, job_id, version_alias, version, event_record_id, dispatcher_id, environment_id,
+        organization_id, project_id, external_account_id, is_test, internal)
+    SELECT {RUNS.columns} FROM {RUNS.source}
+    ON CONFLICT (event_record_id, dispatcher_id, job_id) WHERE dispatcher_id IS NOT NULL
+        DO NOTHING
+    RETURNING id
+), enqueued AS ({STARTS.insert})
+SELECT id FROM stored
+"""  # nosec B608 - made of constants
+
+PLACES = RowParameters(
+    "p", environment_id="uuid", event_record_id="uuid", dispatcher_id="uuid", job_id="uuid"
+)
+# The environment bounds the answer: an id that is another environment's is not told.
+FIND_HOLDERS = f"""
+SELECT run.event_record_id, run.dispatcher_id, run.job_id, run.id
+FROM runs.job_runs run JOIN {PLACES.source}
+    ON run.event_record_id = p.event_record_id AND run.dispatcher_id = p.dispatcher_id
+    AND run.job_id = p.job_id AND run.environment_id = p.environment_id
+"""  # nosec B608
+
+Place = tuple[UUID, UUID, UUID]
+
+
+class BatchingRunWriter:
+    """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction."""
+
+    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+        self._database = database
+        self._relay = relay
+        self._batcher: Batcher[NewRun, UUID] = Batcher(self._flush, name="new runs")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._batcher.close()
+
+    async def create(self, run: NewRun) -> UUID:
+        """Stores a run with its queued start; answers who holds its place."""
+        return await self._batcher.submit(run)
+
+    async def _flush(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
+        # In one order everywhere: transactions that create the same runs wait for each other.
+        ordered = sorted(runs, key=_place)
+        messages = [_start(run) for run in ordered]
+        claimed_by = self._relay.claimed_by_for_new_rows()
+        rows = await self._database.pool.execute(
+            ADD_RUNS,
+            {
+                **RUNS.bind([_row(run) for run in ordered]),
+                **STARTS.bind(messages, claimed_by, [run.id for run in ordered]),
+            },
+        )
+        stored = {row[0] for row in rows}
+        self._relay.committed(
+            [message for run, message in zip(ordered, messages, strict=True) if run.id in stored],
+            claimed_by,
+        )
+        holders: dict[Place, UUID] = {}
+        if len(stored) < len(runs):
+            holders = await self._find_holders([run for run in ordered if run.id not in stored])
+        return [_answer(run, stored, holders) for run in runs]
+
+    async def _find_holders(self, runs: Sequence[NewRun]) -> dict[Place, UUID]:
+        places = {(run.environment_id, *_place(run)) for run in runs}
+        rows = await self._database.pool.execute(FIND_HOLDERS, PLACES.bind(sorted(places)))
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+def _answer(run: NewRun, stored: set[UUID], holders: dict[Place, UUID]) -> UUID | Exception:
+    if run.id in stored:
+        return run.id
+    holder = holders.get(_place(run))
+    return holder if holder is not None else RunPlaceTaken(event_record_id=run.event_record_id)
+
+
+def _place(run: NewRun) -> Place:
+    return run.event_record_id, run.dispatcher_id, run.job_id
+
+
+def _row(run: NewRun) -> tuple[object, ...]:
+    return (
+        run.id,
+        run.job_id,
+        run.selector.alias,
+        run.selector.version,
+        run.event_record_id,
+        run.dispatcher_id,
+        run.environment_id,
+        run.organization_id,
+        run.project_id,
+        run.external_account_id,
+        run.is_test,
+        run.internal,
+    )
+
+
+def _start(run: NewRun) -> OutboxMessage:
+    message = OutboxMessage.enqueue(
+        START_RUN, orjson.dumps({"runId": str(run.id)}), environment_id=run.environment_id
+    )
+    return replace(message, traceparent=run.traceparent)

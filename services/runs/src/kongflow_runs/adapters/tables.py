@@ -1,0 +1,73 @@
+"""The tables of runs, as queries and the check of the migrations see them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from kongflow_common.outbox.table import outbox_table
+
+SCHEMA = "runs"
+METADATA = MetaData(schema=SCHEMA)
+TIME = DateTime(timezone=True)
+
+JOB_RUNS = Table(
+    "job_runs",
+    METADATA,
+    Column("id", Uuid),
+    Column("number", BigInteger),
+    Column("status", Text, nullable=False, server_default="PENDING"),
+    Column("job_id", Uuid, nullable=False),
+    Column("version_alias", Text),
+    Column("version", Text),
+    Column("event_record_id", Uuid, nullable=False),
+    Column("dispatcher_id", Uuid),
+    Column("environment_id", Uuid, nullable=False),
+    Column("organization_id", Uuid, nullable=False),
+    Column("project_id", Uuid, nullable=False),
+    Column("external_account_id", Uuid),
+    Column("is_test", Boolean, nullable=False, server_default=text("false")),
+    Column("internal", Boolean, nullable=False, server_default=text("false")),
+    Column("queued_at", TIME),
+    Column("started_at", TIME),
+    Column("completed_at", TIME),
+    Column("created_at", TIME, nullable=False, server_default=text("now()")),
+    Column("updated_at", TIME, nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("id", name="job_runs_pkey"),
+    CheckConstraint("num_nonnulls(version_alias, version) = 1", name="job_runs_selector_check"),
+)
+Index(
+    "job_runs_event_record_id_dispatcher_id_job_id_key",
+    JOB_RUNS.c.event_record_id,
+    JOB_RUNS.c.dispatcher_id,
+    JOB_RUNS.c.job_id,
+    unique=True,
+    postgresql_where=JOB_RUNS.c.dispatcher_id.is_not(None),
+)
+Index(
+    "job_runs_environment_id_created_at_idx",
+    JOB_RUNS.c.environment_id,
+    JOB_RUNS.c.created_at,
+    JOB_RUNS.c.id,
+)
+
+JOB_COUNTERS = Table(
+    "job_counters",
+    METADATA,
+    Column("project_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("last_number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("project_id", "job_id", name="job_counters_pkey"),
+)
+
+OUTBOX = outbox_table(METADATA, SCHEMA)

@@ -1,0 +1,34 @@
+"""Creates runs: one per event record, dispatcher and job, whatever is repeated."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from kongflow_runs.application.ports import RunWriter
+from kongflow_runs.domain.run import NewRun
+
+logger = logging.getLogger(__name__)
+
+
+class CreateRun:
+    """Stores runs with their queued starts (docs/behaviour.md#create-run)."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+
+    async def __call__(self, run: NewRun) -> UUID:
+        """Creates one run; answers its id, or that of the run that is there already."""
+        run_id = await self._writer.create(run)
+        logger.info(
+            "run created" if run_id == run.id else "run found",
+            extra={
+                "trace_id": run.traceparent[3:35],
+                "fields": {"run_id": str(run_id), "event_record_id": str(run.event_record_id)},
+            },
+        )
+        return run_id
+
+    async def many(self, runs: Sequence[NewRun]) -> list[UUID | BaseException]:
+        """Creates runs in one transaction where it can; a failure stands in its run's place."""
+        return await asyncio.gather(*map(self, runs), return_exceptions=True)

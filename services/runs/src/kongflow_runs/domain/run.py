@@ -1,0 +1,74 @@
+"""What a run is, and the states it goes through."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class RunState(StrEnum):
+    """Where a run is on its way, in the original's words (docs/behaviour.md#run-states)."""
+
+    PENDING = "PENDING"
+    QUEUED = "QUEUED"
+    WAITING_ON_CONNECTIONS = "WAITING_ON_CONNECTIONS"
+    PREPROCESSING = "PREPROCESSING"
+    STARTED = "STARTED"
+    EXECUTING = "EXECUTING"
+    WAITING_TO_CONTINUE = "WAITING_TO_CONTINUE"
+    WAITING_TO_EXECUTE = "WAITING_TO_EXECUTE"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+    CANCELED = "CANCELED"
+    UNRESOLVED_AUTH = "UNRESOLVED_AUTH"
+    INVALID_PAYLOAD = "INVALID_PAYLOAD"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSelector:
+    """Which version of a job: an alias that is looked up later, or a version itself.
+
+    Exactly one of the two is set.
+    """
+
+    alias: str | None
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be created, unique by its event record, dispatcher and job."""
+
+    id: UUID
+    environment_id: UUID
+    project_id: UUID
+    organization_id: UUID
+    event_record_id: UUID
+    dispatcher_id: UUID
+    job_id: UUID
+    selector: VersionSelector
+    external_account_id: UUID | None
+    is_test: bool
+    internal: bool
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it is stored. ``number`` is ``None`` until the run is queued."""
+
+    id: UUID
+    number: int | None
+    state: RunState
+    job_id: UUID
+    selector: VersionSelector
+    event_record_id: UUID
+    dispatcher_id: UUID | None
+    is_test: bool
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime

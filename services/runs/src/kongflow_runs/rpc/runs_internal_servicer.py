@@ -1,0 +1,53 @@
+"""Answers the other services: creates runs."""
+
+from google.rpc import status_pb2
+
+from kongflow.runs.internal.v1 import runs_internal_service_pb2 as pb
+from kongflow_common.errors import InvalidField
+from kongflow_runs.application.create_run import CreateRun
+from kongflow_runs.domain.run import NewRun
+from kongflow_runs.rpc import mapping
+from kongflow_runs.rpc.error_catalog import CATALOG
+
+MAX_REQUESTS = 10_000
+
+
+class RunsInternalServicer:
+    """kongflow.runs.internal.v1.RunsInternalService."""
+
+    def __init__(self, create_run: CreateRun) -> None:
+        self._create_run = create_run
+
+    async def CreateRun(
+        self, request: pb.CreateRunRequest, _context: object
+    ) -> pb.CreateRunResponse:
+        """Creates a run."""
+        run_id = await self._create_run(mapping.new_run(request))
+        return pb.CreateRunResponse(run_id=str(run_id))
+
+    async def BatchCreateRuns(
+        self, request: pb.BatchCreateRunsRequest, _context: object
+    ) -> pb.BatchCreateRunsResponse:
+        """Creates many runs, with one result each."""
+        if len(request.requests) > MAX_REQUESTS:
+            raise InvalidField("requests", f"has more than {MAX_REQUESTS} items")
+        read = [_read(each) for each in request.requests]
+        created = iter(
+            await self._create_run.many([run for run in read if isinstance(run, NewRun)])
+        )
+        return pb.BatchCreateRunsResponse(
+            results=[_result(next(created) if isinstance(run, NewRun) else run) for run in read]
+        )
+
+
+def _read(request: pb.CreateRunRequest) -> NewRun | InvalidField:
+    try:
+        return mapping.new_run(request)
+    except InvalidField as error:
+        return error
+
+
+def _result(outcome: object) -> pb.CreateRunResult:
+    if isinstance(outcome, Exception):
+        return pb.CreateRunResult(status=CATALOG.status_of(outcome))
+    return pb.CreateRunResult(status=status_pb2.Status(), run_id=str(outcome))

@@ -1,0 +1,247 @@
+"""Organizations, projects and environments in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kongflow_tenancy.adapters.tables import ENVIRONMENTS, ORGANIZATIONS, PROJECTS
+from kongflow_tenancy.adapters.violations import constraints_as_errors
+from kongflow_tenancy.application.ports import (
+    NewEnvironment,
+    NewOrganization,
+    NewProject,
+    OrganizationChange,
+)
+from kongflow_tenancy.domain.organization import (
+    Environment,
+    EnvironmentContext,
+    EnvironmentType,
+    Organization,
+    Project,
+)
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class PostgresOrganizations:
+    """The organizations."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, new: NewOrganization) -> Organization:
+        """Stores it; raises OrganizationExists."""
+        statement = insert(ORGANIZATIONS).values(id=new.id, slug=new.slug, title=new.title)
+        with constraints_as_errors():
+            rows = await self._connection.execute(statement.returning(*ORGANIZATIONS.c))
+        return _organization(rows.one())
+
+    async def find(self, organization_id: UUID) -> Organization | None:
+        """The organization, or ``None``."""
+        query = select(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _organization(row) if row else None
+
+    async def find_slug(self, slug: str) -> Organization | None:
+        """The organization with this slug, or ``None``."""
+        query = select(ORGANIZATIONS).where(ORGANIZATIONS.c.slug == slug)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _organization(row) if row else None
+
+    async def change(
+        self, organization_id: UUID, change: OrganizationChange
+    ) -> Organization | None:
+        """Changes it; ``None`` when there is none."""
+        values: dict[str, object] = {}
+        if change.title is not None:
+            values["title"] = change.title
+        if change.runs_enabled is not None:
+            values["runs_enabled"] = change.runs_enabled
+        if change.maximum_execution_time_per_run is not None:
+            values["maximum_execution_time_per_run_ms"] = (
+                change.maximum_execution_time_per_run // _MILLISECOND
+            )
+        if not values:
+            return await self.find(organization_id)
+        statement = (
+            update(ORGANIZATIONS)
+            .where(ORGANIZATIONS.c.id == organization_id)
+            .values(**values)
+            .returning(*ORGANIZATIONS.c)
+        )
+        row = (await self._connection.execute(statement)).one_or_none()
+        return _organization(row) if row else None
+
+    async def page(self, before: UUID | None, limit: int) -> Sequence[Organization]:
+        """The newest ones that are older than ``before``."""
+        query = select(ORGANIZATIONS).order_by(ORGANIZATIONS.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(ORGANIZATIONS.c.id < before)
+        return [_organization(row) for row in await self._connection.execute(query)]
+
+
+class PostgresProjects:
+    """The projects."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, new: NewProject) -> Project:
+        """Stores it; raises ProjectExists and OrganizationNotFound."""
+        statement = insert(PROJECTS).values(
+            id=new.id, slug=new.slug, name=new.name, organization_id=new.organization_id
+        )
+        with constraints_as_errors():
+            rows = await self._connection.execute(statement.returning(*PROJECTS.c))
+        return _project(rows.one())
+
+    async def find(self, project_id: UUID) -> Project | None:
+        """The project, or ``None``."""
+        query = select(PROJECTS).where(PROJECTS.c.id == project_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _project(row) if row else None
+
+    async def find_slug(self, slug: str) -> Project | None:
+        """The project with this slug, or ``None``."""
+        query = select(PROJECTS).where(PROJECTS.c.slug == slug)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _project(row) if row else None
+
+    async def page(
+        self, organization_id: UUID | None, before: UUID | None, limit: int
+    ) -> Sequence[Project]:
+        """The newest ones that are older than ``before``, of all organizations or of one."""
+        query = select(PROJECTS).order_by(PROJECTS.c.id.desc()).limit(limit)
+        if organization_id is not None:
+            query = query.where(PROJECTS.c.organization_id == organization_id)
+        if before is not None:
+            query = query.where(PROJECTS.c.id < before)
+        return [_project(row) for row in await self._connection.execute(query)]
+
+
+class PostgresEnvironments:
+    """The environments."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, new: NewEnvironment) -> Environment:
+        """Stores it; raises EnvironmentExists and ProjectNotFound."""
+        statement = insert(ENVIRONMENTS).values(
+            id=new.id,
+            slug=new.slug,
+            type=new.type.value,
+            shortcode=new.shortcode,
+            project_id=new.project_id,
+        )
+        with constraints_as_errors():
+            await self._connection.execute(statement)
+        query = _environments().where(ENVIRONMENTS.c.id == new.id)
+        return _environment((await self._connection.execute(query)).one())
+
+    async def find(self, environment_id: UUID) -> Environment | None:
+        """The environment, or ``None``."""
+        query = _environments().where(ENVIRONMENTS.c.id == environment_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _environment(row) if row else None
+
+    async def find_slug(self, project_id: UUID, slug: str) -> Environment | None:
+        """The environment with this slug, or ``None``."""
+        query = _environments().where(
+            ENVIRONMENTS.c.project_id == project_id, ENVIRONMENTS.c.slug == slug
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        return _environment(row) if row else None
+
+    async def context(self, environment_id: UUID) -> EnvironmentContext | None:
+        """The environment with what it belongs to, or ``None``."""
+        query = environment_contexts().where(ENVIRONMENTS.c.id == environment_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return environment_context(row) if row else None
+
+    async def page(
+        self, project_id: UUID | None, before: UUID | None, limit: int
+    ) -> Sequence[Environment]:
+        """The newest ones that are older than ``before``, of all projects or of one."""
+        query = _environments().order_by(ENVIRONMENTS.c.id.desc()).limit(limit)
+        if project_id is not None:
+            query = query.where(ENVIRONMENTS.c.project_id == project_id)
+        if before is not None:
+            query = query.where(ENVIRONMENTS.c.id < before)
+        return [_environment(row) for row in await self._connection.execute(query)]
+
+
+def environment_contexts(*more: Any) -> Select[Any]:
+    """A query of environments with what they belong to, and more columns if wanted."""
+    return select(
+        ENVIRONMENTS.c.id.label("environment_id"),
+        ENVIRONMENTS.c.project_id,
+        PROJECTS.c.organization_id,
+        ENVIRONMENTS.c.slug,
+        ENVIRONMENTS.c.type,
+        ORGANIZATIONS.c.runs_enabled,
+        *more,
+    ).select_from(
+        ENVIRONMENTS.join(PROJECTS, PROJECTS.c.id == ENVIRONMENTS.c.project_id).join(
+            ORGANIZATIONS, ORGANIZATIONS.c.id == PROJECTS.c.organization_id
+        )
+    )
+
+
+def environment_context(row: Row[Any]) -> EnvironmentContext:
+    """Reads a row of ``environment_contexts``."""
+    return EnvironmentContext(
+        environment_id=row.environment_id,
+        project_id=row.project_id,
+        organization_id=row.organization_id,
+        slug=row.slug,
+        type=EnvironmentType(row.type),
+        runs_enabled=row.runs_enabled,
+    )
+
+
+def _environments() -> Select[Any]:
+    return select(*ENVIRONMENTS.c, PROJECTS.c.organization_id).join(
+        PROJECTS, PROJECTS.c.id == ENVIRONMENTS.c.project_id
+    )
+
+
+def _organization(row: Row[Any]) -> Organization:
+    return Organization(
+        id=row.id,
+        slug=row.slug,
+        title=row.title,
+        runs_enabled=row.runs_enabled,
+        maximum_execution_time_per_run=row.maximum_execution_time_per_run_ms * _MILLISECOND,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _project(row: Row[Any]) -> Project:
+    return Project(
+        id=row.id,
+        slug=row.slug,
+        name=row.name,
+        organization_id=row.organization_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _environment(row: Row[Any]) -> Environment:
+    return Environment(
+        id=row.id,
+        slug=row.slug,
+        type=EnvironmentType(row.type),
+        shortcode=row.shortcode,
+        auto_enable_internal_sources=row.auto_enable_internal_sources,
+        project_id=row.project_id,
+        organization_id=row.organization_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

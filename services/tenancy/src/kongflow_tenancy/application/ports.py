@@ -1,0 +1,285 @@
+"""What the use cases of tenancy need from outside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from kongflow_tenancy.domain.credentials import (
+    EnvironmentKey,
+    KeyKind,
+    KeyPrincipal,
+    OperatorPrincipal,
+)
+from kongflow_tenancy.domain.organization import (
+    Environment,
+    EnvironmentContext,
+    EnvironmentType,
+    Organization,
+    Project,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrganization:
+    """An organization to be created."""
+
+    id: UUID
+    slug: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationChange:
+    """New values of an organization; what is ``None`` stays."""
+
+    title: str | None = None
+    runs_enabled: bool | None = None
+    maximum_execution_time_per_run: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewProject:
+    """A project to be created."""
+
+    id: UUID
+    slug: str
+    name: str
+    organization_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewEnvironment:
+    """An environment to be created."""
+
+    id: UUID
+    slug: str
+    type: EnvironmentType
+    shortcode: str
+    project_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SealedText:
+    """A key's text, encrypted under the encryption key that ``key_id`` names."""
+
+    ciphertext: bytes
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to be stored."""
+
+    id: UUID
+    environment_id: UUID
+    kind: KeyKind
+    hash: bytes
+    sealed: SealedText
+    hint: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Who asks for a write, and what makes its repeat harmless.
+
+    ``fingerprint`` is the SHA-256 of what is asked: a request id stands for one request.
+    Without ``request_id`` every call is a write of its own.
+    """
+
+    operator_id: UUID
+    operator_name: str
+    method: str
+    request_id: str
+    fingerprint: bytes
+
+
+class KeyVault(Protocol):
+    """Encrypts the texts of keys at rest."""
+
+    def seal(self, text: str) -> SealedText:
+        """Encrypts under the current encryption key."""
+        ...
+
+    def open(self, sealed: SealedText) -> str:
+        """Decrypts; raises LookupError when the encryption key is not in the settings."""
+        ...
+
+
+class Organizations(Protocol):
+    """The stored organizations."""
+
+    async def add(self, new: NewOrganization) -> Organization:
+        """Stores it; raises OrganizationExists."""
+        ...
+
+    async def find(self, organization_id: UUID) -> Organization | None:
+        """The organization, or ``None``."""
+        ...
+
+    async def find_slug(self, slug: str) -> Organization | None:
+        """The organization with this slug, or ``None``."""
+        ...
+
+    async def change(
+        self, organization_id: UUID, change: OrganizationChange
+    ) -> Organization | None:
+        """Changes it; ``None`` when there is none."""
+        ...
+
+    async def page(self, before: UUID | None, limit: int) -> Sequence[Organization]:
+        """The newest ones that are older than ``before``."""
+        ...
+
+
+class Projects(Protocol):
+    """The stored projects."""
+
+    async def add(self, new: NewProject) -> Project:
+        """Stores it; raises ProjectExists and OrganizationNotFound."""
+        ...
+
+    async def find(self, project_id: UUID) -> Project | None:
+        """The project, or ``None``."""
+        ...
+
+    async def find_slug(self, slug: str) -> Project | None:
+        """The project with this slug, or ``None``."""
+        ...
+
+    async def page(
+        self, organization_id: UUID | None, before: UUID | None, limit: int
+    ) -> Sequence[Project]:
+        """The newest ones that are older than ``before``, of all organizations or of one."""
+        ...
+
+
+class Environments(Protocol):
+    """The stored environments."""
+
+    async def add(self, new: NewEnvironment) -> Environment:
+        """Stores it; raises EnvironmentExists and ProjectNotFound."""
+        ...
+
+    async def find(self, environment_id: UUID) -> Environment | None:
+        """The environment, or ``None``."""
+        ...
+
+    async def find_slug(self, project_id: UUID, slug: str) -> Environment | None:
+        """The environment with this slug, or ``None``."""
+        ...
+
+    async def context(self, environment_id: UUID) -> EnvironmentContext | None:
+        """The environment with what it belongs to, or ``None``."""
+        ...
+
+    async def page(
+        self, project_id: UUID | None, before: UUID | None, limit: int
+    ) -> Sequence[Environment]:
+        """The newest ones that are older than ``before``, of all projects or of one."""
+        ...
+
+
+class Keys(Protocol):
+    """The stored keys."""
+
+    async def add(self, new: NewKey) -> EnvironmentKey:
+        """Stores it; raises EnvironmentNotFound."""
+        ...
+
+    async def find(self, key_id: UUID, *, lock: bool = False) -> EnvironmentKey | None:
+        """The key, or ``None``; with ``lock`` nobody else changes it until the commit."""
+        ...
+
+    async def sealed_text(self, key_id: UUID) -> SealedText | None:
+        """The key's encrypted text, or ``None``."""
+        ...
+
+    async def end(
+        self,
+        key_id: UUID,
+        *,
+        expires_at: datetime | None = None,
+        revoked_at: datetime | None = None,
+    ) -> EnvironmentKey:
+        """Sets when the key stops working."""
+        ...
+
+    async def page(
+        self, environment_id: UUID, before: UUID | None, limit: int
+    ) -> Sequence[EnvironmentKey]:
+        """The newest keys of an environment that are older than ``before``."""
+        ...
+
+    async def principal(self, key_hash: bytes, now: datetime) -> KeyPrincipal | None:
+        """What a living key stands for, or ``None``."""
+        ...
+
+
+class Operators(Protocol):
+    """The stored operators."""
+
+    async def add(self, principal: OperatorPrincipal, token_hash: bytes) -> None:
+        """Stores an operator; one whose name is there already gets token and scopes anew."""
+        ...
+
+    async def principal(self, token_hash: bytes) -> OperatorPrincipal | None:
+        """Whom a token stands for, or ``None``."""
+        ...
+
+
+class Writes(Protocol):
+    """What was asked by whom: makes repeats harmless and keeps the audit."""
+
+    async def begin(self, write: Write, resource_id: UUID) -> UUID:
+        """Remembers that the request makes this resource.
+
+        Answers ``resource_id``, or that of the first call with the request id. Raises
+        RequestIdReused when the first call asked for something else.
+        """
+        ...
+
+    async def audit(self, write: Write, subject: str, **details: object) -> None:
+        """Notes who did what to which resource."""
+        ...
+
+
+class TenancyUnitOfWork(Protocol):
+    """One transaction over all of tenancy; leaving without commit rolls back."""
+
+    @property
+    def organizations(self) -> Organizations: ...
+
+    @property
+    def projects(self) -> Projects: ...
+
+    @property
+    def environments(self) -> Environments: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def operators(self) -> Operators: ...
+
+    @property
+    def writes(self) -> Writes: ...
+
+    async def commit(self) -> None:
+        """Makes the changes last."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+NewUnitOfWork = Callable[[], TenancyUnitOfWork]
