@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 __all__ = ["eventually"]
 
@@ -13,9 +13,13 @@ Value = TypeVar("Value")
 _INTERVAL_SECONDS = 0.005
 
 
+@overload
 async def eventually(
-    predicate: Callable[[], Value | Awaitable[Value]], deadline: float = 10.0
-) -> Value:
+    predicate: Callable[[], Awaitable[Value]], deadline: float = 10.0
+) -> Value: ...
+@overload
+async def eventually(predicate: Callable[[], Value], deadline: float = 10.0) -> Value: ...
+async def eventually(predicate: Callable[[], object], deadline: float = 10.0) -> object:
     """Ask `predicate` until it answers something true, which is returned.
 
     `deadline` is in seconds. Raises AssertionError, with the last answer, when it has passed.
@@ -23,14 +27,13 @@ async def eventually(
     """
     ends_at = time.monotonic() + deadline
     while True:
-        last: object
         try:
             answer = predicate()
             value = await answer if inspect.isawaitable(answer) else answer
         except AssertionError as error:
             if time.monotonic() > ends_at:
                 raise
-            last = error
+            last: object = error
         else:
             if value:
                 return value

@@ -1,0 +1,87 @@
+"""Binary arrays, as PostgreSQL understands them."""
+
+import struct
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import RowParameters, array_parameter
+from kongflow_common.ids import new_id
+
+ROWS = RowParameters(
+    "r",
+    position="integer",
+    id="uuid",
+    name="text",
+    payload="jsonb",
+    at="timestamptz",
+    large="bigint",
+    small="smallint",
+    flag="boolean",
+)
+ECHO = f"SELECT {ROWS.columns} FROM {ROWS.source} ORDER BY r.position"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database.connect(database_url, pool_size=1, application_name="test") as connected:
+        yield connected
+
+
+async def test_every_type_arrives_as_it_was_sent(database: Database) -> None:
+    early = datetime(1970, 1, 1, tzinfo=UTC)
+    late = datetime(2099, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone(timedelta(hours=-11)))
+    identifier = new_id()
+    rows: list[tuple[object, ...]] = [
+        (1, identifier, "naïve 😀 'quoted' {,} \\", b'{"a": [1, null]}', late, 2**63 - 1, -1, True),
+        (2, UUID(int=0), "", b'"x"', early, -(2**63), 32767, False),
+        (3, None, None, None, None, None, None, None),
+    ]
+    answered = await database.pool.execute(ECHO, ROWS.bind(rows))
+    assert answered == [
+        (1, identifier, rows[0][2], {"a": [1, None]}, late, 2**63 - 1, -1, True),
+        (2, UUID(int=0), "", "x", early, -(2**63), 32767, False),
+        rows[2],
+    ]
+
+
+async def test_no_rows_are_possible_and_so_are_many(database: Database) -> None:
+    assert await database.pool.execute(ECHO, ROWS.bind([])) == []
+    many = [(n, None, f"name {n}", None, None, n, 0, None) for n in range(5000)]
+    assert len(await database.pool.execute(ECHO, ROWS.bind(many))) == 5000
+
+
+async def test_any_takes_an_array(database: Database) -> None:
+    ids = [new_id() for _ in range(3)]
+    statement = "SELECT count(*) FROM unnest(%(all)b) AS x(id) WHERE id = ANY(%(some)b)"
+    parameters = {"all": array_parameter("uuid", ids), "some": array_parameter("uuid", ids[:2])}
+    assert await database.pool.execute(statement, parameters) == [(2,)]
+    parameters["some"] = array_parameter("uuid", [])
+    assert await database.pool.execute(statement, parameters) == [(0,)]
+
+
+async def test_the_same_arrays_go_through_core(database: Database) -> None:
+    async with database.reading() as connection:
+        rows = await connection.exec_driver_sql(
+            "SELECT id FROM unnest(%(ids)b) AS x(id)", {"ids": array_parameter("bigint", [1, 2])}
+        )
+        assert rows.scalars().all() == [1, 2]
+
+
+def test_rows_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        ROWS.bind([(1,), (1, 2)])
+    with pytest.raises(ValueError, match="argument"):
+        ROWS.bind([(1, 2)])
+
+
+def test_values_of_another_type_are_refused() -> None:
+    with pytest.raises(TypeError):
+        array_parameter("timestamptz", [datetime(2026, 1, 1)])  # noqa: DTZ001 - the point
+    with pytest.raises(AttributeError):
+        array_parameter("uuid", ["x"])
+    with pytest.raises(struct.error):
+        array_parameter("integer", [2**31])
