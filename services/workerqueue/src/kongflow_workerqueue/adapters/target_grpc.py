@@ -1,0 +1,263 @@
+"""Calls the task methods of one target, generically: methods and messages come from descriptors."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
+
+from kongflow_common.rpc.envelope import Envelope
+from kongflow_common.rpc.task_results import parse_snooze
+from kongflow_workerqueue.application.ports import ClaimedJob
+from kongflow_workerqueue.application.targets import CallResult, WholeCallFailed, WorkKind
+from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.request_parser import UnreadableArguments
+from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
+
+__all__ = ["GrpcTarget"]
+
+_STATUS_METADATA = "grpc-status-details-bin"
+_READY_SECONDS = 1.0
+_LONGEST_MESSAGE = 2_000
+_LARGEST_DETAILS = 16 * 1024
+
+_UNREADABLE_SNOOZE = timedelta(seconds=1)
+_OK = CallResult(CallStatus(StatusCode.OK))
+
+Method = Any
+"""A grpc.aio multi-callable of message classes that are known at run time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Methods:
+    kind: Kind
+    unary: Method
+    batch: Method | None
+
+
+class GrpcTarget:
+    """One target: a channel, and the methods of the kinds that it declares.
+
+    `token` gives the service token for the target's audience.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, kinds: Iterable[Kind], token: Callable[[], str]
+    ) -> None:
+        self._channel = channel
+        self._token = token
+        self._methods = {
+            kind.kind: _Methods(
+                kind,
+                _method(channel, kind.unary),
+                _method(channel, kind.batch) if kind.batch is not None else None,
+            )
+            for kind in kinds
+        }
+        self._check_health: Method = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+    async def call(
+        self, kind: WorkKind, jobs: Sequence[ClaimedJob], *, deadline: datetime
+    ) -> list[CallResult]:
+        """Makes one call for jobs of one kind and one environment; answers in their order.
+
+        Jobs whose arguments are no request of the kind are answered INVALID_ARGUMENT without
+        being sent. Raises WholeCallFailed.
+        """
+        methods = self._methods[kind.kind]
+        results: list[CallResult | None] = [None] * len(jobs)
+        sent: list[int] = []
+        requests: list[Message] = []
+        for index, job in enumerate(jobs):
+            try:
+                requests.append(methods.kind.parser.parse(job.args))
+                sent.append(index)
+            except UnreadableArguments as error:
+                results[index] = _refused(str(error))
+        if len(requests) == 1 or methods.batch is None:
+            answers = [
+                await self._call_one(methods, jobs[index], request, deadline)
+                for index, request in zip(sent, requests, strict=True)
+            ]
+        elif requests:
+            answers = await self._call_batch(
+                methods, [jobs[index] for index in sent], requests, deadline
+            )
+        else:
+            answers = []
+        for index, answer in zip(sent, answers, strict=True):
+            results[index] = answer
+        return [result for result in results if result is not None]
+
+    async def is_ready(self) -> bool:
+        """Asks whether the target would take calls; takes a second at most.
+
+        A target without the health service is ready when it answers at all.
+        """
+        try:
+            answer = await self._check_health(
+                health_pb2.HealthCheckRequest(), timeout=_READY_SECONDS, wait_for_ready=True
+            )
+        except grpc.aio.AioRpcError as error:
+            return error.code() not in {
+                grpc.StatusCode.UNAVAILABLE,
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+            }
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def _call_one(
+        self, methods: _Methods, job: ClaimedJob, request: Message, deadline: datetime
+    ) -> CallResult:
+        envelope = Envelope(
+            queued_job_id=job.id,
+            attempt=job.attempt + 1,
+            fencing_token=job.turn,
+            environment_id=job.environment_id,
+            idempotency_key=str(job.id),
+            deadline=deadline,
+            traceparent=job.traceparent or "",
+        )
+        call = methods.unary(
+            request,
+            timeout=_seconds_until(deadline),
+            metadata=(self._authorization(), *envelope.to_metadata()),
+        )
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        try:
+            snooze = parse_snooze(await call.trailing_metadata())
+        except ValueError:
+            # Not done, and no word about when.
+            return CallResult(_OK.status, snooze=_UNREADABLE_SNOOZE)
+        return _OK if snooze is None else CallResult(_OK.status, snooze=snooze.delay)
+
+    async def _call_batch(
+        self,
+        methods: _Methods,
+        jobs: Sequence[ClaimedJob],
+        requests: Sequence[Message],
+        deadline: datetime,
+    ) -> list[CallResult]:
+        assert methods.kind.batch is not None
+        assert methods.batch is not None
+        message: Any = methods.kind.batch.request_class()
+        message.requests.extend(requests)
+        deadline_time = Timestamp()
+        deadline_time.FromDatetime(deadline)
+        environment_id = str(jobs[0].environment_id) if jobs[0].environment_id else ""
+        add_envelope = message.envelopes.add
+        for job in jobs:
+            job_id = str(job.id)
+            add_envelope(
+                queued_job_id=job_id,
+                attempt=job.attempt + 1,
+                fencing_token=job.turn,
+                environment_id=environment_id,
+                idempotency_key=job_id,
+                deadline_time=deadline_time,
+                traceparent=job.traceparent or "",
+            )
+        try:
+            answer: Any = await methods.batch(
+                message,
+                timeout=_seconds_until(deadline),
+                metadata=self._batch_metadata(jobs, environment_id),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        if len(answer.results) != len(jobs):
+            text = f"The batch of {len(jobs)} was answered with {len(answer.results)} results."
+            raise WholeCallFailed(CallResult(CallStatus(StatusCode.INTERNAL, text)), connected=True)
+        return [_read_result(result) for result in answer.results]
+
+    def _authorization(self) -> tuple[str, str]:
+        return ("authorization", f"Bearer {self._token()}")
+
+    def _batch_metadata(
+        self, jobs: Sequence[ClaimedJob], environment_id: str
+    ) -> tuple[tuple[str, str], ...]:
+        metadata = [self._authorization()]
+        if environment_id:
+            metadata.append(("kongflow-environment", environment_id))
+        first = jobs[0].traceparent
+        # A call speaks for one trace only if all that it carries belong to it.
+        if first and all(job.traceparent == first for job in jobs):
+            metadata.append(("traceparent", first))
+        return tuple(metadata)
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> WholeCallFailed:
+        code = StatusCode.read(error.code().value[0])
+        raw = _status_details(error)
+        result = CallResult(
+            CallStatus(code, _shortened(error.details() or ""), raw), retry_after=_retry_after(raw)
+        )
+        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
+        return WholeCallFailed(result, connected=connected)
+
+
+def _method(channel: grpc.aio.Channel, shape: CallShape) -> Method:
+    return channel.unary_unary(
+        shape.path,
+        request_serializer=shape.request_class.SerializeToString,
+        response_deserializer=shape.response_class.FromString,
+    )
+
+
+def _seconds_until(deadline: datetime) -> float:
+    return max((deadline - datetime.now(UTC)).total_seconds(), 0.001)
+
+
+def _refused(text: str) -> CallResult:
+    return CallResult(CallStatus(StatusCode.INVALID_ARGUMENT, _shortened(text)))
+
+
+def _shortened(text: str) -> str:
+    # PostgreSQL stores no NUL, and a message is for people.
+    return text.replace("\0", "\ufffd")[:_LONGEST_MESSAGE]
+
+
+def _read_result(result: Any) -> CallResult:
+    """Reads a kongflow.workerqueue.v1.JobResult of whatever descriptor pool."""
+    status = result.status
+    if status.code == StatusCode.OK:
+        if not result.HasField("snooze"):
+            return _OK
+        return CallResult(CallStatus(StatusCode.OK), snooze=result.snooze.ToTimedelta())
+    raw = status.SerializeToString() if status.details else b""
+    details = raw if len(raw) <= _LARGEST_DETAILS else b""
+    return CallResult(
+        CallStatus(StatusCode.read(status.code), _shortened(status.message), details),
+        retry_after=_retry_after(raw),
+    )
+
+
+def _status_details(error: grpc.aio.AioRpcError) -> bytes:
+    for name, value in error.trailing_metadata():
+        if name == _STATUS_METADATA and isinstance(value, bytes):
+            return value if len(value) <= _LARGEST_DETAILS else b""
+    return b""
+
+
+def _retry_after(raw_status: bytes) -> timedelta | None:
+    if not raw_status:
+        return None
+    try:
+        for detail in status_pb2.Status.FromString(raw_status).details:
+            info = error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                return info.retry_delay.ToTimedelta()
+    except (DecodeError, OverflowError, ValueError):
+        # What cannot be read wishes for nothing.
+        return None
+    return None

@@ -1,0 +1,225 @@
+"""The window of admitted jobs in Redis, in the keys of stock arq.
+
+Per queue a sorted set `arq:queue:<queue>` of members `<id>:<turn>`, and for each member a key
+`arq:job:<member>`, which arq's own tools read with a JSON serializer. They hold nothing that the
+ledger does not know: Redis may be emptied, full or away at any moment.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, cast
+from uuid import UUID
+
+from arq.connections import ArqRedis
+from arq.constants import job_key_prefix
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from kongflow_common.supervision import BackgroundTasks, Backoff
+from kongflow_workerqueue.adapters.redis_connection import queue_key, wake_channel
+from kongflow_workerqueue.application.ports import (
+    Admitted,
+    PopResult,
+    PushResult,
+    WindowUnavailable,
+)
+
+__all__ = ["ARQ_FUNCTION", "RedisWindow"]
+
+logger = logging.getLogger(__name__)
+
+ARQ_FUNCTION: Final = "queued_job"
+"""The function that arq's tools show; its arguments are the job's id and turn."""
+
+_ID_LENGTH = 36
+_JOB_KEY_MILLISECONDS = 86_400_000
+_AGEING_MILLISECONDS = 60_000
+_LOWEST_PRIORITY = 4
+_LARGEST_POP = 1_000
+_PROBE_BACKOFF = Backoff(initial=0.1, longest=1.0)
+
+# KEYS: the queue. ARGV: cap, life of a job key, now, prefix of job keys, function, channel, then
+# member and score of each entry. Entries after the first that finds no room are left out: the
+# caller knows which by their number alone.
+_PUSH = """
+local length = redis.call('ZCARD', KEYS[1])
+local cap = tonumber(ARGV[1])
+local accepted = 0
+for i = 7, #ARGV, 2 do
+  local member = ARGV[i]
+  if not redis.call('ZSCORE', KEYS[1], member) then
+    if length >= cap then break end
+    redis.call('SET', ARGV[4] .. member,
+      '{"t":null,"f":"' .. ARGV[5] .. '","a":["' .. string.sub(member, 1, 36) .. '",'
+      .. string.sub(member, 38) .. '],"k":{},"et":' .. ARGV[3] .. '}', 'PX', ARGV[2])
+    redis.call('ZADD', KEYS[1], ARGV[i + 1], member)
+    length = length + 1
+  end
+  accepted = accepted + 1
+end
+if accepted > 0 then redis.call('PUBLISH', ARGV[6], accepted) end
+return {accepted, length}
+"""
+
+# KEYS: the queue. ARGV: the most entries, the prefix of job keys. Returns what is left, then the
+# members, first ones first.
+_POP = """
+local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[1])
+if #popped == 0 then return {0} end
+local answer = {redis.call('ZCARD', KEYS[1])}
+local keys = {}
+for i = 1, #popped, 2 do
+  answer[#answer + 1] = popped[i]
+  keys[#keys + 1] = ARGV[2] .. popped[i]
+end
+redis.call('DEL', unpack(keys))
+return answer
+"""
+
+
+class RedisWindow:
+    """The windows of all queues in one Redis.
+
+    While Redis does not answer, calls fail at once instead of waiting for it one by one;
+    `probes` asks in the background whether it is back. `on_change` is told when the window begins
+    and ceases to work.
+    """
+
+    def __init__(
+        self,
+        redis: ArqRedis,
+        probes: BackgroundTasks,
+        *,
+        on_change: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._redis = redis
+        self._probes = probes
+        self._on_change = on_change
+        self._push = redis.register_script(_PUSH)
+        self._pop = redis.register_script(_POP)
+        self._away = False
+        self._refusals: dict[str, bool] = {}
+        self._reported = True
+        on_change(True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last push and the last pop worked and Redis answers."""
+        return not self._away and not any(self._refusals.values())
+
+    async def push(self, queue: str, entries: Sequence[Admitted], *, cap: int) -> PushResult:
+        """Puts entries into a window and wakes the queue's workers.
+
+        Raises WindowUnavailable: nothing was put in, or all of it if only the answer was lost.
+        """
+        arguments: list[str | int] = [
+            cap,
+            _JOB_KEY_MILLISECONDS,
+            time.time_ns() // 1_000_000,
+            job_key_prefix,
+            ARQ_FUNCTION,
+            wake_channel(queue),
+        ]
+        for entry in entries:
+            arguments += (f"{entry.id}:{entry.turn}", _score(entry))
+        accepted, length = await self._call(
+            "push", lambda: self._push(keys=[queue_key(queue)], args=arguments)
+        )
+        return PushResult(accepted=int(accepted), length=int(length))
+
+    async def pop(self, queue: str, limit: int) -> PopResult:
+        """Takes up to `limit` entries out of a window, at most 1,000.
+
+        Raises WindowUnavailable; the entries are lost to the window if only the answer was lost.
+        """
+        remaining, *members = await self._call(
+            "pop",
+            lambda: self._pop(
+                keys=[queue_key(queue)], args=[min(limit, _LARGEST_POP), job_key_prefix]
+            ),
+        )
+        entries = tuple(
+            entry for member in members if (entry := _entry(cast("bytes", member))) is not None
+        )
+        return PopResult(entries=entries, remaining=int(remaining))
+
+    async def length(self, queue: str) -> int:
+        """Counts the entries of a window. Raises WindowUnavailable."""
+        (length,) = await self._call("length", lambda: self._count(queue))
+        return int(length)
+
+    async def _count(self, queue: str) -> list[int]:
+        return [await self._redis.zcard(queue_key(queue))]
+
+    async def _call(
+        self, operation: str, command: Callable[[], Awaitable[object]]
+    ) -> list[bytes | int]:
+        if self._away:
+            raise WindowUnavailable("Redis does not answer.")
+        try:
+            answer = await command()
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            self._note_away(error)
+            raise WindowUnavailable(f"Redis does not answer: {type(error).__name__}.") from error
+        except RedisError as error:
+            self._note(operation, refused=True, why=error)
+            raise WindowUnavailable(f"Redis refuses a {operation}: {error}") from error
+        self._note(operation, refused=False)
+        return cast("list[bytes | int]", answer)
+
+    def _note(self, operation: str, *, refused: bool, why: RedisError | None = None) -> None:
+        if self._refusals.get(operation, False) is not refused:
+            self._refusals[operation] = refused
+            if refused:
+                logger.warning("Redis refuses a %s: %s", operation, why)
+            self._report()
+
+    def _note_away(self, error: Exception) -> None:
+        if self._away:
+            return
+        self._away = True
+        logger.warning("Redis does not answer (%s); workers poll PostgreSQL", type(error).__name__)
+        self._report()
+        # Nobody waits for it: it ends by itself, or with the others of its kind.
+        _ = self._probes.supervise("redis probe", self._probe)
+
+    async def _probe(self) -> None:
+        failures = 0
+        while True:
+            failures += 1
+            await asyncio.sleep(_PROBE_BACKOFF.delay(failures))
+            try:
+                await self._redis.ping()
+            except (RedisError, OSError):
+                continue
+            self._away = False
+            logger.info("Redis answers again")
+            self._report()
+            return
+
+    def _report(self) -> None:
+        if self._reported is not self.is_up:
+            self._reported = self.is_up
+            self._on_change(self.is_up)
+
+
+def _score(entry: Admitted) -> int:
+    """Places an entry: a higher priority is worth a minute of waiting per step.
+
+    So low ones age: within the window none waits behind higher ones for ever.
+    """
+    due = int(entry.run_at.timestamp() * 1000)
+    return due - (_LOWEST_PRIORITY - entry.priority) * _AGEING_MILLISECONDS
+
+
+def _entry(member: bytes) -> tuple[UUID, int] | None:
+    text = member.decode(errors="replace")
+    try:
+        return UUID(text[:_ID_LENGTH]), int(text[_ID_LENGTH + 1 :])
+    except ValueError:
+        # Somebody else's: arq's own enqueue_job, a hand at a console.
+        logger.warning("a window held what is no queued job: %.100s", text)
+        return None

@@ -1,0 +1,1 @@
+"""Maintenance duties: one file each, done by whichever worker takes its turn."""

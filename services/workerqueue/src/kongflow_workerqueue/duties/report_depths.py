@@ -1,0 +1,42 @@
+"""Tells metrics how many jobs the queues hold and how late the first of them is."""
+
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from kongflow_workerqueue.application.ports import MaintenanceLedger
+
+__all__ = ["ReportDepths"]
+
+
+class ReportDepths:
+    """One worker counts for all: the sum over workers is right."""
+
+    name = "report_depths"
+    every = timedelta(seconds=15)
+
+    def __init__(self, ledger: MaintenanceLedger, registry: CollectorRegistry) -> None:
+        self._ledger = ledger
+        self._jobs = Gauge(
+            "kongflow_workerqueue_jobs",
+            "Unfinished queued jobs.",
+            ("queue", "state"),
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "kongflow_workerqueue_oldest_wait_seconds",
+            "How long the available job that is due longest has waited.",
+            ("queue",),
+            registry=registry,
+        )
+
+    async def do(self) -> None:
+        """Counts."""
+        depths = await self._ledger.queue_depths()
+        self._jobs.clear()
+        self._oldest.clear()
+        for queue, depth in depths.items():
+            self._jobs.labels(queue, "available").set(depth.available)
+            self._jobs.labels(queue, "running").set(depth.running)
+            self._jobs.labels(queue, "waiting").set(depth.waiting)
+            self._oldest.labels(queue).set(depth.oldest_wait.total_seconds())

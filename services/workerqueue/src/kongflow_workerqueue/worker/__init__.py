@@ -1,0 +1,1 @@
+"""The worker: arq lanes that take queued jobs and make their calls."""

@@ -1,0 +1,248 @@
+"""Makes the calls of claimed jobs and settles what becomes of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import assert_never
+from uuid import UUID
+
+from kongflow_common.clock import Clock
+from kongflow_workerqueue.application.ports import ClaimedJob, FinishedJob, NewJob
+from kongflow_workerqueue.application.targets import (
+    CallResult,
+    KindCatalogue,
+    WholeCallFailed,
+    WorkKind,
+)
+from kongflow_workerqueue.domain.outcome import (
+    COMPLETED,
+    Answer,
+    CallStatus,
+    Done,
+    Failed,
+    Fault,
+    StatusCode,
+    TargetUnavailable,
+    fault_of,
+    read_answer,
+    settle,
+)
+from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobState
+from kongflow_workerqueue.worker.finisher import Finisher
+from kongflow_workerqueue.worker.outcome_log import OutcomeLog
+from kongflow_workerqueue.worker.target_gate import TargetGate
+
+__all__ = ["Call", "CallRunner"]
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN_KIND_WAIT = timedelta(seconds=60)
+_NO_RETRY_POLICY = RetryPolicy()
+
+# Answers to a whole batch that no single job of it can have caused.
+_OF_THE_CALL = frozenset({StatusCode.PERMISSION_DENIED})
+# Answers that a target which has fallen silent, or is ending, leaves behind.
+_MAYBE_SILENCE = frozenset({StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED})
+
+
+class Call:
+    """Jobs of one kind and one environment that go into one call.
+
+    `unsettled` holds those that have no outcome yet. The counts are those that arq shows.
+    """
+
+    __slots__ = ("completed", "failed", "jobs", "kind_name", "retried", "unsettled")
+
+    def __init__(self, kind_name: str, jobs: Sequence[ClaimedJob]) -> None:
+        self.kind_name = kind_name
+        self.jobs = jobs
+        self.unsettled: dict[UUID, ClaimedJob] = {job.id: job for job in jobs}
+        self.completed = 0
+        self.failed = 0
+        self.retried = 0
+
+
+class CallRunner:
+    """Groups jobs into calls, makes them through the targets' gates, settles each job."""
+
+    def __init__(
+        self,
+        catalogue: KindCatalogue,
+        gates: Mapping[str, TargetGate],
+        finisher: Finisher,
+        log: OutcomeLog,
+        *,
+        clock: Clock,
+        random: Callable[[], float],
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._catalogue = catalogue
+        self._gates = gates
+        self._finisher = finisher
+        self._log = log
+        self._clock = clock
+        self._random = random
+        self._new_id = new_id
+
+    def calls(self, jobs: Iterable[ClaimedJob]) -> Iterator[Call]:
+        """Groups jobs, in the order of their priority and age, into calls."""
+        groups: dict[tuple[str, UUID | None], list[ClaimedJob]] = {}
+        for job in jobs:
+            groups.setdefault((job.kind, job.environment_id), []).append(job)
+        for (kind_name, _), group in groups.items():
+            kind = self._catalogue.find(kind_name)
+            size = kind.max_batch_size if kind is not None else len(group)
+            for start in range(0, len(group), size):
+                yield Call(kind_name, group[start : start + size])
+
+    async def run(self, call: Call) -> None:
+        """Makes a call and settles its jobs; raises nothing but CancelledError."""
+        kind = self._catalogue.find(call.kind_name)
+        if kind is None:
+            answer = TargetUnavailable(WAITING_FOR_KIND, _UNKNOWN_KIND_WAIT)
+            self._settle_all(call, None, [(job, answer) for job in call.jobs])
+            return
+        gate = self._gates.get(kind.target)
+        try:
+            if gate is None:
+                # Declared, but this worker has not been told where it is.
+                absent = TargetUnavailable(f"target:{kind.target}", _UNKNOWN_KIND_WAIT)
+                self._settle_all(call, kind, [(job, absent) for job in call.jobs])
+            elif gate.lets_through(kind.kind):
+                await self._ask(call, kind, gate, call.jobs)
+            else:
+                self._park(call, kind, gate, call.jobs)
+        except asyncio.CancelledError:
+            if gate is not None:
+                gate.given_up(kind.kind)
+            raise
+        except Exception:
+            logger.exception("a call of kind %s failed in the worker itself", kind.kind)
+            if gate is not None:
+                gate.given_up(kind.kind)
+            broken = Failed(CallStatus(StatusCode.INTERNAL, "The worker failed."))
+            self._settle_all(call, kind, [(job, broken) for job in call.unsettled.values()])
+
+    async def _ask(
+        self, call: Call, kind: WorkKind, gate: TargetGate, jobs: Sequence[ClaimedJob]
+    ) -> None:
+        deadline = self._clock.now() + kind.timeout
+        try:
+            results = await gate.target.call(kind, jobs, deadline=deadline)
+        except WholeCallFailed as failure:
+            await self._read_failure(call, kind, gate, jobs, failure)
+            return
+        self._note_answers(kind, gate, results)
+        self._settle_all(
+            call,
+            kind,
+            [(job, _read(result, gate, kind)) for job, result in zip(jobs, results, strict=True)],
+        )
+
+    async def _read_failure(
+        self,
+        call: Call,
+        kind: WorkKind,
+        gate: TargetGate,
+        jobs: Sequence[ClaimedJob],
+        failure: WholeCallFailed,
+    ) -> None:
+        status = failure.result.status
+        if fault_of(status.code) is Fault.TARGET:
+            gate.unanswered(kind.kind, str(failure), connected=failure.connected)
+            self._park(call, kind, gate, jobs)
+        elif status.code in _MAYBE_SILENCE and not await gate.target.is_ready():
+            # It did not fail at these jobs: it does not even say that it is there.
+            gate.unanswered(kind.kind, str(failure), connected=False)
+            self._park(call, kind, gate, jobs)
+        elif len(jobs) == 1 or status.code in _OF_THE_CALL or failure.result.retry_after:
+            gate.answered(kind.kind)
+            answer = _read(failure.result, gate, kind)
+            self._settle_all(call, kind, [(job, answer) for job in jobs])
+        else:
+            gate.answered(kind.kind)
+            # One job may be the poison of all: in halves it ends up alone.
+            middle = len(jobs) // 2
+            await asyncio.gather(
+                self._ask(call, kind, gate, jobs[:middle]),
+                self._ask(call, kind, gate, jobs[middle:]),
+            )
+
+    def _note_answers(
+        self, kind: WorkKind, gate: TargetGate, results: Sequence[CallResult]
+    ) -> None:
+        first = results[0].status
+        if all(fault_of(result.status.code) is Fault.TARGET for result in results):
+            why = f"{first.code.name}: {first.message}"
+            gate.unanswered(kind.kind, why, connected=True)
+        else:
+            gate.answered(kind.kind)
+
+    def _park(
+        self, call: Call, kind: WorkKind, gate: TargetGate, jobs: Sequence[ClaimedJob]
+    ) -> None:
+        self._settle_all(call, kind, [(job, gate.parked(kind.kind)) for job in jobs])
+
+    def _settle_all(
+        self,
+        call: Call,
+        kind: WorkKind | None,
+        answers: Iterable[tuple[ClaimedJob, Answer]],
+    ) -> None:
+        for job, answer in answers:
+            del call.unsettled[job.id]
+            if isinstance(answer, Done):
+                transition = COMPLETED
+            else:
+                transition = settle(
+                    answer,
+                    attempt=job.attempt,
+                    max_attempts=job.max_attempts,
+                    retry=kind.retry if kind is not None else _NO_RETRY_POLICY,
+                    random=self._random,
+                )
+            follow_up = None
+            match transition.state:
+                case JobState.COMPLETED:
+                    call.completed += 1
+                case JobState.DISCARDED:
+                    call.failed += 1
+                    follow_up = self._follow_up(job, kind)
+                case JobState.SCHEDULED | JobState.RETRYABLE:
+                    call.retried += 1
+                case JobState.AVAILABLE | JobState.RUNNING | JobState.CANCELLED:
+                    raise AssertionError(f"a settled job cannot be {transition.state}")
+                case never:
+                    assert_never(never)
+            self._finisher.finish(FinishedJob(job.id, job.turn, transition, follow_up))
+            self._log.write(job, transition)
+
+    def _follow_up(self, job: ClaimedJob, kind: WorkKind | None) -> NewJob | None:
+        discarded = kind.discarded_kind if kind is not None else None
+        if discarded is None:
+            return None
+        return NewJob(
+            id=self._new_id(),
+            kind=discarded.kind,
+            args=job.args,
+            queue=discarded.queue,
+            priority=discarded.priority,
+            max_attempts=discarded.max_attempts,
+            environment_id=job.environment_id,
+            traceparent=job.traceparent,
+        )
+
+
+def _read(result: CallResult, gate: TargetGate, kind: WorkKind) -> Answer:
+    if result.status.code is StatusCode.OK and result.snooze is None:
+        return Done()
+    if fault_of(result.status.code) is Fault.TARGET:
+        return gate.parked(kind.kind)
+    return read_answer(
+        result.status,
+        if_unavailable=TargetUnavailable("", timedelta()),
+        snooze=result.snooze,
+        retry_after=result.retry_after,
+    )

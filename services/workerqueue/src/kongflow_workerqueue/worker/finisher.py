@@ -1,0 +1,150 @@
+"""Writes outcomes to the ledger in batches, and does not let go of one before it is written."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from kongflow_common.errors import Contended, DependencyUnavailable
+from kongflow_common.supervision import Backoff
+from kongflow_workerqueue.application.ports import FinishedJob, WorkerLedger
+from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
+from kongflow_workerqueue.worker.lease import WorkerLease
+
+__all__ = ["Finisher"]
+
+logger = logging.getLogger(__name__)
+
+_LARGEST_BATCH = 1_000
+_LINGER_SECONDS = 0.01
+_THRESHOLD = 4
+_BACKOFF = Backoff(initial=0.05, longest=1.0)
+
+
+class Finisher:
+    """One writer for all lanes.
+
+    Nobody waits for these writes, so under load they linger for each other; a crash meanwhile
+    repeats idempotent work. While PostgreSQL is away outcomes are kept, and lanes take no more
+    jobs once too many are `pending`.
+    """
+
+    def __init__(self, ledger: WorkerLedger, lease: WorkerLease) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._pending: deque[FinishedJob] = deque()
+        self._woken = asyncio.Event()
+        self._wanted = 1
+        self._claimed: set[tuple[UUID, int]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def pending(self) -> int:
+        """How many outcomes are not written yet."""
+        return len(self._pending)
+
+    @property
+    def in_hand(self) -> frozenset[tuple[UUID, int]]:
+        """The (id, turn) of each job that this worker claimed and has not finished yet."""
+        return frozenset(self._claimed)
+
+    def expect(self, entries: Sequence[tuple[UUID, int]]) -> None:
+        """Notes that jobs were claimed."""
+        self._claimed.update(entries)
+
+    def forget(self, entries: Sequence[tuple[UUID, int]]) -> None:
+        """Notes that claimed jobs are somebody else's business now."""
+        self._claimed.difference_update(entries)
+
+    def finish(self, job: FinishedJob) -> None:
+        """Has an outcome written soon."""
+        self._pending.append(job)
+        self._idle.clear()
+        if len(self._pending) >= self._wanted:
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Writes outcomes until cancelled."""
+        while True:
+            await self._gather()
+            batch = [
+                self._pending[index] for index in range(min(len(self._pending), _LARGEST_BATCH))
+            ]
+            if not batch:
+                continue
+            await self._write_surely(batch)
+            # Only now: an outcome that is being written when this loop is cancelled is not lost.
+            for _ in batch:
+                self._pending.popleft()
+            self._wanted = len(batch) if len(batch) >= _THRESHOLD else 1
+            if not self._pending:
+                self._idle.set()
+
+    async def flushed(self) -> None:
+        """Waits until everything is written."""
+        await self._idle.wait()
+
+    async def _gather(self) -> None:
+        if len(self._pending) >= self._wanted:
+            return
+        if self._wanted > 1:
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+        self._wanted = 1
+        if not self._pending:
+            self._woken.clear()
+            await self._woken.wait()
+
+    async def _write_surely(self, jobs: Sequence[FinishedJob]) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._write(jobs)
+            except (DependencyUnavailable, Contended) as error:
+                failures += 1
+                if failures == 1:
+                    logger.warning("outcomes wait to be written: %s", error)
+                await asyncio.sleep(_BACKOFF.delay(failures))
+            else:
+                break
+        self.forget([(job.id, job.turn) for job in jobs])
+
+    async def _write(self, jobs: Sequence[FinishedJob]) -> None:
+        """Writes outcomes; one that the ledger cannot store stops only itself."""
+        worker_id = self._lease.worker_id
+        try:
+            taken = await self._ledger.finish(worker_id, jobs)
+        except (DependencyUnavailable, Contended):
+            raise
+        except Exception as error:
+            if len(jobs) > 1:
+                middle = len(jobs) // 2
+                await self._write(jobs[:middle])
+                await self._write(jobs[middle:])
+                return
+            logger.exception("an outcome cannot be written; it is written without its details")
+            await self._ledger.finish(worker_id, [_bland(jobs[0], error)])
+        else:
+            if taken < len(jobs):
+                logger.info(
+                    "outcomes came too late",
+                    extra={"fields": {"outcomes": len(jobs), "taken": taken}},
+                )
+
+
+def _bland(job: FinishedJob, error: Exception) -> FinishedJob:
+    status = CallStatus(
+        StatusCode.INTERNAL, f"The answer could not be stored ({type(error).__name__})."
+    )
+    return FinishedJob(
+        job.id,
+        job.turn,
+        replace(job.transition, error=status if job.transition.error is not None else None),
+    )

@@ -1,0 +1,72 @@
+"""Says what became of each job: one log line with the job's trace, and counts."""
+
+import logging
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter
+
+from kongflow_workerqueue.application.ports import ClaimedJob
+from kongflow_workerqueue.domain.outcome import Transition
+from kongflow_workerqueue.domain.states import JobState
+
+__all__ = ["OutcomeLog"]
+
+logger = logging.getLogger("kongflow_workerqueue.outcome")
+
+_TRACE_ID: Final = slice(3, 35)
+"""Where a traceparent has its trace id."""
+
+_SNOOZED = "snoozed"
+_WAITING = "waiting"
+_LEVELS = {
+    JobState.COMPLETED.value: logging.INFO,
+    _SNOOZED: logging.INFO,
+    _WAITING: logging.DEBUG,
+    JobState.RETRYABLE.value: logging.WARNING,
+    JobState.DISCARDED.value: logging.ERROR,
+}
+_MESSAGES = {name: f"queued job {name}" for name in _LEVELS}
+
+
+class OutcomeLog:
+    """Writes outcomes to the log and counts them by kind."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counter = Counter(
+            "kongflow_workerqueue_outcomes",
+            "What became of the calls of queued jobs.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self._children: dict[tuple[str, str], Counter] = {}
+
+    def write(self, job: ClaimedJob, transition: Transition) -> None:
+        """Notes one outcome."""
+        outcome = _name(transition)
+        key = (job.kind, outcome)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._counter.labels(*key)
+        child.inc()
+        level = _LEVELS[outcome]
+        if logger.isEnabledFor(level):
+            fields: dict[str, object] = {
+                "queued_job_id": job.id,
+                "kind": job.kind,
+                "attempt": job.attempt + 1,
+            }
+            if transition.error is not None:
+                fields["code"] = transition.error.code.name
+                fields["error"] = transition.error.message
+            if transition.waiting_for is not None:
+                fields["waiting_for"] = transition.waiting_for
+            extra: dict[str, object] = {"fields": fields}
+            if job.traceparent:
+                extra["trace_id"] = job.traceparent[_TRACE_ID]
+            logger.log(level, _MESSAGES[outcome], extra=extra)
+
+
+def _name(transition: Transition) -> str:
+    if transition.state is JobState.SCHEDULED:
+        return _SNOOZED if transition.waiting_for is None else _WAITING
+    return transition.state.value

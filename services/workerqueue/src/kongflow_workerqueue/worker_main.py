@@ -1,0 +1,266 @@
+"""Puts a worker together: the only place that constructs its parts."""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from arq.connections import ArqRedis
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
+from kongflow_common.clock import SystemClock
+from kongflow_common.ids import new_id
+from kongflow_common.rpc.channel import service_channel
+from kongflow_common.rpc.process import run
+from kongflow_common.supervision import BackgroundTasks
+from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
+from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
+from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
+from kongflow_workerqueue.adapters.oversight_postgres import PostgresOversight
+from kongflow_workerqueue.adapters.redis_connection import open_redis, queue_key
+from kongflow_workerqueue.adapters.target_grpc import GrpcTarget
+from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
+from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
+from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.catalogue.catalogue import (
+    KindCatalogue,
+    built_in_kinds,
+    kinds_of_descriptor_set,
+)
+from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
+from kongflow_workerqueue.duties.make_due import MakeDue
+from kongflow_workerqueue.duties.prune_finished import PruneFinished
+from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
+from kongflow_workerqueue.duties.refill_window import RefillWindow
+from kongflow_workerqueue.duties.report_depths import ReportDepths
+from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
+from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
+from kongflow_workerqueue.worker.call_runner import CallRunner
+from kongflow_workerqueue.worker.circuit import Parking
+from kongflow_workerqueue.worker.finisher import Finisher
+from kongflow_workerqueue.worker.lane import Lane, LaneSettings
+from kongflow_workerqueue.worker.lease import WorkerLease
+from kongflow_workerqueue.worker.outcome_log import OutcomeLog
+from kongflow_workerqueue.worker.queue_worker import QueueWorker
+from kongflow_workerqueue.worker.reconciliation import Reconciliation
+from kongflow_workerqueue.worker.target_gate import TargetGate, WaitingJobs
+from kongflow_workerqueue.worker_settings import WorkerSettings
+
+__all__ = ["open_worker", "run_worker", "work"]
+
+SERVICE = "workerqueue"
+
+logger = logging.getLogger(__name__)
+
+
+async def work(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Runs a worker until `stop` is set, and ends it in order."""
+    async with open_worker(settings) as worker:
+        await worker.run(stop)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: WorkerSettings, *, burst: bool = False
+) -> AsyncIterator[QueueWorker]:
+    """Constructs a worker; what it opened is closed at the end of the block."""
+    async with AsyncExitStack() as stack:
+        url = settings.database_url.get_secret_value()
+        database = await stack.enter_async_context(
+            open_ledger_database(
+                url,
+                pool_size=settings.database_pool_size,
+                application_name=f"kongflow-worker {settings.instance}"[:63],
+            )
+        )
+        redis = open_redis(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.aclose)
+        tasks = await stack.enter_async_context(BackgroundTasks())
+        registry = CollectorRegistry()
+        if settings.metrics_listen:
+            _serve_metrics(stack, settings.metrics_listen, registry)
+        catalogue = _catalogue(settings)
+        yield _Assembly(
+            settings=settings,
+            ledger=PostgresWorkerLedger(database),
+            maintenance=PostgresMaintenanceLedger(database),
+            oversight=PostgresOversight(database),
+            redis=redis,
+            tasks=tasks,
+            registry=registry,
+            catalogue=catalogue,
+            targets=_targets(settings, catalogue, stack),
+            burst=burst,
+        ).worker(url)
+
+
+def run_worker(settings: WorkerSettings) -> int:
+    """Runs a worker as this process; returns its exit code."""
+    return run(partial(work, settings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembly:
+    """What the parts of a worker are made of."""
+
+    settings: WorkerSettings
+    ledger: PostgresWorkerLedger
+    maintenance: PostgresMaintenanceLedger
+    oversight: PostgresOversight
+    redis: ArqRedis
+    tasks: BackgroundTasks
+    registry: CollectorRegistry
+    catalogue: KindCatalogue
+    targets: Mapping[str, GrpcTarget]
+    burst: bool
+
+    def worker(self, database_url: str) -> QueueWorker:
+        lanes: dict[str, Lane] = {}
+        refills: dict[str, RefillWindow] = {}
+
+        def wake(queue: str, count: int) -> None:
+            lanes[queue].wake(count)
+
+        def wake_all() -> None:
+            for lane in lanes.values():
+                lane.wake()
+
+        def ask_ledger(queue: str) -> None:
+            # Jobs of a queue that this worker does not serve are another worker's to ask for.
+            if queue in lanes:
+                lanes[queue].wake_for_ledger()
+
+        def queues_filled(jobs: Mapping[str, int]) -> None:
+            for queue in jobs.keys() & refills.keys():
+                refills[queue].request()
+
+        window = self._window()
+        lease = WorkerLease(
+            self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=wake_all
+        )
+        finisher = Finisher(self.ledger, lease)
+        waiting = WaitingJobs(self.maintenance, queues_filled)
+        gates = self._gates(waiting)
+        runner = CallRunner(
+            self.catalogue,
+            gates,
+            finisher,
+            OutcomeLog(self.registry),
+            clock=SystemClock(),
+            random=random.random,
+            new_id=new_id,
+        )
+        for queue, slots in self.settings.worker_slots.items():
+            refills[queue] = RefillWindow(
+                queue,
+                self.ledger,
+                window,
+                cap=self.settings.window_cap,
+                ask_ledger=partial(ask_ledger, queue),
+            )
+            lanes[queue] = Lane(
+                LaneSettings(queue, slots, self.settings.drain_seconds, self.burst),
+                self.redis,
+                window,
+                self.ledger,
+                lease,
+                runner,
+                finisher,
+                queue_key=queue_key(queue),
+                on_popped=refills[queue].note_pop,
+            )
+        helpers: dict[str, Callable[[], Awaitable[None]]] = {
+            "wake-ups from Redis": RedisWakeUps(self.redis, list(lanes), wake).run,
+            "wake-ups from PostgreSQL": PostgresWakeUps(database_url, list(lanes), ask_ledger).run,
+            "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
+            "kinds known now": partial(
+                waiting.release_known, [kind.kind for kind in self.catalogue]
+            ),
+            **{f"refill of {queue}": refill.run for queue, refill in refills.items()},
+            **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},
+            **{
+                f"duty {duty.name}": partial(keep_doing, duty, self.maintenance)
+                for duty in self._duties(window, queues_filled, ask_ledger)
+            },
+        }
+        return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+
+    def _window(self) -> RedisWindow:
+        gauge = Gauge(
+            "kongflow_workerqueue_fast_path_up",
+            "1 while jobs travel through Redis, 0 while PostgreSQL is polled.",
+            registry=self.registry,
+        )
+        return RedisWindow(self.redis, self.tasks, on_change=lambda up: gauge.set(int(up)))
+
+    def _gates(self, waiting: WaitingJobs) -> dict[str, TargetGate]:
+        parking = Parking(time.monotonic, random.random)
+        gates = {
+            name: TargetGate(name, target, waiting, self.tasks, parking)
+            for name, target in self.targets.items()
+        }
+        gauge = Gauge(
+            "kongflow_workerqueue_target_away_seconds",
+            "How long a target could not be asked; 0 while it can.",
+            ("target",),
+            registry=self.registry,
+        )
+        for name, gate in gates.items():
+            gauge.labels(name).set_function(gate.open_seconds)
+        return gates
+
+    def _duties(
+        self,
+        window: RedisWindow,
+        queues_filled: QueuesFilled,
+        ask_ledger: Callable[[str], None],
+    ) -> Sequence[Duty]:
+        return (
+            MakeDue(self.maintenance, queues_filled),
+            TakeBackOrphans(self.maintenance, queues_filled),
+            ReadmitStale(self.maintenance, window, self.settings.window_cap, ask_ledger),
+            PruneFinished(self.maintenance, self.settings.retention),
+            WaitAlarm(self.oversight, self.registry),
+            ReportDepths(self.maintenance, self.registry),
+        )
+
+
+def _catalogue(settings: WorkerSettings) -> KindCatalogue:
+    foreign = (
+        kind
+        for target, path in settings.task_descriptor_sets.items()
+        for kind in kinds_of_descriptor_set(target, path)
+    )
+    return KindCatalogue([*built_in_kinds(), *foreign])
+
+
+def _targets(
+    settings: WorkerSettings, catalogue: KindCatalogue, stack: AsyncExitStack
+) -> dict[str, GrpcTarget]:
+    signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
+    targets: dict[str, GrpcTarget] = {}
+    for name, address in settings.task_targets.items():
+        channel = service_channel(address, settings)
+        stack.push_async_callback(channel.close)
+        kinds = [kind for kind in catalogue if kind.target == name]
+        targets[name] = GrpcTarget(channel, kinds, partial(signer.token, name))
+    return targets
+
+
+def _serve_metrics(stack: AsyncExitStack, listen: str, registry: CollectorRegistry) -> None:
+    host, _, port = listen.rpartition(":")
+    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    stack.callback(close)

@@ -1,0 +1,45 @@
+"""What a worker is told from outside."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from kongflow_common.settings import ServiceSettings
+from kongflow_workerqueue.duties.prune_finished import Retention
+
+__all__ = ["WorkerSettings"]
+
+
+class WorkerSettings(ServiceSettings):
+    """The settings of `python -m kongflow_workerqueue worker`."""
+
+    database_pool_size: int = Field(default=6, ge=2, le=100)
+
+    redis_url: SecretStr
+
+    task_targets: dict[str, str] = Field(default_factory=dict)
+    """Where the task methods of each target are: {"events": "host:port"}."""
+    task_descriptor_sets: dict[str, Path] = Field(default_factory=dict)
+    """The descriptor set (`buf build -o`) of each target that is not one of KongFlow's own."""
+
+    worker_slots: dict[str, int] = Field(
+        default={"events": 400, "execution": 200, "default": 50, "maintenance": 10}
+    )
+    """How many jobs of each queue run at once in this worker. A batch call holds many."""
+
+    window_cap: int = Field(default=1_000, ge=10, le=100_000)
+    """The most entries in a queue's window."""
+
+    retention_hours: float = Field(default=24.0, ge=1.0)
+    """How long jobs are kept that ended well."""
+    discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)
+    """How long jobs are kept that were given up."""
+
+    @property
+    def retention(self) -> Retention:
+        """How long ended jobs are kept."""
+        return Retention(
+            ended=timedelta(hours=self.retention_hours),
+            discarded=timedelta(hours=self.discarded_retention_hours),
+        )
