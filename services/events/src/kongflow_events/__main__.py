@@ -3,15 +3,14 @@
 import sys
 
 from kongflow_common.command_line import ServiceCommands, migrations_folder
-from kongflow_events.main import SERVICE, serve
 from kongflow_events.settings import EventsSettings
 
 COMMANDS = ServiceCommands(
-    service=SERVICE,
+    service="events",
     settings=EventsSettings,
-    schema=SERVICE,
+    schema="events",
     migrations=migrations_folder(__file__),
-    loops={"serve": serve},
+    loops={"serve": "kongflow_events.main:serve"},
 )
 
 if __name__ == "__main__":
