@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "TraceContext",
+    "bind_trace",
     "current_trace",
     "current_traceparent",
     "format_traceparent",
@@ -68,6 +69,11 @@ def current_traceparent() -> str:
     """The current trace as a `traceparent`; empty when there is none."""
     trace = _current.get()
     return format_traceparent(trace) if trace is not None else ""
+
+
+def bind_trace(trace: TraceContext) -> None:
+    """Make `trace` the current one for the rest of this task, which is one call's own."""
+    _current.set(trace)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Who makes the call that this task works on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
@@ -59,6 +59,14 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     environment: EnvironmentScope | None = None
     key_id: str = ""
+    log_fields: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """What log lines say of the caller; made once, as a principal makes many calls."""
+
+    def __post_init__(self) -> None:
+        fields = {"caller": self.kind.value, "caller_name": self.name}
+        if self.environment is not None:
+            fields["environment_id"] = str(self.environment.environment_id)
+        object.__setattr__(self, "log_fields", fields)
 
     def may(self, scope: str) -> bool:
         """Whether an operator holds `scope`; `*` stands for every scope."""

@@ -66,7 +66,7 @@ class ServiceCaller:
         method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Response]",
         request: _Request,
         *,
-        timeout: float,  # noqa: ASYNC109 - becomes the deadline that the other side sees
+        timeout: float,
         environment_id: UUID | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> _Response:

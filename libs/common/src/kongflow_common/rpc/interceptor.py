@@ -9,7 +9,7 @@ caller's mistake.
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, cast
@@ -35,7 +35,7 @@ from kongflow_common.rpc.error_catalog import (
     TooManyCalls,
     code_of,
 )
-from kongflow_common.tracing import new_trace, parse_traceparent, use_trace
+from kongflow_common.tracing import bind_trace, new_trace, parse_traceparent
 
 __all__ = ["CallLimits", "CallPipeline", "MethodNotImplemented"]
 
@@ -45,6 +45,8 @@ _logger = logging.getLogger("kongflow.rpc")
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Message, _Context], Awaitable[Message]]
 
+# The property `name` of an enum's member costs more than a look-up.
+_CODE_NAMES = {code: code.name for code in grpc.StatusCode}
 _READS = ("Get", "List", "LookUp", "BatchGet")
 
 
@@ -161,88 +163,66 @@ class _WrappedMethod:
         self._rule = rule
         self._behaviour = behaviour
         self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
-        self._metrics = pipeline.metrics.method(self._name)
+        self._record_metrics = pipeline.metrics.method(self._name).record
         self._log_level = logging.DEBUG if method.name.startswith(_READS) else logging.INFO
 
     async def answer(self, raw: bytes, context: _Context) -> bytes:
-        began = perf_counter()
-        authorization = environment_id = traceparent = None
-        for name, value in context.invocation_metadata() or ():
-            if name == "authorization":
-                authorization = cast("str", value)
-            elif name == "traceparent":
-                traceparent = cast("str", value)
-            elif name == ENVIRONMENT_METADATA:
-                environment_id = cast("str", value)
-        trace = (parse_traceparent(traceparent) if traceparent else None) or new_trace()
-        call = _Call()
+        """Answer one call, in the task that grpc made for it alone."""
+        call = _Call(context)
+        bind_trace(call.trace)
         self._pipeline.begin()
         try:
-            with use_trace(trace):
-                try:
-                    answer = await self._admitted(raw, context, authorization, environment_id, call)
-                except asyncio.CancelledError as error:
-                    if _cancelled_from_outside():
-                        self._record(call, grpc.StatusCode.CANCELLED, began)
-                        raise
-                    # Something inside was cancelled: the caller still waits for an answer.
-                    status = self._pipeline.catalog.status_of(
-                        RuntimeError(f"cancelled by itself: {error!r}")
-                    )
-                except Exception as error:
-                    if context.done():
-                        # The servicer has ended the call by itself; grpc expects its error back.
-                        self._record(call, _code(context, grpc.StatusCode.UNKNOWN), began)
-                        raise
-                    status = self._pipeline.catalog.status_of(error)
-                else:
-                    self._record(call, _code(context, grpc.StatusCode.OK), began)
-                    return answer
-                self._record(call, code_of(status), began, status)
+            try:
+                answer = await self._timed(raw, context, call)
+            except asyncio.CancelledError as error:
+                if _cancelled_from_outside():
+                    self._record(call, grpc.StatusCode.CANCELLED)
+                    raise
+                # Something inside was cancelled: the caller still waits for an answer.
+                status = self._pipeline.catalog.status_of(
+                    RuntimeError(f"cancelled from inside: {error!r}")
+                )
+            except Exception as error:
+                if context.done():
+                    # The servicer has ended the call by itself; grpc expects its error back.
+                    self._record(call, _code(context, grpc.StatusCode.UNKNOWN))
+                    raise
+                status = self._pipeline.catalog.status_of(error)
+            else:
+                self._record(call, _code(context, grpc.StatusCode.OK))
+                return answer
+            self._record(call, code_of(status), status)
             await context.abort_with_status(rpc_status.to_status(status))
             raise AssertionError("abort always raises")
         finally:
             self._pipeline.end()
 
-    async def _admitted(
-        self,
-        raw: bytes,
-        context: _Context,
-        authorization: str | None,
-        environment_id: str | None,
-        call: "_Call",
-    ) -> bytes:
-        pipeline = self._pipeline
-        if pipeline.draining:
-            raise ServerDraining
-        limits = pipeline.limits
+    async def _timed(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+        limits = self._pipeline.limits
         # None when the caller set no deadline, whatever the types of grpc say.
         seconds = cast("float | None", context.time_remaining())
         if seconds is not None and seconds <= limits.max_timeout:
             # grpc itself ends the call when the caller's own deadline passes.
             bind_deadline(seconds)
-            return await self._limited(raw, context, authorization, environment_id, call)
+            return await self._admitted(raw, context, call)
         seconds = limits.default_timeout if seconds is None else limits.max_timeout
         bind_deadline(seconds)
         timer = asyncio.timeout(seconds)
         try:
             async with timer:
-                return await self._limited(raw, context, authorization, environment_id, call)
+                return await self._admitted(raw, context, call)
         except TimeoutError as error:
             if timer.expired():
                 raise DeadlineExceeded(seconds=seconds) from error
             raise
 
-    async def _limited(
-        self,
-        raw: bytes,
-        context: _Context,
-        authorization: str | None,
-        environment_id: str | None,
-        call: "_Call",
-    ) -> bytes:
+    async def _admitted(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
         pipeline = self._pipeline
-        principal = await pipeline.authenticator.admit(self._rule, authorization, environment_id)
+        if pipeline.draining:
+            raise ServerDraining
+        principal = await pipeline.authenticator.admit(
+            self._rule, call.authorization, call.environment_id
+        )
         call.principal = principal
         bind_principal(principal)
         pipeline.enter(principal)
@@ -262,37 +242,46 @@ class _WrappedMethod:
         self,
         call: "_Call",
         code: grpc.StatusCode,
-        began: float,
         status: status_pb2.Status | None = None,
     ) -> None:
-        seconds = perf_counter() - began
-        self._metrics.record(code, seconds)
+        seconds = perf_counter() - call.began
+        self._record_metrics(code, seconds)
         level = self._log_level
         if not _logger.isEnabledFor(level):
             return
         fields: dict[str, object] = {
             "method": self._name,
-            "code": code.name,
-            "ms": round(seconds * 1000, 2),
+            "code": _CODE_NAMES[code],
+            "ms": int(seconds * 100_000) / 100,
         }
-        principal = call.principal
-        if principal is not None:
-            fields["caller"] = principal.kind.value
-            fields["caller_name"] = principal.name
-            if principal.environment is not None:
-                fields["environment_id"] = str(principal.environment.environment_id)
+        if call.principal is not None:
+            fields.update(call.principal.log_fields)
         if status is not None:
             fields["error"] = status.message
         _logger.log(level, "call", extra={"fields": fields})
 
 
 class _Call:
-    """What becomes known of a call on its way, for its log line."""
+    """What a call says of itself, and what becomes known of it on its way."""
 
-    __slots__ = ("principal",)
+    __slots__ = ("authorization", "began", "environment_id", "principal", "trace")
 
-    def __init__(self) -> None:
+    def __init__(self, context: _Context) -> None:
+        self.began = perf_counter()
         self.principal: Principal | None = None
+        self.authorization: str | None = None
+        self.environment_id: str | None = None
+        traceparent = ""
+        # Names that do not end in -bin have texts for values.
+        metadata = cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
+        for name, value in metadata:
+            if name == "authorization":
+                self.authorization = value
+            elif name == "traceparent":
+                traceparent = value
+            elif name == ENVIRONMENT_METADATA:
+                self.environment_id = value
+        self.trace = parse_traceparent(traceparent) or new_trace()
 
 
 def _cancelled_from_outside() -> bool:
