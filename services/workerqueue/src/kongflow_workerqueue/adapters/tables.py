@@ -1,0 +1,186 @@
+"""The tables of the worker queue, as queries and the check of the migrations see them."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+SCHEMA = "workerqueue"
+METADATA = MetaData(schema=SCHEMA)
+
+_TIME = DateTime(timezone=True)
+_NOW = text("now()")
+_UNFINISHED = "state IN ('available', 'scheduled', 'retryable', 'running')"
+
+QUEUED_JOBS = Table(
+    "queued_jobs",
+    METADATA,
+    Column("id", Uuid),
+    Column("turn", BigInteger, nullable=False, server_default=text("1")),
+    Column("run_at", _TIME, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("attempted_at", _TIME),
+    Column("finalized_at", _TIME),
+    Column("admitted_at", _TIME),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("max_attempts", Integer, nullable=False),
+    Column("lapses", Integer, nullable=False, server_default=text("0")),
+    Column("priority", SmallInteger, nullable=False),
+    Column("worker_id", Uuid),
+    Column("environment_id", Uuid),
+    Column("unique_key", Uuid),
+    Column("state", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("job_key", Text),
+    Column("waiting_for", Text),
+    Column("traceparent", Text),
+    Column("args", JSONB, nullable=False),
+    Column("metadata", JSONB),
+    Column("tags", ARRAY(Text)),
+    Column("errors", JSONB),
+    PrimaryKeyConstraint("id", name="queued_jobs_pkey"),
+    CheckConstraint(
+        "state IN ('available', 'scheduled', 'running', 'retryable', "
+        "'completed', 'cancelled', 'discarded')",
+        name="queued_jobs_state_check",
+    ),
+    CheckConstraint(
+        "(finalized_at IS NOT NULL) = (state IN ('completed', 'cancelled', 'discarded'))",
+        name="queued_jobs_finalized_check",
+    ),
+    CheckConstraint(
+        "(worker_id IS NOT NULL) = (state = 'running')", name="queued_jobs_worker_check"
+    ),
+    CheckConstraint(
+        "admitted_at IS NULL OR state = 'available'", name="queued_jobs_admitted_check"
+    ),
+    CheckConstraint("turn >= 1", name="queued_jobs_turn_check"),
+    CheckConstraint("priority BETWEEN 1 AND 4", name="queued_jobs_priority_check"),
+    CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="queued_jobs_attempt_check"),
+    CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="queued_jobs_max_attempts_check"),
+    CheckConstraint("jsonb_typeof(args) = 'object'", name="queued_jobs_args_check"),
+    CheckConstraint("length(kind) BETWEEN 1 AND 200", name="queued_jobs_kind_check"),
+    CheckConstraint("length(queue) BETWEEN 1 AND 128", name="queued_jobs_queue_check"),
+    CheckConstraint("length(job_key) BETWEEN 1 AND 512", name="queued_jobs_job_key_check"),
+    Index(
+        "queued_jobs_job_key_key",
+        "job_key",
+        "kind",
+        "environment_id",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=text(f"job_key IS NOT NULL AND {_UNFINISHED}"),
+    ),
+    Index(
+        "queued_jobs_unique_key_key",
+        "unique_key",
+        unique=True,
+        postgresql_where=text(f"unique_key IS NOT NULL AND {_UNFINISHED}"),
+    ),
+    Index(
+        "queued_jobs_admission_idx",
+        "queue",
+        "priority",
+        "run_at",
+        "id",
+        postgresql_where=text("state = 'available' AND admitted_at IS NULL"),
+    ),
+    Index(
+        "queued_jobs_admitted_idx",
+        "queue",
+        "admitted_at",
+        postgresql_where=text("state = 'available' AND admitted_at IS NOT NULL"),
+    ),
+    Index(
+        "queued_jobs_due_idx",
+        "run_at",
+        postgresql_where=text("state IN ('scheduled', 'retryable')"),
+    ),
+    Index(
+        "queued_jobs_waiting_idx",
+        "waiting_for",
+        "kind",
+        postgresql_where=text("waiting_for IS NOT NULL AND state = 'scheduled'"),
+    ),
+    Index(
+        "queued_jobs_running_idx",
+        "worker_id",
+        postgresql_where=text("state = 'running'"),
+    ),
+    Index(
+        "queued_jobs_retention_idx",
+        "finalized_at",
+        postgresql_where=text("state IN ('completed', 'cancelled')"),
+    ),
+    Index(
+        "queued_jobs_discarded_idx",
+        "finalized_at",
+        postgresql_where=text("state = 'discarded'"),
+    ),
+    Index(
+        "queued_jobs_failed_idx",
+        "state",
+        "id",
+        postgresql_where=text("state IN ('retryable', 'discarded')"),
+    ),
+    Index("queued_jobs_environment_idx", "environment_id", "id"),
+)
+
+COMMAND_RECEIPTS = Table(
+    "command_receipts",
+    METADATA,
+    Column("outbox_id", Uuid),
+    Column("received_at", _TIME, nullable=False, server_default=_NOW),
+    Column("job_id", Uuid),
+    Column("result", Text, nullable=False),
+    PrimaryKeyConstraint("outbox_id", name="command_receipts_pkey"),
+    CheckConstraint(
+        "result IN ('replaced', 'kept_first', 'skipped_as_duplicate', 'ignored_as_older', "
+        "'removed', 'nothing_to_remove')",
+        name="command_receipts_result_check",
+    ),
+    Index("command_receipts_received_idx", "received_at"),
+)
+
+WORKER_LEASES = Table(
+    "worker_leases",
+    METADATA,
+    Column("worker_id", Uuid),
+    Column("started_at", _TIME, nullable=False, server_default=_NOW),
+    Column("expires_at", _TIME, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    PrimaryKeyConstraint("worker_id", name="worker_leases_pkey"),
+)
+
+QUEUES = Table(
+    "queues",
+    METADATA,
+    Column("name", Text),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("paused_at", _TIME),
+    PrimaryKeyConstraint("name", name="queues_pkey"),
+    CheckConstraint("length(name) BETWEEN 1 AND 128", name="queues_name_check"),
+)
+
+DUTIES = Table(
+    "duties",
+    METADATA,
+    Column("name", Text),
+    Column("next_at", _TIME, nullable=False),
+    PrimaryKeyConstraint("name", name="duties_pkey"),
+)

@@ -1,0 +1,116 @@
+"""A command of an outbox, and what the ledger is told of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from kongflow_common.errors import InvalidField
+from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
+from kongflow_workerqueue.application.ports import (
+    ArgsRefused,
+    Catalogue,
+    KindPolicy,
+    NewJob,
+    Removal,
+)
+from kongflow_workerqueue.domain.errors import KindNotOwned
+from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobKeyMode, Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness, unique_key
+
+DEFAULT_QUEUE = "default"
+DEFAULT_MAX_ATTEMPTS = 25
+MAX_ARGS_DEPTH = 30
+"""Operators read the arguments as a google.protobuf.Struct, which holds no more levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoUniqueness:
+    """The command says that its job never counts as the same as another."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueCommand:
+    """Stores a job; what is None or 0 the kind's policy decides."""
+
+    id: UUID
+    kind: str
+    args: bytes
+    queue: str | None
+    job_key: str | None
+    job_key_mode: JobKeyMode
+    generation: int
+    run_at: datetime | None
+    priority: Priority | None
+    max_attempts: int
+    tags: tuple[str, ...]
+    metadata: bytes | None
+    environment_id: UUID | None
+    traceparent: str | None
+    unique: Uniqueness | NoUniqueness | None
+
+
+def check_owner(kind: str, catalogue: Catalogue, caller: str) -> KindPolicy | None:
+    """Find a kind's policy; None when no target declares it, which any service may enqueue.
+
+    Raises KindNotOwned.
+    """
+    policy = catalogue.find(kind)
+    if policy is not None and policy.target != caller:
+        raise KindNotOwned(kind, policy.target)
+    return policy
+
+
+def ledger_command(
+    command: EnqueueCommand | Removal, catalogue: Catalogue, caller: str
+) -> NewJob | Removal:
+    """Fill a command in from the kind's policy. Raises InvalidField and KindNotOwned."""
+    policy = check_owner(command.kind, catalogue, caller)
+    if isinstance(command, Removal):
+        return command
+    args = _checked_args(command.args or b"{}", policy)
+    unique = command.unique
+    if unique is None and policy is not None:
+        unique = policy.unique
+    return NewJob(
+        id=command.id,
+        kind=command.kind,
+        args=args.text,
+        queue=command.queue or (policy.queue if policy else DEFAULT_QUEUE),
+        priority=command.priority or (policy.priority if policy else Priority.NORMAL),
+        max_attempts=command.max_attempts
+        or (policy.max_attempts if policy else DEFAULT_MAX_ATTEMPTS),
+        environment_id=command.environment_id,
+        run_at=command.run_at,
+        job_key=command.job_key,
+        job_key_mode=command.job_key_mode,
+        generation=command.generation,
+        unique_key=(
+            unique_key(command.kind, command.environment_id, args.fields, unique)
+            if isinstance(unique, Uniqueness)
+            else None
+        ),
+        tags=command.tags,
+        metadata=command.metadata,
+        traceparent=command.traceparent,
+        waiting_for=WAITING_FOR_KIND if policy is None else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Args:
+    text: bytes
+    fields: dict[str, object]
+
+
+def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
+    document = parse_json(text, field="args", max_bytes=MAX_PAYLOAD_BYTES, max_depth=MAX_ARGS_DEPTH)
+    fields = document.load()
+    if not isinstance(fields, dict):
+        raise InvalidField("args", "is not a JSON object")
+    if policy is not None:
+        try:
+            policy.check_args(document.text)
+        except ArgsRefused as error:
+            raise InvalidField("args", f"is no request of {policy.kind}: {error}") from error
+    return _Args(document.text, cast("dict[str, object]", fields))

@@ -1,0 +1,79 @@
+"""Stores what the services' outboxes hold."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from kongflow_common.batcher import Batcher
+from kongflow_common.errors import KongflowError
+from kongflow_workerqueue.application.dispatch import Dispatch
+from kongflow_workerqueue.application.enqueue_command import EnqueueCommand, ledger_command
+from kongflow_workerqueue.application.ports import (
+    Catalogue,
+    EnqueueLedger,
+    InsertOutcome,
+    NewJob,
+    Removal,
+)
+
+_CALLS_A_FLUSH = 64
+_COMMANDS_A_STATEMENT = 2_000
+
+_Calls = Sequence[Sequence[NewJob | Removal]]
+
+
+class EnqueueJobs:
+    """Carries commands out, those of concurrent calls in one transaction where they permit it."""
+
+    def __init__(self, ledger: EnqueueLedger, catalogue: Catalogue, dispatch: Dispatch) -> None:
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._dispatch = dispatch
+        self._batcher: Batcher[Sequence[NewJob | Removal], list[InsertOutcome]] = Batcher(
+            self._flush, name="enqueue", max_items=_CALLS_A_FLUSH, max_pending=1_000
+        )
+
+    async def __call__(
+        self, caller: str, commands: Sequence[EnqueueCommand | Removal | KongflowError]
+    ) -> list[InsertOutcome | KongflowError]:
+        """Carry out the commands of the service `caller`, with one outcome or error each.
+
+        An error in place of a command is its outcome. Raises DependencyUnavailable, after which
+        the same commands are sent again.
+        """
+        prepared = [self._prepare(caller, command) for command in commands]
+        sound = [each for each in prepared if not isinstance(each, KongflowError)]
+        outcomes = iter(await self._batcher.submit(sound) if sound else ())
+        return [each if isinstance(each, KongflowError) else next(outcomes) for each in prepared]
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await self._batcher.close()
+
+    def _prepare(
+        self, caller: str, command: EnqueueCommand | Removal | KongflowError
+    ) -> NewJob | Removal | KongflowError:
+        if isinstance(command, KongflowError):
+            return command
+        try:
+            return ledger_command(command, self._catalogue, caller)
+        except KongflowError as error:
+            return error
+
+    async def _flush(self, calls: _Calls) -> list[list[InsertOutcome]]:
+        commands = list(chain.from_iterable(calls))
+        outcomes: list[InsertOutcome] = []
+        for start in range(0, len(commands), _COMMANDS_A_STATEMENT):
+            outcomes += await self._carry_out(commands[start : start + _COMMANDS_A_STATEMENT])
+        answers = iter(outcomes)
+        return [[next(answers) for _ in call] for call in calls]
+
+    async def _carry_out(self, commands: Sequence[NewJob | Removal]) -> list[InsertOutcome]:
+        queues = {each.queue for each in commands if isinstance(each, NewJob)}
+        admit_to = await self._dispatch.queues_with_room(queues)
+        outcomes = await self._ledger.insert(commands, admit_to=admit_to)
+        await self._dispatch.hand_over(
+            (command.queue, outcome)
+            for command, outcome in zip(commands, outcomes, strict=True)
+            if isinstance(command, NewJob)
+        )
+        return outcomes

@@ -1,0 +1,41 @@
+"""What can be wrong with a command or with stepping in."""
+
+from uuid import UUID
+
+from kongflow_common.errors import AlreadyExists, NotFound, PermissionDenied, PreconditionFailed
+
+
+class QueuedJobNotFound(NotFound):
+    """There is no such queued job."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(f"there is no queued job {id_}", queued_job_id=id_)
+
+
+class QueuedJobRunning(PreconditionFailed):
+    """The queued job is being called at this moment."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            f"queued job {id_} is being called at this moment",
+            subject=f"queued_jobs/{id_}",
+            queued_job_id=id_,
+        )
+
+
+class QueuedJobReplaced(AlreadyExists):
+    """Another job holds the job key of this one, or its place as the only one of its arguments."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            f"another unfinished job has taken the place of queued job {id_}", queued_job_id=id_
+        )
+
+
+class KindNotOwned(PermissionDenied):
+    """A service enqueues only the kinds that its own methods declare."""
+
+    def __init__(self, kind: str, target: str) -> None:
+        super().__init__(
+            f"{kind} is a kind of {target}, which alone enqueues it", kind=kind, target=target
+        )

@@ -1,0 +1,146 @@
+"""Puts the worker queue's server together: the only file that constructs its parts.
+
+A worker's parts are put together in worker_main.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from kongflow.workerqueue.internal.v1 import enqueue_service_pb2
+from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow_common.auth.authenticator import Authenticator
+from kongflow_common.auth.service_tokens import (
+    ServiceTokenSigner,
+    ServiceTokenVerifier,
+    parse_private_key,
+    parse_public_key,
+)
+from kongflow_common.db.engine import Database
+from kongflow_common.logging import configure_logging
+from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.server import GrpcServer, GrpcService
+from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
+from kongflow_common.supervision import BackgroundTasks
+from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
+from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_retry import PostgresRetryLedger
+from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
+from kongflow_workerqueue.adapters.redis_connection import open_redis
+from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.dispatch import Dispatch
+from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.queries import QueuedJobQueries
+from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.catalogue.catalogue import (
+    KindCatalogue,
+    built_in_kinds,
+    kinds_of_descriptor_set,
+)
+from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
+from kongflow_workerqueue.rpc.error_catalog import CATALOG
+from kongflow_workerqueue.rpc.workerqueue_servicer import WorkerQueueServicer
+from kongflow_workerqueue.settings import WorkerQueueSettings
+from kongflow_workerqueue.worker_main import run_worker
+from kongflow_workerqueue.worker_settings import WorkerSettings
+
+SERVICE = "workerqueue"
+
+
+async def serve(settings: WorkerQueueSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then drain."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_ledger_database(
+                settings.database_url.get_secret_value(),
+                pool_size=settings.database_pool_size,
+                application_name=settings.instance,
+            )
+        )
+        registry = CollectorRegistry()
+        window = await _open_window(settings, registry, stack)
+        ledger = PostgresEnqueueLedger(database)
+        dispatch = Dispatch(window, ledger, cap=settings.window_cap)
+        enqueue_jobs = EnqueueJobs(ledger, _catalogue(settings), dispatch)
+        stack.push_async_callback(enqueue_jobs.close)
+        queries = QueuedJobQueries(PostgresQueuedJobReader(database))
+        retry_queued_job = RetryQueuedJob(PostgresRetryLedger(database), queries, dispatch)
+        await _server(
+            settings,
+            authenticator=_authenticator(settings, stack),
+            registry=registry,
+            database=database,
+            enqueue=EnqueueServicer(enqueue_jobs),
+            workerqueue=WorkerQueueServicer(queries, retry_queued_job),
+        ).serve(stop)
+
+
+def worker() -> int:
+    """Run a worker as this process; return its exit code."""
+    settings = WorkerSettings()
+    configure_logging("worker", settings.instance, settings.log_level, settings.log_format)
+    return run_worker(settings)
+
+
+def _server(
+    settings: WorkerQueueSettings,
+    *,
+    authenticator: Authenticator,
+    registry: CollectorRegistry,
+    database: Database,
+    enqueue: EnqueueServicer,
+    workerqueue: WorkerQueueServicer,
+) -> GrpcServer:
+    return GrpcServer(
+        settings,
+        authenticator=authenticator,
+        catalog=CATALOG,
+        client_services=[
+            GrpcService(
+                workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
+                workerqueue,
+            )
+        ],
+        tasks_services=[
+            GrpcService(enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"], enqueue)
+        ],
+        # Readiness is PostgreSQL's alone: without Redis jobs travel more slowly.
+        probe=database.ping,
+        registry=registry,
+    )
+
+
+async def _open_window(
+    settings: WorkerQueueSettings, registry: CollectorRegistry, stack: AsyncExitStack
+) -> RedisWindow:
+    redis = open_redis(settings.redis_url.get_secret_value())
+    stack.push_async_callback(redis.aclose)
+    probes = await stack.enter_async_context(BackgroundTasks())
+    gauge = Gauge(
+        "kongflow_workerqueue_fast_path_up",
+        "1 while jobs travel through Redis, 0 while PostgreSQL is polled.",
+        registry=registry,
+    )
+    return RedisWindow(redis, probes, on_change=lambda up: gauge.set(int(up)))
+
+
+def _authenticator(settings: WorkerQueueSettings, stack: AsyncExitStack) -> Authenticator:
+    signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
+    channel = service_channel(settings.tenancy_target, settings)
+    stack.push_async_callback(channel.close)
+    resolver = TenancyCredentialResolver(ServiceCaller(channel, "tenancy", signer))
+    stack.push_async_callback(resolver.close)
+    public_keys = {
+        service: parse_public_key(key) for service, key in settings.service_public_keys.items()
+    }
+    return Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys))
+
+
+def _catalogue(settings: WorkerQueueSettings) -> KindCatalogue:
+    foreign = (
+        kind
+        for target, path in settings.task_descriptor_sets.items()
+        for kind in kinds_of_descriptor_set(target, path)
+    )
+    return KindCatalogue([*built_in_kinds(), *foreign])

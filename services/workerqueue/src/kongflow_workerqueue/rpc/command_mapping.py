@@ -1,0 +1,125 @@
+"""Commands and their results between wire and program."""
+
+from collections.abc import Mapping
+
+from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as pb
+from kongflow.workerqueue.v1 import job_options_pb2
+from kongflow_common.errors import InvalidField, KongflowError
+from kongflow_common.rpc.field_parsing import (
+    bounded_int,
+    optional_enum,
+    optional_id,
+    optional_text,
+    required_id,
+    required_text,
+    texts,
+)
+from kongflow_common.rpc.payload_mapping import json_of_struct
+from kongflow_common.rpc.timestamps import from_timestamp
+from kongflow_common.tracing import parse_traceparent
+from kongflow_workerqueue.application.enqueue_command import EnqueueCommand, NoUniqueness
+from kongflow_workerqueue.application.ports import InsertOutcome, InsertResult, Removal
+from kongflow_workerqueue.domain.states import JobKeyMode, Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
+from kongflow_workerqueue.rpc.error_catalog import CATALOG
+
+MAX_KIND_LENGTH = 200
+MAX_QUEUE_LENGTH = 128
+MAX_ATTEMPTS = 1_000
+MAX_TAGS = 20
+MAX_TAG_LENGTH = 64
+MAX_UNIQUE_ARGS = 20
+_MAX_GENERATION = 2**63 - 1
+
+PRIORITIES: Mapping[int, Priority] = {
+    job_options_pb2.PRIORITY_HIGH: Priority.HIGH,
+    job_options_pb2.PRIORITY_NORMAL: Priority.NORMAL,
+    job_options_pb2.PRIORITY_LOW: Priority.LOW,
+    job_options_pb2.PRIORITY_VERY_LOW: Priority.VERY_LOW,
+}
+_JOB_KEY_MODES: Mapping[int, JobKeyMode] = {
+    pb.EnqueueCommand.JOB_KEY_MODE_REPLACE: JobKeyMode.REPLACE,
+    pb.EnqueueCommand.JOB_KEY_MODE_PRESERVE_RUN_TIME: JobKeyMode.PRESERVE_RUN_AT,
+    pb.EnqueueCommand.JOB_KEY_MODE_KEEP_FIRST: JobKeyMode.KEEP_FIRST,
+}
+
+
+def to_command(message: pb.EnqueueCommand, index: int) -> EnqueueCommand | Removal | KongflowError:
+    """Read a command; the error in its place names fields inside `commands[index]`."""
+    try:
+        if message.operation == pb.EnqueueCommand.OPERATION_ENQUEUE:
+            return _to_enqueue_command(message)
+        if message.operation == pb.EnqueueCommand.OPERATION_REMOVE:
+            return _to_removal(message)
+        raise InvalidField("operation", "must be OPERATION_ENQUEUE or OPERATION_REMOVE")
+    except InvalidField as error:
+        return error.within(f"commands[{index}]")
+
+
+def _to_enqueue_command(message: pb.EnqueueCommand) -> EnqueueCommand:
+    job_key = optional_text(message.job_key, "job_key")
+    return EnqueueCommand(
+        id=required_id(message.outbox_id, "outbox_id"),
+        kind=required_text(message.kind, "kind", max_length=MAX_KIND_LENGTH),
+        args=message.args,
+        queue=optional_text(message.queue, "queue", max_length=MAX_QUEUE_LENGTH),
+        job_key=job_key,
+        job_key_mode=optional_enum(message.job_key_mode, "job_key_mode", _JOB_KEY_MODES)
+        or JobKeyMode.REPLACE,
+        generation=bounded_int(
+            message.generation, "generation", at_least=0, at_most=_MAX_GENERATION
+        ),
+        run_at=(
+            from_timestamp(message.run_time, "run_time") if message.HasField("run_time") else None
+        ),
+        priority=optional_enum(message.priority, "priority", PRIORITIES),
+        max_attempts=bounded_int(
+            message.max_attempts, "max_attempts", at_least=0, at_most=MAX_ATTEMPTS
+        ),
+        tags=texts(message.tags, "tags", max_items=MAX_TAGS, max_length=MAX_TAG_LENGTH),
+        metadata=(
+            json_of_struct(message.metadata, "metadata").text
+            if message.HasField("metadata")
+            else None
+        ),
+        environment_id=optional_id(message.environment_id, "environment_id"),
+        traceparent=_traceparent(message.traceparent),
+        unique=_to_uniqueness(message),
+    )
+
+
+def _to_removal(message: pb.EnqueueCommand) -> Removal:
+    return Removal(
+        id=required_id(message.outbox_id, "outbox_id"),
+        kind=required_text(message.kind, "kind", max_length=MAX_KIND_LENGTH),
+        job_key=required_text(message.job_key, "job_key"),
+        environment_id=optional_id(message.environment_id, "environment_id"),
+        generation=bounded_int(
+            message.generation, "generation", at_least=0, at_most=_MAX_GENERATION
+        ),
+    )
+
+
+def _to_uniqueness(message: pb.EnqueueCommand) -> Uniqueness | NoUniqueness | None:
+    if not message.HasField("unique"):
+        return None
+    if not message.unique.by_args:
+        return NoUniqueness()
+    return Uniqueness(texts(message.unique.args, "unique.args", max_items=MAX_UNIQUE_ARGS))
+
+
+def _traceparent(text: str) -> str | None:
+    # A trace is a convenience: a job is not refused for the want of one.
+    return text if text and parse_traceparent(text) is not None else None
+
+
+def to_result(outcome: InsertOutcome | KongflowError) -> pb.EnqueueResult:
+    """Write what became of a command."""
+    if isinstance(outcome, KongflowError):
+        return pb.EnqueueResult(status=CATALOG.status_of(outcome))
+    result = pb.EnqueueResult()
+    if outcome.job_id is not None:
+        result.queued_job_id = str(outcome.job_id)
+    if outcome.result is InsertResult.SKIPPED_AS_DUPLICATE:
+        result.unique_skipped_as_duplicate = True
+    return result

@@ -1,0 +1,32 @@
+"""EnqueueService: what the services' outboxes are emptied into."""
+
+import grpc
+
+from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as pb
+from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueServiceServicer
+from kongflow_common.auth.principals import current_principal
+from kongflow_common.errors import InvalidField
+from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.rpc.command_mapping import to_command, to_result
+
+MAX_COMMANDS = 10_000
+
+_Context = grpc.aio.ServicerContext[pb.EnqueueJobsRequest, pb.EnqueueJobsResponse]
+
+
+class EnqueueServicer(EnqueueServiceServicer):
+    """Serves kongflow.workerqueue.internal.v1.EnqueueService."""
+
+    def __init__(self, enqueue_jobs: EnqueueJobs) -> None:
+        self._enqueue_jobs = enqueue_jobs
+
+    async def EnqueueJobs(
+        self, request: pb.EnqueueJobsRequest, _context: _Context
+    ) -> pb.EnqueueJobsResponse:
+        if len(request.commands) > MAX_COMMANDS:
+            raise InvalidField(
+                "commands", f"has {len(request.commands)} items; at most {MAX_COMMANDS} are allowed"
+            )
+        commands = [to_command(message, index) for index, message in enumerate(request.commands)]
+        outcomes = await self._enqueue_jobs(current_principal().name, commands)
+        return pb.EnqueueJobsResponse(results=[to_result(outcome) for outcome in outcomes])

@@ -1,0 +1,16 @@
+"""What the errors of the worker queue mean on the wire."""
+
+from grpc import StatusCode
+
+from kongflow_common.rpc.error_catalog import ErrorCatalog, ErrorSpec
+from kongflow_workerqueue.domain import errors
+
+CATALOG = ErrorCatalog(
+    "workerqueue.kongflow",
+    {
+        errors.QueuedJobNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUED_JOB_NOT_FOUND"),
+        errors.QueuedJobRunning: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_RUNNING"),
+        errors.QueuedJobReplaced: ErrorSpec(StatusCode.ALREADY_EXISTS, "QUEUED_JOB_REPLACED"),
+        errors.KindNotOwned: ErrorSpec(StatusCode.PERMISSION_DENIED, "KIND_NOT_OWNED"),
+    },
+)
