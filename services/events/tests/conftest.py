@@ -1,0 +1,73 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.migrate import upgrade
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.grpc_server import in_process_server
+from kongflow_common.testing.worker_queue import RecordingWorkerQueue
+from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
+from kongflow_events.adapters.event_intake import BatchingEventIntake
+from kongflow_events.adapters.tables import SCHEMA
+from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
+from kongflow_events.main import grpc_services
+from kongflow_events.rpc.error_catalog import CATALOG
+from services.events.tests.events_context import EventsContext, RecordingRuns, ShiftedClock
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+@pytest.fixture(scope="module")
+def events_url(database_url: str) -> Iterator[str]:
+    """A database with the schema of this context."""
+    upgrade(database_url, MIGRATIONS, SCHEMA)
+    yield database_url
+
+
+@pytest.fixture
+async def database(events_url: str) -> AsyncIterator[Database]:
+    async with Database.connect(
+        events_url, pool_size=4, application_name="events-tests"
+    ) as database:
+        yield database
+        await database.pool.execute(
+            "TRUNCATE events.outbox, events.event_records, events.event_dispatchers, "
+            "events.external_accounts"
+        )
+
+
+@pytest.fixture
+async def relay(
+    database: Database, worker_queue: RecordingWorkerQueue
+) -> AsyncIterator[OutboxRelay]:
+    async with OutboxRelay(database, SCHEMA, worker_queue, instance="events-tests") as relay:
+        yield relay
+
+
+@pytest.fixture
+async def context(
+    database: Database, relay: OutboxRelay, worker_queue: RecordingWorkerQueue
+) -> AsyncIterator[EventsContext]:
+    clock, runs = ShiftedClock(), RecordingRuns()
+    async with BatchingEventIntake(database, relay) as intake:
+        client_services, tasks_services = grpc_services(database, relay, intake, runs, clock)
+        async with in_process_server(
+            catalog=CATALOG,
+            client_services=client_services,
+            tasks_services=tasks_services,
+            probe=database.ping,
+        ) as server:
+            environment = server.credentials.add_environment()
+            yield EventsContext(
+                server=server,
+                database=database,
+                unit_of_work=lambda: SqlEventsUnitOfWork(database, relay, CompiledDispatchers()),
+                relay=relay,
+                worker_queue=worker_queue,
+                runs=runs,
+                clock=clock,
+                environment=environment,
+                key=server.credentials.add_secret_key(environment),
+            )
