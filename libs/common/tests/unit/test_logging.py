@@ -88,7 +88,7 @@ def test_text_is_for_people(stream: io.BytesIO) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("key tr_dev_ABCDEFGHIJKLMNOPQRST.", "key tr_[redacted]"),
+        ("key tr_dev_ABCDEFGHIJKLMNOPQRST.", "key tr_[redacted]."),
         ("'pk_prod_ABCDEFGHIJKLMNOPQRST'", "'pk_[redacted]'"),
         ("op_ABCDEFGHIJKLMNOPQRSTUVWX", "op_[redacted]"),
         ("postgresql://u:p4%24@host:5/db?x=1", "postgresql://u:[redacted]@host:5/db?x=1"),

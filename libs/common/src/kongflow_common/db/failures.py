@@ -46,8 +46,8 @@ def translate_database_error(error: BaseException) -> KongflowError | None:
         return None
     state = cause.sqlstate
     if state is None:
-        # Lost, refused, or closed before it was used: said in either of these classes.
-        lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+        # Said by the client library: refused, lost, or closed before it was used.
+        lost = isinstance(cause, psycopg.OperationalError)
         return DependencyUnavailable(POSTGRESQL) if lost else None
     if state in _CONTENDED:
         return Contended()

@@ -7,6 +7,7 @@
 
 psycopg writes lists of text in text form, in Python, at twenty times the cost of this; and an
 array whose type is declared needs no casts, which PostgreSQL may evaluate again and again.
+Keep a statement below 4,096 characters and 51 parameters: psycopg reads longer ones anew each time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -159,6 +160,8 @@ class RowParameters:
         """
         arrays: list[tuple[object, ...]]
         arrays = list(zip(*rows, strict=True)) if rows else [()] * len(self._columns)
+        if len(arrays) != len(self._columns):
+            raise ValueError(f"a row has {len(arrays)} values for {len(self._columns)} columns")
         return {
             parameter: array_parameter(kind, values)
             for (parameter, kind), values in zip(self._columns, arrays, strict=True)

@@ -49,7 +49,11 @@ class UnitOfWork:
             raise RuntimeError("a unit of work is used once")
         with database_errors():
             self._connection = await self._database.engine.connect()
-        self.attach(self._connection)
+        try:
+            self.attach(self._connection)
+        except BaseException:
+            await self._connection.close()
+            raise
         return self
 
     async def __aexit__(

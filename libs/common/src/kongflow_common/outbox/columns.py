@@ -167,7 +167,8 @@ class OutboxRows:
             owner="uuid",
         )
         self.insert = (
-            f"INSERT INTO {schema}.outbox ({MESSAGE_COLUMNS}, claimed_until, claimed_by) "
+            f"INSERT INTO {schema}.outbox "  # nosec B608 - the schema is the program's own
+            f"({MESSAGE_COLUMNS}, claimed_until, claimed_by) "
             f"SELECT {', '.join(f'o.{name}' for name in MESSAGE_COLUMNS.split(', '))}, "
             f"CASE WHEN %(o_claimed_by)b::text IS NOT NULL "
             f"THEN clock_timestamp() + interval '{CLAIM_SECONDS} seconds' END, "
