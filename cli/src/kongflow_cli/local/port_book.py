@@ -15,7 +15,10 @@ def choose_ports(path: Path, names: Sequence[str]) -> dict[str, int]:
         for name, port in read_json(path).items()
         if isinstance(port, int) and 0 < port < 65536
     }
-    ports = {name: kept[name] for name in names if name in kept and is_port_free(kept[name])}
+    ports: dict[str, int] = {}
+    for name in names:
+        if name in kept and kept[name] not in ports.values() and is_port_free(kept[name]):
+            ports[name] = kept[name]
     missing = [name for name in names if name not in ports]
     # Enough candidates that none of them is one we already gave out.
     fresh = [port for port in free_ports(len(names) + len(missing)) if port not in ports.values()]

@@ -103,9 +103,11 @@ class Supervisor:
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
+        summary = (str(error).splitlines() or [type(error).__name__])[0]
         if self._end.done():
-            self._board.say(f"{task.get_name()}: {error}")
+            self._board.say(f"{task.get_name()}: {summary}")
         else:
+            self._board.say(f"{summary} Ending.")
             self._end.set_exception(error)
 
     async def _bring_up_in_time(self) -> None:

@@ -1,0 +1,1 @@
+"""Calls to a running system: where it is, who calls, and what a refusal means."""

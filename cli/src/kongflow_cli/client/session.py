@@ -1,0 +1,83 @@
+"""Calls of one command to one service."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from kongflow_cli.client.call_failed import CallFailed
+from kongflow_cli.client.connection import Connection
+from kongflow_cli.errors import CliError
+from kongflow_cli.output.printer import Printer
+
+_Request = TypeVar("_Request", bound=Message)
+_Response = TypeVar("_Response", bound=Message)
+
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_ENVIRONMENT_METADATA = "kongflow-environment"
+_CA_FILE = "KONGFLOW_TLS_CA_FILE"
+
+
+class Session:
+    """A channel, who calls, and where the answers are printed."""
+
+    def __init__(self, connection: Connection, channel: grpc.Channel, printer: Printer) -> None:
+        self._connection = connection
+        self.channel = channel
+        self.printer = printer
+
+    def call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]",
+        request: _Request,
+        *,
+        repeat: str = "",
+    ) -> _Response:
+        """Calls a method of a stub on `channel`; the connection says how long it may take.
+
+        Nothing is tried again. `repeat` tells the user how to do so without harm when it stays
+        unknown whether the call was carried out. Raises CallFailed.
+        """
+        connection = self._connection
+        metadata = [("authorization", f"Bearer {connection.credential}")]
+        if connection.environment is not None:
+            metadata.append((_ENVIRONMENT_METADATA, str(connection.environment)))
+        try:
+            return method(request, timeout=connection.timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            raise CallFailed(error, connection, connection.timeout, repeat) from None
+
+
+@contextmanager
+def open_session(connection: Connection, printer: Printer) -> Iterator[Session]:
+    """Opens the channel for the length of the block; nothing is sent before the first call."""
+    # What goes wrong is told in a sentence; gRPC's own log lines would stand beside it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    options = [
+        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        # A person who tries again should not wait for it.
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    channel = (
+        grpc.secure_channel(connection.address, _tls_credentials(), options)
+        if connection.tls
+        else grpc.insecure_channel(connection.address, options)
+    )
+    with channel:
+        yield Session(connection, channel, printer)
+
+
+def _tls_credentials() -> grpc.ChannelCredentials:
+    path = os.environ.get(_CA_FILE)
+    if not path:
+        return grpc.ssl_channel_credentials()
+    try:
+        return grpc.ssl_channel_credentials(root_certificates=Path(path).read_bytes())
+    except OSError as error:
+        raise CliError(f"{path}, named by {_CA_FILE}, cannot be read: {error.strerror}.") from None

@@ -1,0 +1,1 @@
+"""What users write on the command line: documents, times, and shortcuts of filters."""

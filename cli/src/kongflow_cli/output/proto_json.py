@@ -1,0 +1,71 @@
+"""Messages as proto JSON, with users' documents readable."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import cast
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+
+# Imported so that the pool knows what the errors of queued jobs hold.
+from google.rpc import error_details_pb2 as error_details_pb2
+
+from kongflow.common.v1.payload_pb2 import Payload
+
+__all__ = ["document_of", "to_json"]
+
+
+def to_json(message: Message) -> dict[str, object]:
+    """Returns the message as proto JSON with the field names of the .proto files.
+
+    A payload is written in its form `value`, whichever form it has: `json` would be base64.
+    """
+    readable = type(message)()
+    readable.CopyFrom(message)
+    for detail in _any_messages(readable):
+        _make_known(detail)
+    content: dict[str, object] = MessageToDict(
+        readable, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    for descriptor, value in message.ListFields():
+        if isinstance(value, Payload):
+            content[descriptor.name] = {"value": document_of(value)}
+    return content
+
+
+def document_of(payload: Payload) -> object:
+    """Returns the document that a payload holds; None when it holds none."""
+    match payload.WhichOneof("kind"):
+        case "json":
+            return cast("object", json.loads(payload.json))
+        case "value":
+            return cast("object", MessageToDict(payload.value))
+        case _:
+            return None
+
+
+def _any_messages(message: Message) -> Iterator[AnyMessage]:
+    if isinstance(message, AnyMessage):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None or descriptor.message_type.GetOptions().map_entry:
+            continue
+        for each in value if descriptor.is_repeated else (value,):
+            yield from _any_messages(each)
+
+
+def _make_known(detail: AnyMessage) -> None:
+    """Puts the bytes of a detail that this program does not know into one that it does."""
+    try:
+        Default().FindMessageTypeByName(detail.TypeName())
+    except KeyError:
+        unknown = Struct()
+        unknown.update(
+            {"type_url": detail.type_url, "value": base64.b64encode(detail.value).decode()}
+        )
+        detail.Pack(unknown)

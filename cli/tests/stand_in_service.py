@@ -1,0 +1,62 @@
+"""A small process in the place of a service: a gRPC health service on each of its listeners.
+
+Arguments: `serve NAME LISTENER...`, `task NAME [JSON]`, `fail TEXT`, `stubborn NAME`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+
+def log(name: str, message: str, **fields: object) -> None:
+    line = {"time": "2026-01-01T00:00:00Z", "level": "INFO", "service": name, "message": message}
+    print(json.dumps({**line, **fields}), file=sys.stderr, flush=True)
+
+
+async def serve(name: str, listeners: list[str]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    server = grpc.server(futures.ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    for listener in listeners:
+        server.add_insecure_port(listener)
+    server.start()
+    log(name, "serving", listeners=listeners, pid=os.getpid())
+    await stop.wait()
+    log(name, "drained")
+    server.stop(0.2).wait()
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["serve", name, *listeners]:
+            asyncio.run(serve(name, listeners))
+        case ["task", name]:
+            log(name, "done")
+        case ["task", name, answer]:
+            log(name, "done")
+            print(answer)
+        case ["fail", text]:
+            sys.exit(text)
+        case ["stubborn", name]:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            log(name, "never ends by itself")
+            while True:
+                signal.pause()
+        case _:
+            sys.exit("unknown arguments")
+
+
+if __name__ == "__main__":
+    main()
