@@ -8,66 +8,113 @@ The rules are in docs/behaviour/filters.md#ignore-case.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import Final
 from unicodedata import combining, normalize
 
-__all__ = ["ignore_case_key"]
+__all__ = ["IgnoreCaseText"]
 
 _CLASSES: Final = "ignore_case_classes.txt"
+_PIECE: Final = 256
 
 # Control characters but tab and the line ends count for nothing.
 _IGNORED_ASCII: Final = dict.fromkeys([*range(0x09), *range(0x0E, 0x20), 0x7F])
 
 
-def ignore_case_key(text: str) -> str:
-    """A string that is the same for all strings that `$ignoreCaseEquals` takes as equal."""
-    if not text.isascii():
-        return _key(text)
-    lower = text.lower()
-    return lower if lower.isprintable() else lower.translate(_IGNORED_ASCII)
+class IgnoreCaseText:
+    """A text to compare others with. Texts that are equal but for the case are equal objects."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, text: str) -> None:
+        self._key = _key(text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IgnoreCaseText) and other._key == self._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def equals(self, text: str) -> bool:
+        """Whether the text is equal but for the case.
+
+        A long text is compared piece by piece, so that a difference is found early.
+        """
+        if len(text) <= _PIECE:
+            return _key(text) == self._key
+        position = 0
+        for piece in _pieces(text):
+            key = _key(piece)
+            if not self._key.startswith(key, position):
+                return False
+            position += len(key)
+        return position == len(self._key)
 
 
-# One large value of an event meets the filters of many dispatchers.
-@lru_cache(maxsize=16)
+def _pieces(text: str) -> Iterator[str]:
+    """The text cut where the key of what follows does not depend on what goes before."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        while end < len(text) and not _starts_anew(text[end]):
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _starts_anew(character: str) -> bool:
+    classes = _load_classes()
+    first = normalize("NFD", character)[0]
+    return combining(first) == 0 and first not in classes.following
+
+
 def _key(text: str) -> str:
+    """A string that is the same for all strings that are equal."""
+    if text.isascii():
+        lower = text.lower()
+        return lower if lower.isprintable() else lower.translate(_IGNORED_ASCII)
     classes = _load_classes()
     decomposed = normalize("NFD", text)
-    if not classes.second_of_joined.isdisjoint(decomposed):
-        decomposed = _join(decomposed, classes.joined)
-    return classes.swapped.sub(_swap, decomposed).translate(classes.same)
+    if not classes.following.isdisjoint(decomposed):
+        decomposed = classes.swapped.sub(_swap, _join(decomposed, classes.joined))
+    return decomposed.translate(classes.same)
 
 
 def _join(text: str, joined: Mapping[str, Mapping[str, str]]) -> str:
-    """Replace each base and mark that are a letter of their own by that letter.
+    """Replace each base and mark that are a letter of their own by that letter."""
+    result: list[str] = []
+    rest = list(reversed(text))
+    while rest:
+        base = rest.pop()
+        marks = joined.get(base)
+        letter = None if marks is None else _take_mark(rest, marks)
+        if letter is None:
+            result.append(base)
+        else:
+            # It may be the base of another pair.
+            rest.append(letter)
+    return "".join(result)
 
-    Marks that stand between the two and attach elsewhere to the base do not keep them apart.
+
+def _take_mark(rest: list[str], marks: Mapping[str, str]) -> str | None:
+    """The letter that a base is with its first mark that fits, which is taken away; else None.
+
+    `rest` is what follows the base, in reverse. Marks that stand between and attach elsewhere
+    to the base do not keep the two apart.
     """
-    characters = list(text)
-    position = 0
-    while position < len(characters):
-        marks = joined.get(characters[position])
-        if marks is None or not _join_at(characters, position, marks):
-            position += 1
-    return "".join(characters)
-
-
-def _join_at(characters: list[str], position: int, marks: Mapping[str, str]) -> bool:
-    """Join the base at the position with its first mark that fits; False if there is none."""
     last_class = 0
-    for following in range(position + 1, len(characters)):
-        mark = characters[following]
+    for position in range(len(rest) - 1, -1, -1):
+        mark = rest[position]
         mark_class = combining(mark)
         letter = marks.get(mark)
-        if letter is not None and (following == position + 1 or last_class < mark_class):
-            characters[position] = letter
-            del characters[following]
-            return True
+        if letter is not None and (position == len(rest) - 1 or last_class < mark_class):
+            del rest[position]
+            return letter
         if mark_class == 0:
-            return False
+            return None
         last_class = mark_class
-    return False
+    return None
 
 
 def _swap(match: re.Match[str]) -> str:
@@ -80,13 +127,13 @@ class _Classes:
 
     `same` maps characters to what stands for all that equal them. `joined` has, by base and by
     mark, the letter that the two are. `swapped` finds vowels that are written before their
-    consonant and count after it.
+    consonant and count after it. `following` are the marks and consonants of these pairs.
     """
 
     same: dict[int, str]
     joined: dict[str, dict[str, str]]
-    second_of_joined: frozenset[str]
     swapped: re.Pattern[str]
+    following: frozenset[str]
 
 
 @cache
@@ -112,9 +159,14 @@ def _load_classes() -> _Classes:
         pair, _, letter = token.partition(">")
         base, _, mark = pair.partition("+")
         joined.setdefault(_string(base), {})[_string(mark)] = _string(letter)
-    seconds = frozenset(mark for marks in joined.values() for mark in marks)
-    swapped = "|".join(map(_swapped_pattern, sections["swapped"]))
-    return _Classes(same, joined, seconds, re.compile(swapped))
+    pairs = [line.split(" before ") for line in sections["swapped"]]
+    swapped = "|".join(
+        f"[{_listed(vowels)}][{_listed(consonants)}]" for vowels, consonants in pairs
+    )
+    following = {mark for marks in joined.values() for mark in marks}
+    for _, second in pairs:
+        following.update(_listed(second))
+    return _Classes(same, joined, re.compile(swapped), frozenset(following))
 
 
 def _tokens(lines: list[str]) -> Iterator[str]:
@@ -142,10 +194,5 @@ def _string(token: str) -> str:
     return "".join(chr(int(character, 16)) for character in token.split("+"))
 
 
-def _swapped_pattern(line: str) -> str:
-    """`0e40-0e44 before 0e01-0e2e` as a pattern of a vowel and a consonant."""
-    vowels, _, consonants = line.partition(" before ")
-    return "".join(
-        f"[{''.join(chr(each) for token in part.split() for each in _characters(token))}]"
-        for part in (vowels, consonants)
-    )
+def _listed(tokens: str) -> str:
+    return "".join(chr(each) for token in tokens.split() for each in _characters(token))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias, cast
 
-from kongflow_events.domain.filters.ignore_case import ignore_case_key
+from kongflow_events.domain.filters.ignore_case import IgnoreCaseText
 from kongflow_events.domain.filters.javascript_values import (
     MISSING,
     has_surrogates,
@@ -117,8 +117,8 @@ def _starts_with(operand: object) -> Check:
 
 
 def _ignore_case_equals(operand: object) -> Check:
-    key = ignore_case_key(cast("str", operand))
-    return lambda value: type(value) is str and ignore_case_key(value) == key
+    text = IgnoreCaseText(cast("str", operand))
+    return lambda value: type(value) is str and text.equals(value)
 
 
 def _exists(operand: object) -> Check:
