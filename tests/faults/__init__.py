@@ -1,0 +1,1 @@
+"""Kills and stops the processes of a running system while events are on their way."""

@@ -1,0 +1,88 @@
+"""What must hold when the faults are over."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+
+from tests.local_system import LocalSystem, poll_until
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the database holds."""
+
+    runs: int
+    runs_queued: int
+    events_with_runs: int
+    events_with_several_runs: int
+    jobs_open: int
+    jobs_discarded: int
+    attempts_spent: int
+    outbox_rows: int
+
+    def problems(self, sent: int) -> list[str]:
+        """What is not as it must be after `sent` events."""
+        wrong = []
+        if (self.runs, self.runs_queued, self.events_with_runs) != (sent, sent, sent):
+            wrong.append(
+                f"{sent} events became {self.runs} runs ({self.runs_queued} queued)"
+                f" of {self.events_with_runs} events"
+            )
+        if self.events_with_several_runs:
+            wrong.append(f"{self.events_with_several_runs} events have several runs")
+        if self.jobs_open or self.outbox_rows:
+            wrong.append(f"{self.jobs_open} jobs and {self.outbox_rows} outbox rows are left over")
+        if self.jobs_discarded:
+            wrong.append(f"{self.jobs_discarded} jobs were discarded")
+        if self.attempts_spent:
+            wrong.append(f"{self.attempts_spent} attempts were spent on faults")
+        return wrong
+
+
+def wait_for_runs(system: LocalSystem, record_ids: Sequence[str], *, seconds: float) -> Findings:
+    """Waits until every event has its queued run and nothing is left to do."""
+    with psycopg.connect(system.connection()["database_url"], autocommit=True) as connection:
+
+        def done() -> bool:
+            found = read_findings(connection, record_ids)
+            return found.runs_queued >= len(record_ids) and not (
+                found.jobs_open or found.outbox_rows
+            )
+
+        # What is missing after that time is said by the findings.
+        with suppress(AssertionError):
+            poll_until(done, seconds=seconds, what="all runs queued", interval=0.5)
+        return read_findings(connection, record_ids)
+
+
+def read_findings(
+    connection: psycopg.Connection[tuple[object, ...]], record_ids: Sequence[str]
+) -> Findings:
+    """Reads what became of the events."""
+    row = connection.execute(
+        """
+        WITH run AS (
+            SELECT event_record_id, status FROM runs.job_runs
+            WHERE event_record_id = ANY(%(ids)s::uuid[])
+        ), per_event AS (SELECT event_record_id, count(*) AS runs FROM run GROUP BY 1)
+        SELECT
+            (SELECT count(*) FROM run),
+            (SELECT count(*) FROM run WHERE status = 'QUEUED'),
+            (SELECT count(*) FROM per_event),
+            (SELECT count(*) FROM per_event WHERE runs > 1),
+            (SELECT count(*) FROM workerqueue.queued_jobs
+                WHERE state IN ('available', 'scheduled', 'running', 'retryable')),
+            (SELECT count(*) FROM workerqueue.queued_jobs WHERE state = 'discarded'),
+            (SELECT coalesce(sum(attempt - 1), 0) FROM workerqueue.queued_jobs
+                WHERE state = 'completed')
+                + (SELECT count(*) FROM workerqueue.queued_jobs
+                    WHERE state <> 'completed' AND attempt > 0),
+            (SELECT count(*) FROM events.outbox) + (SELECT count(*) FROM runs.outbox)
+        """,
+        {"ids": list(record_ids)},
+    ).fetchone()
+    if row is None:
+        raise AssertionError("a query of counts answers a row")
+    return Findings(*(int(str(value)) for value in row))
