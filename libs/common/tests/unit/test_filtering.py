@@ -14,8 +14,8 @@ from sqlalchemy import (
     String,
     Table,
     Uuid,
+    create_engine,
 )
-from sqlalchemy.dialects import postgresql
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_common.errors import InvalidField
@@ -179,5 +179,5 @@ def test_becomes_a_condition_with_parameters(text: str, sql: str) -> None:
     tree = parse_filter(text, FIELDS)
     assert tree is not None
     condition = filter_condition(tree, TARGETS)
-    compiled = str(condition.compile(dialect=postgresql.psycopg.dialect()))
+    compiled = str(condition.compile(dialect=create_engine("postgresql+psycopg://").dialect))
     assert compiled.replace("::VARCHAR", "").replace("::INTEGER", "") == sql
