@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kongflow_common.logging import configure_logging, redact
+from kongflow_common.logging import _LineHandler, configure_logging, redact
 from kongflow_common.tracing import new_trace, use_trace
 
 
@@ -18,12 +18,14 @@ def stream() -> Iterator[io.BytesIO]:
     """Log lines as JSON; the root logger is put back as it was."""
     root = logging.getLogger()
     handlers, level, source = root.handlers[:], root.level, logging._srcfile
+    factory = logging.getLogRecordFactory()
     lines = io.BytesIO()
     configure_logging("events", "events-1", "INFO", "json", stream=lines)
     yield lines
     root.handlers[:] = handlers
     root.setLevel(level)
     logging._srcfile = source
+    logging.setLogRecordFactory(factory)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = True
     logging.captureWarnings(False)
 
@@ -74,6 +76,22 @@ def test_fields_that_json_cannot_hold_do_not_cost_the_line(stream: io.BytesIO) -
     (line,) = _lines(stream)
     assert line["message"] == "m"
     assert line["big"] == str(2**70)
+
+
+def test_a_line_that_is_written_in_parts_arrives_whole() -> None:
+    class Narrow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(bytes(data)[:7])
+
+    narrow = Narrow()
+    _LineHandler(narrow).emit(logging.makeLogRecord({"msg": "%(a)s and more", "args": {"a": 1}}))
+    assert narrow.getvalue() == b"1 and more\n"
+
+
+def test_messages_take_arguments_as_logging_does(stream: io.BytesIO) -> None:
+    logging.getLogger("x").info("%s of %s", 1, 2)
+    logging.getLogger("x").info("%(a)s", {"a": 3})
+    assert [line["message"] for line in _lines(stream)] == ["1 of 2", "3"]
 
 
 def test_text_is_for_people(stream: io.BytesIO) -> None:
