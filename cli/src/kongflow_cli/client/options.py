@@ -25,8 +25,8 @@ StateDir = Annotated[
     typer.Option(
         "--state-dir",
         envvar="KONGFLOW_STATE_DIR",
-        help="State folder of the system.  [default: the nearest .kongflow from here upwards]",
-        show_default=False,
+        help="State folder of the system.",
+        show_default="the nearest .kongflow, from here upwards",
         file_okay=False,
         rich_help_panel=_CONNECTION,
     ),

@@ -43,9 +43,11 @@ class Session:
         unknown whether the call was carried out. Raises CallFailed.
         """
         connection = self._connection
-        metadata = [("authorization", f"Bearer {connection.credential}")]
+        metadata: tuple[tuple[str, str], ...] = (
+            ("authorization", f"Bearer {connection.credential}"),
+        )
         if connection.environment is not None:
-            metadata.append((_ENVIRONMENT_METADATA, str(connection.environment)))
+            metadata = (*metadata, (_ENVIRONMENT_METADATA, str(connection.environment)))
         try:
             return method(request, timeout=connection.timeout, metadata=metadata)
         except grpc.RpcError as error:

@@ -6,7 +6,7 @@ import typer
 
 from kongflow_cli.local.options import StateDir
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

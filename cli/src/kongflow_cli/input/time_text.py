@@ -34,11 +34,23 @@ def parse_time(text: str) -> datetime:
     raise typer.BadParameter(f"{text!r} is not a time with its zone, such as 2026-05-01T12:00:00Z.")
 
 
-def parse_moment(text: str) -> datetime | timedelta:
-    """Reads a time, or a duration that counts from now; raises typer.BadParameter."""
-    if _DURATION.fullmatch(text.strip()):
-        return parse_duration(text)
-    return parse_time(text)
+def parse_since(text: str) -> datetime:
+    """Reads a time, or how long ago it was; raises typer.BadParameter."""
+    return _from_now(text, -1)
+
+
+def parse_until(text: str) -> datetime:
+    """Reads a time, or how far ahead it is; raises typer.BadParameter."""
+    return _from_now(text, 1)
+
+
+def _from_now(text: str, direction: int) -> datetime:
+    if _DURATION.fullmatch(text.strip()) is None:
+        return parse_time(text)
+    try:
+        return datetime.now(UTC) + direction * parse_duration(text)
+    except OverflowError:
+        raise typer.BadParameter(f"{text!r} is too long.") from None
 
 
 def to_timestamp(time: datetime) -> Timestamp:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _M = TypeVar("_M", bound=Message)
+_Number = TypeVar("_Number", bound=int)
 
 _STYLES = {
     "green": {"delivered", "completed", "success", "on"},
@@ -43,13 +44,6 @@ Cell = str | Word | Timestamp | None
 """A time is shown as the reader wants it; None is shown as nothing."""
 
 
-class EnumNames(Protocol):
-    """The part of a generated enum that gives a value its name."""
-
-    def Name(self, number: int) -> str:  # noqa: N802 - as protobuf has it
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Column(Generic[_M]):
     """A column of a list, or a line of a single resource."""
@@ -60,13 +54,13 @@ class Column(Generic[_M]):
     """Shown in a list only when --wide asks for it."""
 
 
-def word(names: EnumNames, number: int, prefix: str) -> Word:
+def word(name_of: Callable[[_Number], str], number: _Number, prefix: str) -> Word:
     """The word for an enum's value, e.g. `pending` for STATE_PENDING with the prefix `STATE_`.
 
     A value that this program does not know yet is shown by its number.
     """
     try:
-        name = names.Name(number)
+        name = name_of(number)
     except ValueError:
         return Word(str(number))
     return Word(name.removeprefix(prefix).lower())

@@ -1,0 +1,231 @@
+"""`kongflow events`: sends events, and shows what became of them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from kongflow.common.v1.payload_pb2 import Payload
+from kongflow.events.v1 import events_service_pb2
+from kongflow.events.v1.event_record_pb2 import EventRecord
+from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from kongflow.workerqueue.v1.job_options_pb2 import Priority
+from kongflow_cli.client.exit_codes import USAGE
+from kongflow_cli.client.listing import print_list
+from kongflow_cli.client.option_groups import with_options
+from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
+from kongflow_cli.client.session import Session
+from kongflow_cli.errors import CliError
+from kongflow_cli.input.documents import Documents
+from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of, truth_is
+from kongflow_cli.input.given_text import not_empty
+from kongflow_cli.input.states import EventState, PayloadTypeWord, PriorityWord
+from kongflow_cli.input.time_text import (
+    parse_duration,
+    parse_since,
+    parse_time,
+    to_duration,
+    to_timestamp,
+)
+from kongflow_cli.output.cells import Column, time_of, word, yes_or_no
+from kongflow_cli.output.documents import document_cell
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Send events, and see what became of them."
+)
+
+_SESSION = in_environment("events")
+
+_COLUMNS: list[Column[EventRecord]] = [
+    Column("Id", lambda event: event.id),
+    Column("State", lambda event: word(EventRecord.State.Name, event.state, "STATE_")),
+    Column("Name", lambda event: event.name),
+    Column("Matched", lambda event: str(event.matched_count)),
+    Column("Created", lambda event: time_of(event, "create_time")),
+    Column("Deliver", lambda event: time_of(event, "deliver_time")),
+    Column("Event id", lambda event: event.event_id),
+    Column("Source", lambda event: event.source, wide=True),
+    Column("Account", lambda event: event.account_id, wide=True),
+    Column("Priority", lambda event: word(Priority.Name, event.priority, "PRIORITY_"), wide=True),
+    Column("Test", lambda event: yes_or_no(event.test), wide=True),
+]
+_DETAILS: list[Column[EventRecord]] = [
+    *_COLUMNS,
+    Column("Happened", lambda event: time_of(event, "event_time")),
+    Column("Processed", lambda event: time_of(event, "processed_time")),
+    Column("Delivered", lambda event: time_of(event, "delivered_time")),
+    Column("Cancelled", lambda event: time_of(event, "cancelled_time")),
+    Column("Payload", lambda event: document_cell(event, "payload")),
+    Column("Context", lambda event: document_cell(event, "context")),
+]
+
+_RecordId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of the record.", show_default=False)
+]
+_EventId = Annotated[
+    str | None,
+    typer.Option("--event-id", help="The sender's id, in the place of ID.", show_default=False),
+]
+
+
+@app.command("send")
+@with_options(session=_SESSION)
+def send_event(  # noqa: PLR0913 - an option each
+    session: Session,
+    *,
+    name: Annotated[str, typer.Argument(help="What happened, e.g. order.created.")],
+    payload: Annotated[
+        str | None,
+        typer.Option(help="JSON, @file, or - for the standard input.", show_default="{}"),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="JSON, @file, or -.", show_default="{}")
+    ] = None,
+    event_id: Annotated[
+        str,
+        typer.Option(
+            "--id",
+            help="Your id of the event; sending it again is harmless.",
+            show_default="a new one",
+        ),
+    ] = "",
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_time, metavar="TIME", help="Deliver it then: 2026-05-01T12:00:00Z."
+        ),
+    ] = None,
+    after: Annotated[
+        timedelta | None,
+        typer.Option(parser=parse_duration, metavar="DURATION", help="Deliver it after 30s, 5m."),
+    ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(callback=not_empty, help="Your name of the account it belongs to."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(callback=not_empty, help="Who says so.", show_default="trigger.dev"),
+    ] = None,
+    happened: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=parse_time, metavar="TIME", help="When it happened.", show_default="now"
+        ),
+    ] = None,
+    payload_type: Annotated[
+        PayloadTypeWord, typer.Option(case_sensitive=False, help="How the payload is read.")
+    ] = PayloadTypeWord.JSON,
+    priority: Annotated[
+        PriorityWord | None,
+        typer.Option(case_sensitive=False, help="Which deliveries go first.", show_default="high"),
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Mark it, and its runs, as a test.")] = False,
+) -> None:
+    """Send an event. Once this succeeds it is stored and will be delivered."""
+    if at is not None and after is not None:
+        raise CliError("--at and --after exclude each other.", USAGE)
+    event_id = event_id or str(uuid4())
+    documents = Documents()
+    event = EventRecord(
+        event_id=event_id,
+        name=name,
+        source=source or "",
+        payload_type=EventRecord.PayloadType.Value(f"PAYLOAD_TYPE_{payload_type.name}"),
+    )
+    if payload is not None:
+        event.payload.CopyFrom(Payload(json=documents.read("--payload", payload)))
+    if context is not None:
+        event.context.CopyFrom(Payload(json=documents.read("--context", context)))
+    if happened is not None:
+        event.event_time.CopyFrom(to_timestamp(happened))
+    request = events_service_pb2.SendEventRequest(event=event, account_id=account or "", test=test)
+    if at is not None:
+        request.deliver_time.CopyFrom(to_timestamp(at))
+    if after is not None:
+        request.deliver_after.CopyFrom(to_duration(after))
+    if priority is not None:
+        request.priority = Priority.Value(f"PRIORITY_{priority.name}")
+    response = session.call(
+        EventsServiceStub(session.channel).SendEvent,
+        request,
+        repeat=f"Whether it is stored is not known: repeat the command with --id {event_id}.",
+    )
+    session.printer.resource(response.event_record, _COLUMNS)
+
+
+@app.command("get")
+@with_options(session=_SESSION)
+def get_event(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
+    """Show an event with its payload and context."""
+    response = session.call(
+        EventsServiceStub(session.channel).GetEventRecord,
+        events_service_pb2.GetEventRecordRequest(**_one_key(record_id, event_id)),
+    )
+    session.printer.resource(response.event_record, _DETAILS)
+
+
+@app.command("cancel")
+@with_options(session=_SESSION)
+def cancel_event(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
+    """Take an event back before it is delivered."""
+    response = session.call(
+        EventsServiceStub(session.channel).CancelEvent,
+        events_service_pb2.CancelEventRequest(**_one_key(record_id, event_id)),
+        repeat="Whether it was cancelled is not known; to repeat the command is harmless.",
+    )
+    session.printer.resource(response.event_record, _DETAILS)
+
+
+@app.command("list")
+@with_options(session=_SESSION, page=filtered_pages)
+def list_events(
+    session: Session,
+    page: PageOptions,
+    *,
+    name: Annotated[str | None, typer.Option(help="Only events of this name.")] = None,
+    state: Annotated[
+        list[EventState] | None,
+        typer.Option(case_sensitive=False, help="Only in this state; may be repeated."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    test: Annotated[bool | None, typer.Option(help="Only tests, or none.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=parse_since, metavar="TIME", help="Only newer ones: 2h, or a time."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="With payload and context; for --json.")
+    ] = False,
+) -> None:
+    """List events, the newest first."""
+    filter_text = all_of(
+        text_is("name", name),
+        text_is_one_of("state", (each.name for each in state or ())),
+        text_is("source", source),
+        truth_is("test", test),
+        is_after("create_time", since),
+        page.filter,
+    )
+    stub = EventsServiceStub(session.channel)
+    view = events_service_pb2.VIEW_FULL if full else events_service_pb2.VIEW_BASIC
+
+    def fetch(page_size: int, page_token: str) -> tuple[list[EventRecord], str]:
+        request = events_service_pb2.ListEventRecordsRequest(
+            page_size=page_size, page_token=page_token, filter=filter_text, view=view
+        )
+        response = session.call(stub.ListEventRecords, request)
+        return list(response.event_records), response.next_page_token
+
+    print_list(session.printer, page, fetch, _COLUMNS, "No events.")
+
+
+def _one_key(record_id: str | None, event_id: str | None) -> dict[str, str]:
+    match record_id, event_id:
+        case str(), None:
+            return {"id": record_id}
+        case None, str():
+            return {"event_id": event_id}
+        case _:
+            raise CliError("Either ID or --event-id says which event.", USAGE)
