@@ -1,0 +1,110 @@
+"""The hot statements read few rows, however large the table is.
+
+Their plans are made while the table is empty, as on a new system, and must serve when it is not.
+"""
+
+from typing import Any
+
+from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.ids import new_id
+from kongflow_workerqueue.adapters import ledger_admission, ledger_maintenance, ledger_worker
+from kongflow_workerqueue.adapters.job_rows import (
+    INSERT_NEW_JOBS,
+    NEW_JOBS,
+    entry_rows,
+    new_job_row,
+)
+from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
+
+ROWS = 30_000
+
+FILL = f"""
+INSERT INTO workerqueue.queued_jobs (
+    id, kind, args, queue, priority, max_attempts, unique_key, state, run_at, finalized_at,
+    admitted_at, waiting_for, worker_id)
+SELECT gen_random_uuid(), 'deliverEvent', '{{"eventRecordId": "x"}}', 'events', 1 + n % 4, 6,
+       gen_random_uuid(), state, now() - interval '1 day' + n * interval '1 second',
+       CASE WHEN state IN ('completed', 'discarded') THEN now() END,
+       CASE WHEN state = 'available' AND n % 500 = 0 THEN now() END,
+       CASE WHEN state = 'scheduled' THEN 'target:events' END,
+       CASE WHEN state = 'running' THEN gen_random_uuid() END
+FROM (SELECT n, (ARRAY['available', 'scheduled', 'running', 'completed', 'discarded',
+                       'completed'])[1 + n % 6] AS state
+      FROM generate_series(1, {ROWS}) AS g(n)) AS rows
+"""
+
+STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "insert": (
+        INSERT_NEW_JOBS,
+        {
+            **NEW_JOBS.bind([new_job_row(new_job())]),
+            "admit_to": array_parameter("text", ["events"]),
+        },
+    ),
+    "claim": (
+        ledger_worker._CLAIM,
+        {**entry_rows([(new_id(), 1)]), "worker_id": new_id(), "available": "available"},
+    ),
+    "claim available": (
+        ledger_worker._CLAIM_AVAILABLE,
+        {"worker_id": new_id(), "queue": "events", "limit": 20},
+    ),
+    "complete": (
+        ledger_worker._COMPLETE,
+        {**entry_rows([(new_id(), 1)]), "running": "running"},
+    ),
+    "hand back": (
+        ledger_worker._HAND_BACK,
+        {**entry_rows([(new_id(), 1)]), "worker_id": new_id(), "running": "running"},
+    ),
+    "admit": (ledger_admission.ADMIT, {"queue": "events", "limit": 20}),
+    "withdraw": (ledger_admission.WITHDRAW, entry_rows([(new_id(), 1)])),
+    "make due": (ledger_maintenance._MAKE_DUE, {"limit": 20}),
+    "next due": (ledger_maintenance._NEXT_DUE, {}),
+    "take back": (ledger_maintenance._TAKE_BACK_ORPHANS, {"limit": 20}),
+    "release": (
+        ledger_maintenance._RELEASE_ALL,
+        {"waiting_for": "target:events", "limit": 20},
+    ),
+}
+
+ENTRIES_READ = """
+SELECT pg_stat_get_xact_tuples_returned('workerqueue.queued_jobs'::regclass)
+       + coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)
+FROM pg_index WHERE indrelid = 'workerqueue.queued_jobs'::regclass
+"""
+"""Rows of sequential scans and entries of index scans so far in this transaction."""
+
+
+async def test_plans_made_for_an_empty_table_serve_a_large_one(ledger: LedgerUnderTest) -> None:
+    read: dict[str, int] = {}
+    async with ledger.database.pool.connection() as connection:
+        # Autovacuum would have the plans made anew, if it came in time.
+        await connection.execute(
+            "ALTER TABLE workerqueue.queued_jobs SET (autovacuum_enabled = off)"
+        )
+        cursor = connection.cursor(binary=True)
+
+        async def entries_read() -> int:
+            await cursor.execute(ENTRIES_READ)
+            [(count,)] = await cursor.fetchall()
+            return int(count)
+
+        try:
+            async with connection.transaction(force_rollback=True):
+                for statement, parameters in STATEMENTS.values():
+                    await cursor.execute(statement, parameters)
+            async with connection.transaction(force_rollback=True):
+                await connection.execute("SET LOCAL statement_timeout = '60s'")
+                await cursor.execute(FILL)
+                for name, (statement, parameters) in STATEMENTS.items():
+                    before = await entries_read()
+                    async with connection.transaction(force_rollback=True):
+                        await cursor.execute(statement, parameters)
+                    read[name] = await entries_read() - before
+        finally:
+            await connection.execute(
+                "ALTER TABLE workerqueue.queued_jobs RESET (autovacuum_enabled)"
+            )
+    assert {name: count for name, count in read.items() if count > 100} == {}, read
+    assert read["admit"] >= 20, "the statistics count nothing"
