@@ -34,6 +34,7 @@ def empty_data(state: StateFolder) -> None:
     """Deletes the data of a stopped system; raises CliError if that fails or one was started."""
     with state.locked():
         end_leftovers(state, lambda text: None)
+        state.prepared_file.unlink(missing_ok=True)
         for folder in (state.postgres, state.valkey, state.logs):
             _delete(folder)
 

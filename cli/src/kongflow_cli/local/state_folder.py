@@ -60,6 +60,11 @@ class StateFolder:
         return self.path / "outside.json"
 
     @property
+    def prepared_file(self) -> Path:
+        """What was done to the database already."""
+        return self.path / "prepared.json"
+
+    @property
     def logs(self) -> Path:
         """A log file per process."""
         return self.path / "logs"

@@ -4,12 +4,13 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kongflow_cli.errors import CliError
 from kongflow_cli.local.connection_file import Connection
 from kongflow_cli.local.output import OutputBoard
+from kongflow_cli.local.preparation import Preparation
 from kongflow_cli.local.program import Program, Task
 from kongflow_cli.local.running_process import Reaper, RunningProcess, how_it_ended
 from kongflow_cli.local.state_folder import StateFolder
@@ -33,6 +34,8 @@ class SystemPlan:
     grpc: Mapping[str, str]
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    preparation: Preparation | None = None
+    """Knows whether migrations and bootstrap can be skipped; None if they never are."""
 
     @property
     def names(self) -> list[str]:
@@ -129,15 +132,29 @@ class Supervisor:
         # Imported while the stores start: asking for health should not wait for it.
         importing = asyncio.create_task(asyncio.to_thread(__import__, "grpc.aio"))
         await self._start(self._plan.stores)
-        async with asyncio.TaskGroup() as group:
-            for task in self._plan.migrations:
-                group.create_task(self._run_task(task))
+        preparation = self._plan.preparation
+        answer = await asyncio.to_thread(preparation.earlier_answer) if preparation else None
+        if answer is None:
+            async with asyncio.TaskGroup() as group:
+                for task in self._plan.migrations:
+                    group.create_task(self._run_task(task))
+        starting = self._start(self._plan.services)
+        if answer is None:
+            answer = await self._bootstrap_beside(starting)
+        else:
+            await starting
+        await importing
+        self._connection = self._connect_with(answer)
+        self._record()
+
+    async def _bootstrap_beside(self, starting: Coroutine[None, None, None]) -> bytes:
+        """Makes the first keys while the services start; returns what the bootstrap printed."""
         async with asyncio.TaskGroup() as group:
             bootstrap = group.create_task(self._run_task(self._plan.bootstrap))
-            group.create_task(self._start(self._plan.services))
-        await importing
-        self._connection = self._connect_with(bootstrap.result())
-        self._record()
+            group.create_task(starting)
+        if self._plan.preparation is not None:
+            await asyncio.to_thread(self._plan.preparation.remember, bootstrap.result())
+        return bootstrap.result()
 
     async def _start(self, programs: Sequence[Program]) -> None:
         for program in programs:

@@ -1,12 +1,16 @@
 """The plan of the real system: which processes, on which ports, with which settings."""
 
+import importlib.util
 import json
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from kongflow_cli.errors import CliError
 from kongflow_cli.local.outside_servers import OutsideServers
+from kongflow_cli.local.preparation import Preparation
 from kongflow_cli.local.program import Program, ServiceProgram, StoreProgram, Task
 from kongflow_cli.local.secret_file import Secrets
 from kongflow_cli.local.state_folder import StateFolder
@@ -87,7 +91,37 @@ def plan_system(inputs: PlanInputs) -> SystemPlan:
         grpc={context: _address(inputs.ports[context]) for context in CONTEXTS},
         database_url=database_url,
         redis_url=redis_url,
+        preparation=_preparation(inputs, database_url),
     )
+
+
+def _preparation(inputs: PlanInputs, database_url: str) -> Preparation | None:
+    if inputs.outside.database_url:
+        # Others may change that database in ways we would not see.
+        return None
+    packages = {context: _package_folder(f"kongflow_{context}") for context in CONTEXTS}
+    migrations = [
+        folder
+        for package in packages.values()
+        # Inside an installed package, or beside `src` in a checkout.
+        for folder in (package / "migrations", package.parents[1] / "migrations")
+        if folder.is_dir()
+    ]
+    secrets = inputs.secrets
+    return Preparation(
+        mark=inputs.state.prepared_file,
+        database_url=database_url,
+        schemas=CONTEXTS,
+        sources=[*migrations, packages["tenancy"]],
+        given={**_bootstrap(secrets), secrets.secret_key_id: secrets.secret_key},
+    )
+
+
+def _package_folder(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise CliError(f"The package {name} is not installed: pip install 'kongflow-cli[local]'.")
+    return Path(spec.submodule_search_locations[0])
 
 
 def _stores(inputs: PlanInputs) -> tuple[list[Program], str, str]:
