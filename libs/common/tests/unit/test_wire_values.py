@@ -186,6 +186,30 @@ class TestPayloads:
         assert read is not None
         assert to_payload(read) == payload
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"{}",
+            b"[]",
+            b"null",
+            b'{"a":[1,2.5,-3,null,true,"x",{}],"b":{"c":[[]]}}',
+            b"9007199254740992",
+            b"[" * 30 + b"]" * 30,
+        ],
+    )
+    def test_people_are_answered_with_a_value(self, text: bytes) -> None:
+        payload = to_payload(JsonDocument(text))
+        assert payload.WhichOneof("kind") == "value"
+        decoded = payload_pb2.Payload.FromString(payload.SerializeToString())
+        assert from_payload(decoded, "payload") == JsonDocument(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [b"9007199254740993", b"[-12345678901234567890]", b"1e300", b"[" * 31 + b"]" * 31],
+    )
+    def test_what_a_value_cannot_hold_is_answered_as_text(self, text: bytes) -> None:
+        assert to_payload(JsonDocument(text)) == payload_pb2.Payload(json=text)
+
     def test_nothing_is_nothing(self) -> None:
         assert from_payload(payload_pb2.Payload(), "payload") is None
 

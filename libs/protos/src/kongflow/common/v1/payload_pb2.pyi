@@ -21,7 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Payload(_message.Message):
     """JSON that belongs to a user. It is checked in one place whichever form it
     arrives in: valid UTF-8 without NUL or lone surrogates, no NaN or infinity,
-    at most 200 levels deep and 512 KiB long.
+    at most 200 levels deep and 512 KiB long. Answers hold it as a value where a
+    value says exactly the same, else as text.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
