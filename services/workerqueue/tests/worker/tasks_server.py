@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 from google.rpc import status_pb2
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
 from kongflow.events.tasks.v1 import events_tasks_service_pb2 as events_pb
@@ -76,7 +76,7 @@ class TasksServer:
     async def start(self) -> None:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._health = health_aio.HealthServicer()
-        health_pb2_add(self._health, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         add_EventsTasksServiceServicer_to_server(_Events(self), server)
         add_RunsTasksServiceServicer_to_server(_Runs(self), server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -90,8 +90,8 @@ class TasksServer:
             await server.stop(grace)
 
     async def set_serving(self, *, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse.ServingStatus
-        await self._health.set("", status.SERVING if serving else status.NOT_SERVING)
+        word = "SERVING" if serving else "NOT_SERVING"
+        await self._health.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(word))
 
     @property
     def address(self) -> str:
@@ -141,12 +141,6 @@ class TasksServer:
             await context.abort(refusal.code, refusal.message)
 
 
-def health_pb2_add(servicer: Any, server: grpc.aio.Server) -> None:
-    from grpc_health.v1 import health_pb2_grpc  # noqa: PLC0415
-
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-
-
 async def _result(answer: Answer, job: Received) -> JobResult:
     result = answer(job)
     return result if isinstance(result, JobResult) else await result
@@ -193,9 +187,7 @@ class _Runs(RunsTasksServiceServicer):
 
     async def BatchStartRuns(self, request: Any, context: Any) -> Any:  # noqa: N802
         arguments = [each.run_id for each in request.requests]
-        results = await self._server.batch(
-            "BatchStartRuns", arguments, request.envelopes, context
-        )
+        results = await self._server.batch("BatchStartRuns", arguments, request.envelopes, context)
         return runs_pb.BatchStartRunsResponse(results=results)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import assert_never
 from uuid import UUID
 
 from kongflow_common.clock import Clock
@@ -58,7 +57,8 @@ class Call:
     def __init__(self, kind_name: str, jobs: Sequence[ClaimedJob]) -> None:
         self.kind_name = kind_name
         self.jobs = jobs
-        self.unsettled: dict[UUID, ClaimedJob] = {job.id: job for job in jobs}
+        # By the id's number: a UUID's hash and comparison are Python code.
+        self.unsettled: dict[int, ClaimedJob] = {job.id.int: job for job in jobs}
         self.completed = 0
         self.failed = 0
         self.retried = 0
@@ -191,33 +191,36 @@ class CallRunner:
         kind: WorkKind | None,
         answers: Iterable[tuple[ClaimedJob, Answer]],
     ) -> None:
+        done: list[ClaimedJob] = []
         for job, answer in answers:
-            del call.unsettled[job.id]
+            del call.unsettled[job.id.int]
             if isinstance(answer, Done):
-                transition = COMPLETED
+                done.append(job)
+                self._finisher.finish(FinishedJob(job.id, job.turn, COMPLETED))
             else:
-                transition = settle(
-                    answer,
-                    attempt=job.attempt,
-                    max_attempts=job.max_attempts,
-                    retry=kind.retry if kind is not None else _NO_RETRY_POLICY,
-                    random=self._random,
-                )
-            follow_up = None
-            match transition.state:
-                case JobState.COMPLETED:
-                    call.completed += 1
-                case JobState.DISCARDED:
-                    call.failed += 1
-                    follow_up = self._follow_up(job, kind)
-                case JobState.SCHEDULED | JobState.RETRYABLE:
-                    call.retried += 1
-                case JobState.AVAILABLE | JobState.RUNNING | JobState.CANCELLED:
-                    raise AssertionError(f"a settled job cannot be {transition.state}")
-                case never:
-                    assert_never(never)
-            self._finisher.finish(FinishedJob(job.id, job.turn, transition, follow_up))
-            self._log.write(job, transition)
+                self._settle(call, kind, job, answer)
+        if done:
+            call.completed += len(done)
+            self._log.write_completed(done)
+
+    def _settle(self, call: Call, kind: WorkKind | None, job: ClaimedJob, answer: Answer) -> None:
+        transition = settle(
+            answer,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            retry=kind.retry if kind is not None else _NO_RETRY_POLICY,
+            random=self._random,
+        )
+        follow_up = None
+        if transition.state is JobState.DISCARDED:
+            call.failed += 1
+            follow_up = self._follow_up(job, kind)
+        elif transition.state is JobState.COMPLETED:
+            call.completed += 1
+        else:
+            call.retried += 1
+        self._finisher.finish(FinishedJob(job.id, job.turn, transition, follow_up))
+        self._log.write(job, transition)
 
     def _follow_up(self, job: ClaimedJob, kind: WorkKind | None) -> NewJob | None:
         discarded = kind.discarded_kind if kind is not None else None

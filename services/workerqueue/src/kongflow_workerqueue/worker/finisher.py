@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from kongflow_common.errors import Contended, DependencyUnavailable
 from kongflow_common.supervision import Backoff
-from kongflow_workerqueue.application.ports import FinishedJob, WorkerLedger
+from kongflow_workerqueue.application.ports import ClaimedJob, FinishedJob, WorkerLedger
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
 from kongflow_workerqueue.worker.lease import WorkerLease
 
@@ -37,7 +37,7 @@ class Finisher:
         self._pending: deque[FinishedJob] = deque()
         self._woken = asyncio.Event()
         self._wanted = 1
-        self._claimed: set[tuple[UUID, int]] = set()
+        self._claimed: set[tuple[int, int]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -46,18 +46,14 @@ class Finisher:
         """How many outcomes are not written yet."""
         return len(self._pending)
 
-    @property
-    def in_hand(self) -> frozenset[tuple[UUID, int]]:
-        """The (id, turn) of each job that this worker claimed and has not finished yet."""
-        return frozenset(self._claimed)
+    def knows(self, job_id: UUID, turn: int) -> bool:
+        """Whether this worker claimed the job at this turn and has not finished it yet."""
+        return (job_id.int, turn) in self._claimed
 
-    def expect(self, entries: Sequence[tuple[UUID, int]]) -> None:
+    def expect(self, jobs: Iterable[ClaimedJob]) -> None:
         """Notes that jobs were claimed."""
-        self._claimed.update(entries)
-
-    def forget(self, entries: Sequence[tuple[UUID, int]]) -> None:
-        """Notes that claimed jobs are somebody else's business now."""
-        self._claimed.difference_update(entries)
+        # By the id's number: a UUID's hash and comparison are Python code.
+        self._claimed.update([(job.id.int, job.turn) for job in jobs])
 
     def finish(self, job: FinishedJob) -> None:
         """Has an outcome written soon."""
@@ -114,7 +110,7 @@ class Finisher:
                 await asyncio.sleep(_BACKOFF.delay(failures))
             else:
                 break
-        self.forget([(job.id, job.turn) for job in jobs])
+        self._claimed.difference_update([(job.id.int, job.turn) for job in jobs])
 
     async def _write(self, jobs: Sequence[FinishedJob]) -> None:
         """Writes outcomes; one that the ledger cannot store stops only itself."""

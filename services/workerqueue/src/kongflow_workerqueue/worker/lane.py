@@ -234,7 +234,7 @@ class Lane(Worker):
         self._taken = len(jobs)
         if not jobs:
             return
-        self._finisher.expect([(job.id, job.turn) for job in jobs])
+        self._finisher.expect(jobs)
         for call in self._runner.calls(jobs):
             self._calls_made += 1
             name = f"{self.queue}:{self._calls_made}"

@@ -1,6 +1,7 @@
 """Says what became of each job: one log line with the job's trace, and counts."""
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
@@ -40,30 +41,50 @@ class OutcomeLog:
         )
         self._children: dict[tuple[str, str], Counter] = {}
 
+    def write_completed(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Notes jobs of one kind that are done."""
+        outcome = JobState.COMPLETED.value
+        self._count(jobs[0].kind, outcome, len(jobs))
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        # A line per job is a fifth of what a job costs here when each is made from nothing.
+        common = logger.makeRecord(
+            logger.name, logging.INFO, "", 0, _MESSAGES[outcome], (), None
+        ).__dict__
+        for job in jobs:
+            line = logging.LogRecord.__new__(logging.LogRecord)
+            line.__dict__ = {**common, "trace_id": _trace_id(job), "fields": _fields(job)}
+            logger.handle(line)
+
     def write(self, job: ClaimedJob, transition: Transition) -> None:
         """Notes one outcome."""
         outcome = _name(transition)
-        key = (job.kind, outcome)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._counter.labels(*key)
-        child.inc()
+        self._count(job.kind, outcome, 1)
         level = _LEVELS[outcome]
         if logger.isEnabledFor(level):
-            fields: dict[str, object] = {
-                "queued_job_id": job.id,
-                "kind": job.kind,
-                "attempt": job.attempt + 1,
-            }
+            fields = _fields(job)
             if transition.error is not None:
                 fields["code"] = transition.error.code.name
                 fields["error"] = transition.error.message
             if transition.waiting_for is not None:
                 fields["waiting_for"] = transition.waiting_for
-            extra: dict[str, object] = {"fields": fields}
-            if job.traceparent:
-                extra["trace_id"] = job.traceparent[_TRACE_ID]
-            logger.log(level, _MESSAGES[outcome], extra=extra)
+            logger.log(
+                level, _MESSAGES[outcome], extra={"fields": fields, "trace_id": _trace_id(job)}
+            )
+
+    def _count(self, kind: str, outcome: str, jobs: int) -> None:
+        child = self._children.get((kind, outcome))
+        if child is None:
+            child = self._children[kind, outcome] = self._counter.labels(kind, outcome)
+        child.inc(jobs)
+
+
+def _fields(job: ClaimedJob) -> dict[str, object]:
+    return {"queued_job_id": job.id, "kind": job.kind, "attempt": job.attempt + 1}
+
+
+def _trace_id(job: ClaimedJob) -> str:
+    return job.traceparent[_TRACE_ID] if job.traceparent else ""
 
 
 def _name(transition: Transition) -> str:

@@ -45,9 +45,11 @@ class Reconciliation:
     async def look(self) -> int:
         """Hands back what two looks in a row have found; returns how many jobs."""
         worker_id = self._lease.worker_id
-        running = frozenset(await self._oversight.running(worker_id))
+        running = await self._oversight.running(worker_id)
         # The answer to a claim may be on its way: only what is unknown twice is lost.
-        unknown = running - self._finisher.in_hand
+        unknown = frozenset(
+            (job_id, turn) for job_id, turn in running if not self._finisher.knows(job_id, turn)
+        )
         lost = unknown & self._suspects
         self._suspects = unknown - lost
         if not lost:

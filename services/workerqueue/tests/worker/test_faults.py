@@ -1,0 +1,292 @@
+"""Redis, PostgreSQL and workers come and go: nothing is lost, nothing old takes effect."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis.asyncio import Redis
+
+from kongflow_common.db.migrate import upgrade
+from kongflow_common.testing.polling import eventually
+from kongflow_embedded.postgres import PostgresServer
+from kongflow_embedded.temporary import RunningServer, temporary_postgres, temporary_valkey
+from kongflow_embedded.valkey import ValkeyServer
+from services.workerqueue.tests.worker.conftest import MIGRATIONS
+from services.workerqueue.tests.worker.queue_under_test import (
+    QueueUnderTest,
+    deliver_event,
+    queue_under_test,
+    running,
+)
+from services.workerqueue.tests.worker.tasks_server import Gate, TasksServer
+from services.workerqueue.tests.worker.worker_process import worker_process
+
+pytestmark = [pytest.mark.faults]
+
+
+@pytest.fixture
+def valkey() -> Iterator[RunningServer[ValkeyServer]]:
+    with temporary_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def shaky(
+    ledger_url: str, valkey: RunningServer[ValkeyServer]
+) -> AsyncIterator[QueueUnderTest]:
+    """A queue whose Redis may be treated badly."""
+    async with queue_under_test(ledger_url, valkey.server.url()) as queue:
+        yield queue
+
+
+async def _enqueue_and_run(queue: QueueUnderTest, target: TasksServer, total: int) -> None:
+    """Enqueues ten jobs, one by one, and waits until they have run."""
+    for _ in range(10):
+        await queue.enqueue([deliver_event()])
+    await eventually(lambda: queue.all_completed(total), deadline=30)
+    assert len(target.ids()) == len(set(target.ids())) == total
+
+
+class TestRedis:
+    async def test_killed_and_back(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+    ) -> None:
+        async with running(shaky.settings({"events": target.address})):
+            await _enqueue_and_run(shaky, target, 10)
+            valkey.kill()
+            await _enqueue_and_run(shaky, target, 20)
+            # And while nobody says a word about it: by polling.
+            await shaky.ledger.insert([deliver_event()])
+            await eventually(lambda: shaky.all_completed(21))
+            valkey.start()
+            await eventually(lambda: shaky.window.is_up)
+            target.received = target.received[:20]
+            await _enqueue_and_run_again(shaky, 31)
+
+    async def test_away_from_the_start(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+    ) -> None:
+        valkey.kill()
+        async with running(shaky.settings({"events": target.address})):
+            await _enqueue_and_run(shaky, target, 10)
+            valkey.start()
+            await eventually(lambda: shaky.window.is_up)
+            await _enqueue_and_run(shaky, target, 20)
+
+    async def test_stopped_in_its_tracks(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+    ) -> None:
+        process = psutil.Process(valkey.pid)
+        async with running(shaky.settings({"events": target.address})):
+            await _enqueue_and_run(shaky, target, 10)
+            process.suspend()
+            try:
+                await _enqueue_and_run(shaky, target, 20)
+            finally:
+                process.resume()
+            await eventually(lambda: shaky.window.is_up)
+            await _enqueue_and_run(shaky, target, 30)
+
+    async def test_emptied_with_jobs_in_the_window(
+        self, shaky: QueueUnderTest, target: TasksServer
+    ) -> None:
+        await shaky.enqueue([deliver_event() for _ in range(300)])
+        assert await shaky.window.length("events") > 0
+        redis = Redis.from_url(shaky.redis_url)
+        await redis.flushall()
+        await redis.aclose()
+        async with running(shaky.settings({"events": target.address})):
+            await eventually(lambda: shaky.all_completed(300), deadline=30)
+        assert len(target.ids()) == len(set(target.ids())) == 300
+
+    async def test_full(self, shaky: QueueUnderTest, target: TasksServer) -> None:
+        redis = Redis.from_url(shaky.redis_url)
+        async with running(shaky.settings({"events": target.address})):
+            await _enqueue_and_run(shaky, target, 10)
+            await redis.config_set("maxmemory", "1")
+            await _enqueue_and_run(shaky, target, 20)
+            await redis.config_set("maxmemory", "0")
+            await _enqueue_and_run(shaky, target, 30)
+        await redis.aclose()
+
+    async def test_read_only(self, shaky: QueueUnderTest, target: TasksServer) -> None:
+        redis = Redis.from_url(shaky.redis_url)
+        async with running(shaky.settings({"events": target.address})):
+            await _enqueue_and_run(shaky, target, 10)
+            await redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+            await _enqueue_and_run(shaky, target, 20)
+            await redis.execute_command("REPLICAOF", "NO", "ONE")
+            await _enqueue_and_run(shaky, target, 30)
+        await redis.aclose()
+
+
+async def _enqueue_and_run_again(queue: QueueUnderTest, total: int) -> None:
+    for _ in range(10):
+        await queue.enqueue([deliver_event()])
+    await eventually(lambda: queue.all_completed(total), deadline=30)
+
+
+class TestPostgres:
+    @pytest.fixture
+    def postgres(self) -> Iterator[RunningServer[PostgresServer]]:
+        with temporary_postgres({"fsync": "off"}) as postgres:
+            upgrade(postgres.server.url(), MIGRATIONS, "workerqueue")
+            yield postgres
+
+    @pytest.fixture
+    async def fragile(
+        self, postgres: RunningServer[PostgresServer], valkey_url: str
+    ) -> AsyncIterator[QueueUnderTest]:
+        async with queue_under_test(postgres.server.url(), valkey_url) as queue:
+            yield queue
+
+    @pytest.mark.parametrize("how", ["stop", "kill"])
+    async def test_restarted_while_calls_run(
+        self,
+        fragile: QueueUnderTest,
+        target: TasksServer,
+        postgres: RunningServer[PostgresServer],
+        how: str,
+    ) -> None:
+        gate = Gate()
+        target.on_call = gate
+        async with running(fragile.settings({"events": target.address})):
+            await fragile.enqueue([deliver_event() for _ in range(20)])
+            await eventually(gate.entered.is_set)
+            postgres.stop() if how == "stop" else postgres.kill()
+            # The calls end while nobody can write that down.
+            gate.open()
+            postgres.start()
+            await eventually(lambda: fragile.all_completed(20), deadline=30)
+            await fragile.enqueue([deliver_event() for _ in range(20)])
+            await eventually(lambda: fragile.all_completed(40), deadline=30)
+
+    async def test_away_from_the_start(
+        self,
+        fragile: QueueUnderTest,
+        target: TasksServer,
+        postgres: RunningServer[PostgresServer],
+    ) -> None:
+        await fragile.enqueue([deliver_event()])
+        postgres.stop()
+        async with running(fragile.settings({"events": target.address})):
+            postgres.start()
+            await eventually(lambda: fragile.all_completed(1), deadline=30)
+
+    async def test_a_claim_whose_answer_was_lost_is_handed_back(
+        self, fragile: QueueUnderTest, target: TasksServer
+    ) -> None:
+        job = deliver_event()
+        async with running(fragile.settings({"events": target.address})) as worker:
+            await eventually(lambda: worker.lease.is_held)
+            # Claimed in the worker's name, and the worker never heard of it.
+            await fragile.ledger.insert([job])
+            claimed = await worker.ledger.claim(worker.lease.worker_id, [(job.id, 1)])
+            if not claimed:
+                pytest.skip("the lane was quicker")
+            await eventually(lambda: fragile.all_completed(1), deadline=20)
+        assert [each.envelope.fencing_token for each in target.received] == [2]
+
+
+class TestWorkers:
+    async def test_the_jobs_of_a_killed_worker_run_again_within_ten_seconds(
+        self, queue: QueueUnderTest, target: TasksServer, tmp_path: Path
+    ) -> None:
+        gate = Gate()
+        target.on_call = gate
+        with worker_process(queue, {"events": target.address}, tmp_path / "log") as first:
+            await queue.enqueue([deliver_event() for _ in range(3)])
+            await eventually(lambda: len(target.received) == 3, deadline=30)
+            async with running(queue.settings({"events": target.address})):
+                first.process.kill()
+                killed_at = time.monotonic()
+                gate.open()
+                await eventually(lambda: queue.all_completed(3), deadline=30)
+                assert time.monotonic() - killed_at < 15
+        tokens = [job.envelope.fencing_token for job in target.received]
+        assert tokens == [1, 1, 1, 2, 2, 2]
+        assert [job.envelope.attempt for job in target.received] == [1] * 6
+
+    async def test_a_worker_that_slept_past_its_lease_changes_nothing(
+        self, queue: QueueUnderTest, target: TasksServer, tmp_path: Path
+    ) -> None:
+        gate = Gate()
+        target.on_call = gate
+        job = deliver_event()
+        with worker_process(queue, {"events": target.address}, tmp_path / "log") as sleeper:
+            await queue.enqueue([job])
+            await eventually(lambda: len(target.received) == 1, deadline=30)
+            sleeper.signal(signal.SIGSTOP)
+            # Its call is answered with a refusal for good while it sleeps.
+            first_call = target.received[0].call
+
+            async with running(queue.settings({"events": target.address})) as other:
+                await eventually(lambda: len(target.received) == 2, deadline=30)
+                assert target.received[1].envelope.fencing_token == 2
+                row = await queue.row(job.id)
+                assert (row["state"], row["turn"]) == ("running", 2)
+                assert row["worker_id"] == str(other.lease.worker_id)
+                sleeper.signal(signal.SIGCONT)
+                await eventually(lambda: sleeper.has_logged("the lease ended"), deadline=20)
+                # Awake again, with an answer for turn 1 in its hands.
+                row = await queue.row(job.id)
+                assert (row["state"], row["turn"]) == ("running", 2)
+                gate.open()
+                await eventually(lambda: queue.all_completed(1))
+            assert first_call == 1
+            row = await queue.row(job.id)
+            assert (row["attempt"], row["turn"], row["lapses"]) == (1, 2, 1)
+            # And it works on, under another lease.
+            await queue.enqueue([deliver_event()])
+            await eventually(lambda: queue.all_completed(2), deadline=20)
+
+    async def test_an_orderly_end_finishes_what_runs_and_takes_nothing_new(
+        self, queue: QueueUnderTest, target: TasksServer, tmp_path: Path
+    ) -> None:
+        gate = Gate()
+        target.on_call = gate
+        with worker_process(queue, {"events": target.address}, tmp_path / "log") as worker:
+            await queue.enqueue([deliver_event()])
+            await eventually(lambda: len(target.received) == 1, deadline=30)
+            worker.signal(signal.SIGTERM)
+            await eventually(lambda: worker.has_logged("draining"))
+            later = deliver_event()
+            await queue.enqueue([later])
+            gate.open()
+            assert await asyncio.to_thread(worker.process.wait, 20) == 0
+        assert await queue.states() == {"completed": 1, "available": 1}
+        assert (await queue.row(later.id))["turn"] == 1
+        assert await _leases(queue) == 0
+
+    async def test_an_orderly_end_hands_back_what_takes_too_long(
+        self, queue: QueueUnderTest, target: TasksServer, tmp_path: Path
+    ) -> None:
+        target.on_call = Gate()
+        job = deliver_event()
+        with worker_process(
+            queue, {"events": target.address}, tmp_path / "log", KONGFLOW_DRAIN_SECONDS="1"
+        ) as worker:
+            await queue.enqueue([job])
+            await eventually(lambda: len(target.received) == 1, deadline=30)
+            assert await asyncio.to_thread(worker.end) == 0
+        row = await queue.row(job.id)
+        assert (row["state"], row["turn"], row["attempt"], row["lapses"]) == ("available", 2, 0, 0)
+        assert await _leases(queue) == 0
+
+
+async def _leases(queue: QueueUnderTest) -> int:
+    [(count,)] = await queue.database.pool.execute("SELECT count(*) FROM workerqueue.worker_leases")
+    return int(count)
