@@ -59,11 +59,13 @@ def downgrade(url: str, script_location: Path, schema: str, revision: str) -> No
 def current(url: str, schema: str) -> str | None:
     """The revision that `schema` is at; None when no migration has run."""
     with psycopg.connect(_conninfo(url)) as connection:
-        query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(schema, VERSION_TABLE))
-        try:
-            row = connection.execute(query).fetchone()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        table = sql.Identifier(schema, VERSION_TABLE)
+        # Asked for by name first: a failing SELECT would stand as an error in the server's log.
+        known = connection.execute("SELECT to_regclass(%s)", [table.as_string(connection)])
+        if known.fetchone() == (None,):
             return None
+        query = sql.SQL("SELECT version_num FROM {}").format(table)
+        row = connection.execute(query).fetchone()
     return str(row[0]) if row is not None else None
 
 
