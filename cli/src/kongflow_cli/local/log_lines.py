@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
+
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
 _NAME_COLOURS = ("\x1b[36m", "\x1b[35m", "\x1b[34m", "\x1b[32m", "\x1b[96m", "\x1b[95m", "\x1b[94m")
@@ -69,8 +71,8 @@ class LineFormatter:
     def _text(self, line: bytes) -> str | None:
         if line[:1] == b"{":
             try:
-                content = json.loads(line)
-            except ValueError:
+                content = orjson.loads(line)
+            except orjson.JSONDecodeError:
                 content = None
             if isinstance(content, dict):
                 return self._record(content)
@@ -117,4 +119,6 @@ def _visible(found: re.Match[str]) -> str:
 def _field(value: object) -> str:
     if isinstance(value, str):
         return value if value and " " not in value else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
     return json.dumps(value, ensure_ascii=False)
