@@ -3,13 +3,13 @@
 import asyncio
 
 import grpc
-import orjson
 import pytest
 
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_dispatcher_pb2 import EventDispatcher
 from kongflow_common.ids import new_id
 from kongflow_common.testing.refusals import refusal
+from services.events.tests.documents import content_of
 from services.events.tests.events_context import EventsContext
 
 
@@ -39,8 +39,8 @@ async def test_dispatcher_is_stored_and_read_back(context: EventsContext) -> Non
     assert not answer.warnings
     assert stored == await get(context)
     assert list(stored.event_names) == ["order.created", "order.paid"]
-    assert orjson.loads(stored.payload_filter.json) == {"total": [{"$gt": 5}]}
-    assert stored.context_filter.json == b"{}"
+    assert content_of(stored.payload_filter) == {"total": [{"$gt": 5}]}
+    assert content_of(stored.context_filter) == {}
     assert (stored.source, stored.account_id) == ("shop", "customer-7")
     assert (stored.enabled, stored.manual, stored.generation) == (True, False, 1)
     assert stored.dispatchable.job_version.job_id == str(job_id)

@@ -1,12 +1,12 @@
 """Lists over a real channel: pages, filters, sizes, bounds."""
 
 import grpc
-import orjson
 import pytest
 
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow_common.testing.refusals import refusal
+from services.events.tests.documents import content_of
 from services.events.tests.events_context import EventsContext
 
 
@@ -83,8 +83,8 @@ async def test_content_is_shown_when_asked_for(context: EventsContext) -> None:
     [basic] = (await list_events(context)).event_records
     assert not basic.HasField("payload")
     [full] = (await list_events(context, view=pb.VIEW_FULL)).event_records
-    assert orjson.loads(full.payload.json) == {"n": 1}
-    assert full.context.json == b"{}"
+    assert content_of(full.payload) == {"n": 1}
+    assert content_of(full.context) == {}
 
 
 async def test_page_ends_early_where_the_content_would_not_fit(context: EventsContext) -> None:
