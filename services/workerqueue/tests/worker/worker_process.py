@@ -12,15 +12,6 @@ from pathlib import Path
 
 from services.workerqueue.tests.worker.queue_under_test import QueueUnderTest, private_key
 
-_PROGRAM = """
-from kongflow_common.logging import configure_logging
-from kongflow_workerqueue.worker_main import run_worker
-from kongflow_workerqueue.worker_settings import WorkerSettings
-settings = WorkerSettings()
-configure_logging("worker", settings.instance, settings.log_level, settings.log_format)
-raise SystemExit(run_worker(settings))
-"""
-
 
 @dataclass(frozen=True)
 class WorkerProcess:
@@ -54,7 +45,9 @@ def worker_process(
         **more,
     }
     with log.open("ab") as stream:
-        process = subprocess.Popen([sys.executable, "-c", _PROGRAM], env=env, stderr=stream)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kongflow_workerqueue", "worker"], env=env, stderr=stream
+        )
         try:
             yield WorkerProcess(process, log)
         finally:

@@ -1,0 +1,276 @@
+"""The catalogue: what it reads out of descriptors, and what it refuses."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from grpc_tools import protoc
+
+from kongflow_workerqueue.application.ports import ArgsRefused
+from kongflow_workerqueue.catalogue.catalogue import (
+    KindCatalogue,
+    built_in_kinds,
+    kinds_of_descriptor_set,
+)
+from kongflow_workerqueue.catalogue.kind import Kind
+from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
+from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
+
+ROOT = Path(__file__).parents[5]
+
+MESSAGES = """
+message SendRequest { string to = 1; Kind kind = 2; int64 size = 3; repeated string tags = 4; }
+enum Kind { KIND_UNSPECIFIED = 0; KIND_LOUD = 1; }
+message SendResponse {}
+message BatchSendRequest {
+  repeated SendRequest requests = 1;
+  repeated kongflow.workerqueue.v1.Envelope envelopes = 2;
+}
+message BatchSendResponse { repeated kongflow.workerqueue.v1.JobResult results = 1; }
+"""
+BATCH = "rpc BatchSend(BatchSendRequest) returns (BatchSendResponse);"
+
+CompileKinds = Callable[..., list[Kind]]
+
+
+@pytest.fixture
+def compile_kinds(tmp_path: Path) -> CompileKinds:
+    """Compiles a mail service with the given methods into a descriptor set and reads it."""
+
+    def compile_(methods: str, messages: str = MESSAGES) -> list[Kind]:
+        source = f"""
+            syntax = "proto3";
+            package mail.v1;
+            import "kongflow/workerqueue/v1/envelope.proto";
+            import "kongflow/workerqueue/v1/job_options.proto";
+            service MailService {{ {methods} }}
+            {messages}
+        """
+        (tmp_path / "mail.proto").write_text(textwrap.dedent(source).lstrip())
+        descriptor_set = tmp_path / "mail.binpb"
+        arguments = [
+            "protoc",
+            f"-I{tmp_path}",
+            f"-I{ROOT / 'protos'}",
+            f"-I{ROOT / 'third_party' / 'googleapis'}",
+            f"-I{resources.files('grpc_tools') / '_proto'}",
+            "--include_imports",
+            f"--descriptor_set_out={descriptor_set}",
+            "mail.proto",
+        ]
+        assert protoc.main(arguments) == 0
+        return kinds_of_descriptor_set("mail", descriptor_set)
+
+    return compile_
+
+
+def send(options: str) -> str:
+    return (
+        "rpc Send(SendRequest) returns (SendResponse) "
+        f"{{ option (kongflow.workerqueue.v1.job) = {{ {options} }}; }}"
+    )
+
+
+def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None:
+    catalogue = KindCatalogue(built_in_kinds())
+    kind = catalogue.find("deliverEvent")
+    assert kind is not None
+    assert kind.target == "events"
+    assert (kind.queue, kind.priority, kind.max_attempts) == ("events", Priority.HIGH, 6)
+    assert kind.timeout == timedelta(seconds=10)
+    assert kind.unique == Uniqueness()
+    assert kind.unary.path == "/kongflow.events.tasks.v1.EventsTasksService/DeliverEvent"
+    assert kind.batch is not None
+    assert kind.batch.path == "/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents"
+    assert {each.kind for each in catalogue} == {
+        "deliverEvent",
+        "events.invokeDispatcher",
+        "startRun",
+    }
+    assert catalogue.find("unheardOf") is None
+
+
+def test_options_are_read_although_their_module_was_imported_last() -> None:
+    """Options parsed before their extension is known stay silently empty.
+
+    In a process of its own: in this one the module was imported long ago. The trap is asserted
+    too: without it this test could not fail.
+    """
+    program = """
+        import sys
+        from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+        raw = bytes.fromhex(sys.stdin.readline())
+        early = FileDescriptorProto.FromString(raw)
+
+        from kongflow.workerqueue.v1 import job_options_pb2
+
+        assert not any(
+            method.options.HasExtension(job_options_pb2.job)
+            for service in early.service
+            for method in service.method
+        ), "the trap is gone"
+
+        from kongflow_workerqueue.catalogue.catalogue import built_in_kinds
+
+        print(*sorted(kind.kind for kind in built_in_kinds()))
+    """
+    from kongflow.events.tasks.v1 import events_tasks_service_pb2  # noqa: PLC0415
+
+    raw = events_tasks_service_pb2.DESCRIPTOR.serialized_pb.hex()
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        input=raw,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.stdout.split() == ["deliverEvent", "events.invokeDispatcher", "startRun"], (
+        answer.stderr
+    )
+
+
+def test_a_foreign_target_brings_its_descriptor_set(compile_kinds: CompileKinds) -> None:
+    [kind] = compile_kinds(
+        send(
+            'kind: "mail.send" queue: "mail" priority: PRIORITY_LOW max_attempts: 3 '
+            'timeout: {seconds: 30} batch_method: "BatchSend" max_batch_size: 20 '
+            "retry: {initial_backoff: {seconds: 5} max_backoff: {seconds: 60} multiplier: 3} "
+            'unique: {by_args: true args: "to"}'
+        )
+        + BATCH
+    )
+    assert (kind.kind, kind.target, kind.queue) == ("mail.send", "mail", "mail")
+    assert (kind.priority, kind.max_attempts, kind.max_batch_size) == (Priority.LOW, 3, 20)
+    assert kind.retry == RetryPolicy(timedelta(seconds=5), timedelta(seconds=60), 3)
+    assert kind.unique == Uniqueness(("to",))
+    message = kind.parser.parse(b'{"to": "a@b", "kind": "KIND_LOUD", "size": "7", "tags": ["x"]}')
+    assert str(message) == 'to: "a@b"\nkind: KIND_LOUD\nsize: 7\ntags: "x"\n'
+
+
+def test_what_is_left_out_has_the_documented_defaults(compile_kinds: CompileKinds) -> None:
+    [kind] = compile_kinds(send('kind: "mail.send" batch_method: "BatchSend"') + BATCH)
+    assert (kind.queue, kind.priority, kind.max_attempts) == ("default", Priority.NORMAL, 25)
+    assert (kind.timeout, kind.max_batch_size) == (timedelta(minutes=1), 100)
+    assert (kind.retry, kind.unique, kind.discarded_kind) == (RetryPolicy(), None, None)
+    [unary] = compile_kinds(send('kind: "mail.send"'))
+    assert (unary.batch, unary.max_batch_size) == (None, 1)
+
+
+def test_a_discarded_method_is_a_kind_of_its_own(compile_kinds: CompileKinds) -> None:
+    kinds = compile_kinds(
+        send('kind: "mail.send" discarded_method: "GiveUp"')
+        + send('kind: "mail.giveUp" queue: "maintenance"').replace("rpc Send", "rpc GiveUp")
+    )
+    by_name = {kind.kind: kind for kind in kinds}
+    assert by_name["mail.send"].discarded_kind is by_name["mail.giveUp"]
+
+
+SHAPES = {
+    "no batch method of that name": ('batch_method: "Absent"', BATCH, MESSAGES, "no method Absent"),
+    "requests of another type": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("repeated SendRequest requests", "repeated SendResponse requests"),
+        "must hold exactly",
+    ),
+    "a single request": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("repeated SendRequest requests", "SendRequest requests"),
+        "must hold exactly",
+    ),
+    "other field numbers": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("envelopes = 2", "envelopes = 3"),
+        "must hold exactly",
+    ),
+    "no envelopes": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("repeated kongflow.workerqueue.v1.Envelope envelopes = 2;", ""),
+        "must hold exactly",
+    ),
+    "more than a batch needs": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("envelopes = 2;", "envelopes = 2; string more = 3;"),
+        "must hold exactly",
+    ),
+    "results of another type": (
+        'batch_method: "BatchSend"',
+        BATCH,
+        MESSAGES.replace("kongflow.workerqueue.v1.JobResult results", "SendResponse results"),
+        "must hold exactly",
+    ),
+    "a stream": (
+        'batch_method: "BatchSend"',
+        BATCH.replace("returns (", "returns (stream "),
+        MESSAGES,
+        "streams",
+    ),
+    "no name": ('queue: "mail"', "", MESSAGES, "no name"),
+    "a size without a batch": ('kind: "k" max_batch_size: 3', "", MESSAGES, "without a batch"),
+    "a negative timeout": ('kind: "k" timeout: {seconds: -1}', "", MESSAGES, "not positive"),
+    "no attempts": ('kind: "k" max_attempts: -1', "", MESSAGES, "less than 1"),
+    "unique without arguments": ('kind: "k" unique: {args: "to"}', "", MESSAGES, "not by_args"),
+    "a policy that never waits": (
+        'kind: "k" retry: {initial_backoff: {seconds: 5} max_backoff: {seconds: 1}}',
+        "",
+        MESSAGES,
+        "retry",
+    ),
+    "a discarded method that is no kind": (
+        'kind: "k" discarded_method: "BatchSend"',
+        BATCH,
+        MESSAGES,
+        "not a kind",
+    ),
+    "a circle of discarded methods": (
+        'kind: "k" discarded_method: "Send"',
+        "",
+        MESSAGES,
+        "circle",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_could_not_be_called_is_refused(compile_kinds: CompileKinds, name: str) -> None:
+    options, more, messages, reason = SHAPES[name]
+    if "kind:" not in options and name != "no name":
+        options = f'kind: "mail.send" {options}'
+    with pytest.raises(InvalidKind, match=reason):
+        compile_kinds(send(options) + more, messages)
+
+
+def test_two_targets_may_not_declare_the_same_kind() -> None:
+    with pytest.raises(InvalidKind, match="deliverEvent is declared twice"):
+        KindCatalogue([*built_in_kinds(), *built_in_kinds()])
+
+
+def test_a_file_that_is_no_descriptor_set_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.binpb"
+    path.write_bytes(b"not a descriptor set")
+    with pytest.raises(InvalidKind, match=r"broken\.binpb"):
+        kinds_of_descriptor_set("mail", path)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [b"", b"[]", b"null", b'"text"', b"{", b'{"eventRecordId": 3}', b'{"deliveryRevision": "x"}'],
+)
+def test_arguments_that_are_no_request_are_refused(args: bytes) -> None:
+    kind = KindCatalogue(built_in_kinds()).find("deliverEvent")
+    assert kind is not None
+    with pytest.raises(ArgsRefused):
+        kind.check_args(args)
