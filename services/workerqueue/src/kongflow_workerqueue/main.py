@@ -4,7 +4,9 @@ A worker's parts are put together in worker_main.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -31,6 +33,7 @@ from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.ports import Catalogue, Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.catalogue.catalogue import (
@@ -60,20 +63,57 @@ async def serve(settings: WorkerQueueSettings, stop: asyncio.Event) -> None:
         )
         registry = CollectorRegistry()
         window = await _open_window(settings, registry, stack)
-        ledger = PostgresEnqueueLedger(database)
-        dispatch = Dispatch(window, ledger, cap=settings.window_cap)
-        enqueue_jobs = EnqueueJobs(ledger, _catalogue(settings), dispatch)
-        stack.push_async_callback(enqueue_jobs.close)
-        queries = QueuedJobQueries(PostgresQueuedJobReader(database))
-        retry_queued_job = RetryQueuedJob(PostgresRetryLedger(database), queries, dispatch)
-        await _server(
+        services = await stack.enter_async_context(
+            open_services(database, window, _catalogue(settings), window_cap=settings.window_cap)
+        )
+        server = GrpcServer(
             settings,
             authenticator=_authenticator(settings, stack),
+            catalog=CATALOG,
+            client_services=services.client,
+            tasks_services=services.tasks,
+            # Readiness is PostgreSQL's alone: without Redis jobs travel more slowly.
+            probe=database.ping,
             registry=registry,
-            database=database,
-            enqueue=EnqueueServicer(enqueue_jobs),
-            workerqueue=WorkerQueueServicer(queries, retry_queued_job),
-        ).serve(stop)
+        )
+        await server.serve(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the server's two listeners serve."""
+
+    client: Sequence[GrpcService]
+    tasks: Sequence[GrpcService]
+
+
+@asynccontextmanager
+async def open_services(
+    database: Database, window: Window, catalogue: Catalogue, *, window_cap: int
+) -> AsyncIterator[Services]:
+    """Put the services together; what they have taken is stored before the block is left."""
+    ledger = PostgresEnqueueLedger(database)
+    dispatch = Dispatch(window, ledger, cap=window_cap)
+    enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
+    queries = QueuedJobQueries(PostgresQueuedJobReader(database))
+    retry_queued_job = RetryQueuedJob(PostgresRetryLedger(database), queries, dispatch)
+    try:
+        yield Services(
+            client=[
+                GrpcService(
+                    workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
+                    WorkerQueueServicer(queries, retry_queued_job),
+                )
+            ],
+            tasks=[
+                GrpcService(
+                    enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
+                    EnqueueServicer(enqueue_jobs),
+                )
+            ],
+        )
+    finally:
+        await enqueue_jobs.close()
 
 
 def worker() -> int:
@@ -81,34 +121,6 @@ def worker() -> int:
     settings = WorkerSettings()
     configure_logging("worker", settings.instance, settings.log_level, settings.log_format)
     return run_worker(settings)
-
-
-def _server(
-    settings: WorkerQueueSettings,
-    *,
-    authenticator: Authenticator,
-    registry: CollectorRegistry,
-    database: Database,
-    enqueue: EnqueueServicer,
-    workerqueue: WorkerQueueServicer,
-) -> GrpcServer:
-    return GrpcServer(
-        settings,
-        authenticator=authenticator,
-        catalog=CATALOG,
-        client_services=[
-            GrpcService(
-                workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
-                workerqueue,
-            )
-        ],
-        tasks_services=[
-            GrpcService(enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"], enqueue)
-        ],
-        # Readiness is PostgreSQL's alone: without Redis jobs travel more slowly.
-        probe=database.ping,
-        registry=registry,
-    )
 
 
 async def _open_window(

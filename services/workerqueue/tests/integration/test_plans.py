@@ -17,6 +17,7 @@ from kongflow_workerqueue.adapters.job_rows import (
 from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
 
 ROWS = 30_000
+WORKER = new_id()
 
 FILL = f"""
 INSERT INTO workerqueue.queued_jobs (
@@ -43,11 +44,11 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "claim": (
         ledger_worker._CLAIM,
-        {**entry_rows([(new_id(), 1)]), "worker_id": new_id(), "available": "available"},
+        {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "available": "available"},
     ),
     "claim available": (
         ledger_worker._CLAIM_AVAILABLE,
-        {"worker_id": new_id(), "queue": "events", "limit": 20},
+        {"worker_id": WORKER, "queue": "events", "limit": 20},
     ),
     "complete": (
         ledger_worker._COMPLETE,
@@ -55,7 +56,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "hand back": (
         ledger_worker._HAND_BACK,
-        {**entry_rows([(new_id(), 1)]), "worker_id": new_id(), "running": "running"},
+        {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "running": "running"},
     ),
     "admit": (ledger_admission.ADMIT, {"queue": "events", "limit": 20}),
     "withdraw": (ledger_admission.WITHDRAW, entry_rows([(new_id(), 1)])),
@@ -78,6 +79,8 @@ FROM pg_index WHERE indrelid = 'workerqueue.queued_jobs'::regclass
 
 async def test_plans_made_for_an_empty_table_serve_a_large_one(ledger: LedgerUnderTest) -> None:
     read: dict[str, int] = {}
+    # Without a lease a claim need not look at any job.
+    await ledger.worker.register_worker(WORKER, host="test", pid=3)
     async with ledger.database.pool.connection() as connection:
         # Autovacuum would have the plans made anew, if it came in time.
         await connection.execute(

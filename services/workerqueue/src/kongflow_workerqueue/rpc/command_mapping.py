@@ -44,8 +44,8 @@ _JOB_KEY_MODES: Mapping[int, JobKeyMode] = {
 }
 
 
-def to_command(message: pb.EnqueueCommand, index: int) -> EnqueueCommand | Removal | KongflowError:
-    """Read a command; the error in its place names fields inside `commands[index]`."""
+def to_command(message: pb.EnqueueCommand) -> EnqueueCommand | Removal | KongflowError:
+    """Read a command, or say in its place what is wrong with it."""
     try:
         if message.operation == pb.EnqueueCommand.OPERATION_ENQUEUE:
             return _to_enqueue_command(message)
@@ -53,7 +53,7 @@ def to_command(message: pb.EnqueueCommand, index: int) -> EnqueueCommand | Remov
             return _to_removal(message)
         raise InvalidField("operation", "must be OPERATION_ENQUEUE or OPERATION_REMOVE")
     except InvalidField as error:
-        return error.within(f"commands[{index}]")
+        return error
 
 
 def _to_enqueue_command(message: pb.EnqueueCommand) -> EnqueueCommand:
@@ -113,8 +113,10 @@ def _traceparent(text: str) -> str | None:
     return text if text and parse_traceparent(text) is not None else None
 
 
-def to_result(outcome: InsertOutcome | KongflowError) -> pb.EnqueueResult:
-    """Write what became of a command."""
+def to_result(outcome: InsertOutcome | KongflowError, index: int) -> pb.EnqueueResult:
+    """Write what became of the command at `index`."""
+    if isinstance(outcome, InvalidField):
+        outcome = outcome.within(f"commands[{index}]")
     if isinstance(outcome, KongflowError):
         return pb.EnqueueResult(status=CATALOG.status_of(outcome))
     result = pb.EnqueueResult()

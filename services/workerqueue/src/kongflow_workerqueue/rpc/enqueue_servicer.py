@@ -27,6 +27,8 @@ class EnqueueServicer(EnqueueServiceServicer):
             raise InvalidField(
                 "commands", f"has {len(request.commands)} items; at most {MAX_COMMANDS} are allowed"
             )
-        commands = [to_command(message, index) for index, message in enumerate(request.commands)]
+        commands = [to_command(message) for message in request.commands]
         outcomes = await self._enqueue_jobs(current_principal().name, commands)
-        return pb.EnqueueJobsResponse(results=[to_result(outcome) for outcome in outcomes])
+        return pb.EnqueueJobsResponse(
+            results=[to_result(outcome, index) for index, outcome in enumerate(outcomes)]
+        )
