@@ -24,7 +24,14 @@ MAX_METADATA_BYTES = 16 * 1024
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
 
-_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+# CANCELLED by the other side is how grpc ends what a stopping server had not taken yet.
+_AWAY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 
 
 class RemoteError(Exception):
@@ -72,8 +79,9 @@ class ServiceCaller:
     ) -> _Response:
         """Call a method of a stub on `channel`, waiting at most `timeout` seconds.
 
-        Raises DependencyUnavailable when there is no answer (UNAVAILABLE, DEADLINE_EXCEEDED),
-        RemoteError for every other refusal. Nothing is tried again here.
+        Raises DependencyUnavailable when there is no answer (UNAVAILABLE, DEADLINE_EXCEEDED,
+        CANCELLED by the other side), RemoteError for every other refusal. Nothing is tried
+        again here.
         """
         try:
             return await method(

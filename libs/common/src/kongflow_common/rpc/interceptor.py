@@ -89,6 +89,7 @@ class CallPipeline:
         self.limits = limits
         self.in_flight = metrics.count_in_flight(listener)
         self.draining = False
+        self.arrivals = 0
         self._by_key: dict[str, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,10 +135,13 @@ class CallPipeline:
             del self._by_key[key]
 
     def begin(self) -> None:
+        """Count a call that arrived."""
+        self.arrivals += 1
         self.in_flight.now += 1
         self._idle.clear()
 
     def end(self) -> None:
+        """Count a call that has been answered."""
         self.in_flight.now -= 1
         if not self.in_flight.now:
             self._idle.set()

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from kongflow_common.rpc.interceptor import CallPipeline
+from kongflow_common.rpc.quiet_moment import QuietMoment
 
 __all__ = ["GrpcService", "Listener", "ListenerNotBound"]
 
@@ -71,11 +72,14 @@ class Listener:
             )
             add_reflection(reflection.aio.ReflectionServicer(listed), generic_only)
         self.address = _bind(self._server, address, credentials)
+        self._quiet_moment: QuietMoment | None = None
 
     async def start(self) -> None:
         """Accept calls; health says NOT_SERVING until it is told otherwise."""
         await self.set_serving(False)
+        self._quiet_moment = QuietMoment(self._server)
         await self._server.start()
+        await self._quiet_moment.connect()
 
     async def set_serving(self, serving: bool) -> None:
         """Tell health checks, for the server as a whole and for each service."""
@@ -90,6 +94,9 @@ class Listener:
         """
         await self._health.enter_graceful_shutdown()
         self._pipeline.draining = True
+        if self._quiet_moment is not None:
+            await self._quiet_moment.wait(lambda: self._pipeline.arrivals, seconds)
+            self._quiet_moment = None
         stopping = asyncio.create_task(self._server.stop(seconds))
         idle = asyncio.create_task(self._pipeline.wait_idle())
         try:

@@ -40,7 +40,6 @@ _NOT_ASKED = frozenset(
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
     }
 )
