@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,10 @@ MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 @pytest.fixture(scope="module")
-def events_url(database_url: str) -> Iterator[str]:
+def events_url(database_url: str) -> str:
     """A database with the schema of this context."""
     upgrade(database_url, MIGRATIONS, SCHEMA)
-    yield database_url
+    return database_url
 
 
 @pytest.fixture

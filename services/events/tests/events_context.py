@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
@@ -25,6 +26,13 @@ from kongflow_common.testing.grpc_server import InProcessServer, bearer
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_events.application.ports import NewRun, UnitOfWorkFactory
+
+if TYPE_CHECKING:
+    # Only the type stubs have these names.
+    from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import (
+        EventsTasksServiceAsyncStub,
+    )
+    from kongflow.events.v1.events_service_pb2_grpc import EventsServiceAsyncStub
 
 __all__ = ["EventsContext", "RecordingRuns", "ShiftedClock"]
 
@@ -80,11 +88,11 @@ class EventsContext:
     key: str
 
     @property
-    def client(self) -> EventsServiceStub:
+    def client(self) -> "EventsServiceAsyncStub":
         return EventsServiceStub(self.server.channel)
 
     @property
-    def tasks(self) -> EventsTasksServiceStub:
+    def tasks(self) -> "EventsTasksServiceAsyncStub":
         return EventsTasksServiceStub(self.server.tasks_channel)
 
     @property

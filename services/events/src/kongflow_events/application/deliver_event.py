@@ -41,9 +41,18 @@ class DeliverEvents:
     than fit into one transaction each event is delivered in steps.
     """
 
-    def __init__(self, desk: DeliveryDesk, in_steps: DeliverInSteps) -> None:
+    def __init__(
+        self,
+        desk: DeliveryDesk,
+        in_steps: DeliverInSteps,
+        *,
+        candidates_at_once: int = _CANDIDATES_AT_ONCE,
+        steps_per_call: int = _STEPS_PER_CALL,
+    ) -> None:
         self._desk = desk
         self._in_steps = in_steps
+        self._candidates_at_once = candidates_at_once
+        self._steps_per_call = steps_per_call
 
     async def __call__(self, commands: Sequence[DeliverEvent]) -> Sequence[TaskOutcome]:
         """What became of each command, in their order."""
@@ -71,11 +80,11 @@ class DeliverEvents:
         outcomes: list[TaskOutcome],
     ) -> None:
         page = await self._desk.read_candidates(
-            [read[each].record for each in due], _CANDIDATES_AT_ONCE
+            [read[each].record for each in due], self._candidates_at_once
         )
         candidates = _by_name_and_source(page.dispatchers)
         deliveries: list[Delivery] = []
-        budget = StepBudget(_STEPS_PER_CALL)
+        budget = StepBudget(self._steps_per_call)
         for record_id, index in due.items():
             event = read[record_id]
             traceparent = commands[index].traceparent
