@@ -16,9 +16,7 @@ BUF = Path(sys.executable).parent / "buf"
 TIMEOUT = 60.0
 
 
-def buf_curl(
-    system: LocalSystem, method: str, *arguments: str
-) -> subprocess.CompletedProcess[str]:
+def buf_curl(system: LocalSystem, method: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Calls a method of the events service, or lists services."""
     return subprocess.run(
         [
