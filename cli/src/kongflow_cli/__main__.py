@@ -1,5 +1,6 @@
 """`kongflow` and `python -m kongflow_cli`."""
 
+import errno
 import io
 import os
 import sys
@@ -9,6 +10,7 @@ from kongflow_cli.app import app
 from kongflow_cli.errors import CliError
 
 _USAGE = 2
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,10 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_text(words)
-        app(words)
+        # Also for `python -m kongflow_cli`, whose own name no shell completes.
+        app(words, prog_name="kongflow")
     except CliError as error:
         print(f"kongflow: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"kongflow: {_what_failed(error)}", file=sys.stderr)
+        sys.exit(1)
     finally:
         _flush()
 
@@ -41,12 +49,21 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # `kongflow ... | head`: the reader has what it wanted. Nothing more is to be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `kongflow ... | head`: the reader has what it wanted.
+        _write_no_more()
     except OSError as error:
-        print(f"kongflow: The output cannot be written: {error.strerror}.", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
+        print(f"kongflow: {_what_failed(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _write_no_more() -> None:
+    """Lets the interpreter's own last flush succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _what_failed(error: OSError) -> str:
+    return f"{error.filename or 'The output'} cannot be written: {error.strerror}."
 
 
 if __name__ == "__main__":

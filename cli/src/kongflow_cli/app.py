@@ -11,7 +11,7 @@ _OPERATE = "A running system"
 
 # A module per command or noun in kongflow_cli.commands, with a Typer called `app`. What it does
 # is said here as well, because loading all of them for the first help would take a second.
-_COMMANDS = {
+COMMANDS = {
     "up": (
         _RUN,
         "Start PostgreSQL, Valkey and every service on this machine; Ctrl-C ends them.",
@@ -43,13 +43,13 @@ class LazyCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns the names in the order in which help shows them."""
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Returns the sub-command, or None for an unknown name."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        panel, summary = _COMMANDS[cmd_name]
+        panel, summary = COMMANDS[cmd_name]
         return LazyCommand(cmd_name, help=summary, rich_help_panel=panel)
 
 

@@ -48,6 +48,8 @@ class ReceivedCall:
     request: Message
     principal: Principal
     environment: EnvironmentScope | None
+    metadata: dict[str, str | bytes]
+    seconds_left: float
 
 
 class RecordingServicer:
@@ -61,9 +63,16 @@ class RecordingServicer:
 def _handler(
     method: MethodDescriptor, system: "RecordedSystem"
 ) -> Callable[[Any, Any], Coroutine[Any, Any, Message]]:
-    async def handle(request: Message, context: object) -> Message:
+    async def handle(request: Message, context: Any) -> Message:
         system.calls.append(
-            ReceivedCall(method.name, request, current_principal(), current_environment_or_none())
+            ReceivedCall(
+                method.name,
+                request,
+                current_principal(),
+                current_environment_or_none(),
+                dict(context.invocation_metadata()),
+                context.time_remaining() or 0.0,
+            )
         )
         answer = system.answers.get(method.name)
         if answer is None:

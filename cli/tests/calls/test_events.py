@@ -119,7 +119,6 @@ class TestSend:
             ("--after", "-5s"),
             ("--payload", "@no-such-file"),
             ("--payload", "@."),
-            ("--payload", "-", "--context", "-"),
             ("--id", ""),
             ("--account", ""),
             ("--priority", "urgent"),
@@ -128,12 +127,20 @@ class TestSend:
         ],
     )
     def test_a_mistake_in_the_options_sends_nothing(
-        self, system: RecordedSystem, run_process: Run, arguments: tuple[str, ...]
+        self, system: RecordedSystem, run: Run, arguments: tuple[str, ...]
     ) -> None:
-        ended = run_process("events", "send", "x", *arguments)
+        ended = run("events", "send", "x", *arguments)
         assert ended.code == 2
         assert ended.out == ""
         assert "Traceback" not in ended.err
+        assert system.calls == []
+
+    def test_the_standard_input_is_one_document(
+        self, system: RecordedSystem, run_process: Run
+    ) -> None:
+        ended = run_process("events", "send", "x", "--payload", "-", "--context", "-", stdin=b"{}")
+        assert ended.code == 2
+        assert ended.err.startswith("kongflow: --payload and --context")
         assert system.calls == []
 
     def test_prints_the_stored_event(self, system: RecordedSystem, run: Run) -> None:

@@ -51,7 +51,7 @@ def create_environment(
     environment_type: Annotated[
         EnvironmentType, typer.Option("--type", case_sensitive=False, help="What it is for.")
     ],
-    request_id: RequestId = "",
+    request_id: RequestId = None,
 ) -> None:
     """Create an environment."""
     request_id, repeat = request_id_and_hint(request_id)

@@ -83,13 +83,14 @@ def send_event(  # noqa: PLR0913 - an option each
         str | None, typer.Option(help="JSON, @file, or -.", show_default="{}")
     ] = None,
     event_id: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--id",
+            callback=not_empty,
             help="Your id of the event; sending it again is harmless.",
             show_default="a new one",
         ),
-    ] = "",
+    ] = None,
     at: Annotated[
         datetime | None,
         typer.Option(

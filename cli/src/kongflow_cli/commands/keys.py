@@ -52,7 +52,7 @@ def create_key(
         datetime | None,
         typer.Option(parser=parse_until, metavar="TIME", help="In 30d, or at a time; else never."),
     ] = None,
-    request_id: RequestId = "",
+    request_id: RequestId = None,
 ) -> None:
     """Create a key and print its text, which is not shown again."""
     request_id, repeat = request_id_and_hint(request_id)
@@ -83,7 +83,7 @@ def rotate_key(
             show_default="not at all",
         ),
     ] = None,
-    request_id: RequestId = "",
+    request_id: RequestId = None,
 ) -> None:
     """Create a key in the place of another and print its text, which is not shown again."""
     request_id, repeat = request_id_and_hint(request_id)

@@ -52,7 +52,7 @@ def create_organization(
         str, typer.Argument(help="Its short name: lower-case letters, digits, hyphens.")
     ],
     title: Annotated[str, typer.Option(help="Its name for people.", show_default="SLUG")] = "",
-    request_id: RequestId = "",
+    request_id: RequestId = None,
 ) -> None:
     """Create an organization."""
     request_id, repeat = request_id_and_hint(request_id)

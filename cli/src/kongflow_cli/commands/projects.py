@@ -41,7 +41,7 @@ def create_project(
         str, typer.Option("--org", metavar="ID", help="Id of the organization it belongs to.")
     ],
     name: Annotated[str, typer.Option(help="Its name for people.", show_default="SLUG")] = "",
-    request_id: RequestId = "",
+    request_id: RequestId = None,
 ) -> None:
     """Create a project."""
     request_id, repeat = request_id_and_hint(request_id)

@@ -22,7 +22,7 @@ from kongflow_cli.input.time_text import parse_since
 from kongflow_cli.output.cells import Cell, Column, time_of, word
 from kongflow_cli.output.times import absolute
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="See the worker queue.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 jobs = typer.Typer(
     no_args_is_help=True, help="Queued jobs: durable calls that wait, run, or have ended."
 )

@@ -1,0 +1,96 @@
+"""`kongflow runs` and `kongflow queue`."""
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.struct_pb2 import Struct
+from google.rpc import error_details_pb2, status_pb2
+
+from cli.tests.calls.conftest import Run
+from cli.tests.calls.recorded_system import RecordedSystem
+from kongflow.runs.v1 import runs_service_pb2
+from kongflow.runs.v1.run_pb2 import Run as RunMessage
+from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow.workerqueue.v1.queued_job_pb2 import AttemptError, QueuedJob
+from kongflow_common.auth.principals import CallerKind
+
+
+def test_get_run(system: RecordedSystem, run: Run) -> None:
+    system.answers["GetRun"] = runs_service_pb2.GetRunResponse(
+        run=RunMessage(id="r1", state=RunMessage.STATE_SUCCESS, number=7, version_alias="latest")
+    )
+    ended = run("runs", "get", "r1")
+    assert "success" in ended.out
+    assert "latest" in ended.out
+    # As proto JSON has it: 64-bit numbers are texts.
+    assert run("runs", "get", "r1", "--json").json["number"] == "7"
+
+
+def test_list_runs(system: RecordedSystem, run: Run) -> None:
+    ended = run(
+        *("runs", "list", "--job", "j", "--event", "e", "--dispatcher", "d", "--test"),
+        *("--state", "Failure", "--state", "timed_out"),
+    )
+    assert ended.code == 0, ended.err
+    request = system.only_call("ListRuns", runs_service_pb2.ListRunsRequest)
+    assert request.filter == (
+        '(state = "FAILURE" OR state = "TIMED_OUT") AND job_id = "j" AND event_record_id = "e" '
+        'AND dispatcher_id = "d" AND test = true'
+    )
+    assert system.calls[0].principal.kind is CallerKind.SECRET_KEY
+
+
+class TestQueue:
+    def job(self, **fields: object) -> QueuedJob:
+        known = AnyMessage()
+        known.Pack(error_details_pb2.ErrorInfo(reason="RUN_AWAY"))
+        unknown = AnyMessage(type_url="type.example.com/not.Known", value=b"\x01")
+        arguments = Struct()
+        arguments.update({"id": "0197"})
+        return QueuedJob(
+            id="q1",
+            kind="deliverEvent",
+            state=QueuedJob.STATE_DISCARDED,
+            attempt=2,
+            max_attempts=5,
+            args=arguments,
+            errors=[
+                AttemptError(
+                    attempt=1,
+                    status=status_pb2.Status(code=13, message="it broke", details=[known, unknown]),
+                )
+            ],
+        )
+
+    def test_get(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["GetQueuedJob"] = workerqueue_service_pb2.GetQueuedJobResponse(
+            queued_job=self.job()
+        )
+        ended = run("queue", "jobs", "get", "q1")
+        assert "2/5" in ended.out
+        assert "it broke" in ended.out
+        assert system.calls[0].principal.kind is CallerKind.OPERATOR
+        details = run("queue", "jobs", "get", "q1", "--json").json["errors"][0]["status"]["details"]
+        assert details[0]["reason"] == "RUN_AWAY"
+        assert details[1]["value"] == {"type_url": "type.example.com/not.Known", "value": "AQ=="}
+
+    def test_retry(self, system: RecordedSystem, run: Run) -> None:
+        assert run("queue", "jobs", "retry", "q1").code == 0
+        request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
+        assert request.id == "q1"
+
+    def test_failed_means_both(self, system: RecordedSystem, run: Run) -> None:
+        ended = run(
+            *("queue", "jobs", "list", "--state", "failed", "--state", "discarded"),
+            *("--queue", "events", "--kind", "deliverEvent", "--priority", "very_low"),
+        )
+        assert ended.code == 0, ended.err
+        request = system.only_call("ListQueuedJobs", workerqueue_service_pb2.ListQueuedJobsRequest)
+        assert request.filter == (
+            '(state = "RETRYABLE" OR state = "DISCARDED") AND queue = "events" '
+            'AND kind = "deliverEvent" AND priority = "VERY_LOW"'
+        )
+        assert system.calls[0].environment is None
+
+    def test_of_one_environment(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "list", "--environment", system.environment_id)
+        assert ended.code == 0, ended.err
+        assert system.calls[0].metadata["kongflow-environment"] == system.environment_id
