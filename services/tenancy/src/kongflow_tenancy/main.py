@@ -2,23 +2,24 @@
 
 import asyncio
 import json
+import logging
 import secrets
 import sys
-from uuid import UUID
 
 from kongflow.tenancy.internal.v1 import principal_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.credentials import CachedCredentialResolver
 from kongflow_common.auth.service_tokens import ServiceTokenVerifier, parse_public_key
-from kongflow_common.clock import SystemClock
+from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.logging import configure_logging
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_tenancy.adapters.key_vault import FernetKeyVault
 from kongflow_tenancy.adapters.own_credentials import OwnCredentialLookup
+from kongflow_tenancy.adapters.principals import PostgresPrincipals
 from kongflow_tenancy.adapters.unit_of_work import PostgresUnitOfWork
-from kongflow_tenancy.application.bootstrap import Bootstrap, FirstCredentials
+from kongflow_tenancy.application.bootstrap import Bootstrap, FirstCredentials, FirstTenant
 from kongflow_tenancy.application.create_environment import CreateEnvironment
 from kongflow_tenancy.application.create_environment_key import CreateEnvironmentKey
 from kongflow_tenancy.application.create_organization import CreateOrganization
@@ -38,6 +39,8 @@ from kongflow_tenancy.settings import BootstrapSettings, TenancySettings
 
 SERVICE = "tenancy"
 
+_logger = logging.getLogger(__name__)
+
 
 async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
     """Serves until ``stop`` is set, then drains."""
@@ -46,34 +49,21 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
         pool_size=settings.database_pool_size,
         application_name=settings.instance,
     ) as database:
-
-        def unit_of_work() -> PostgresUnitOfWork:
-            return PostgresUnitOfWork(database)
-
-        look_up_credential = LookUpCredential(unit_of_work, SystemClock())
-        look_up_environment = LookUpEnvironment(unit_of_work)
+        clock = SystemClock()
+        principals = PostgresPrincipals(database)
         resolver = CachedCredentialResolver(
-            OwnCredentialLookup(look_up_credential, look_up_environment)
+            OwnCredentialLookup(LookUpCredential(principals, clock), LookUpEnvironment(principals))
         )
         public_keys = {
             service: parse_public_key(key) for service, key in settings.service_public_keys.items()
         }
+        client_services, tasks_services = grpc_services(database, key_vault(settings), clock)
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
             catalog=CATALOG,
-            client_services=[
-                GrpcService(
-                    tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"],
-                    TenancyServicer(use_cases(unit_of_work, key_vault(settings))),
-                )
-            ],
-            tasks_services=[
-                GrpcService(
-                    principal_service_pb2.DESCRIPTOR.services_by_name["PrincipalService"],
-                    PrincipalServicer(look_up_credential, look_up_environment),
-                )
-            ],
+            client_services=client_services,
+            tasks_services=tasks_services,
             probe=database.ping,
         )
         try:
@@ -82,8 +72,25 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
             await resolver.close()
 
 
-async def bootstrap(settings: BootstrapSettings) -> UUID:
-    """Makes the first tenant and operator; answers the environment's id."""
+def grpc_services(
+    database: Database, vault: FernetKeyVault, clock: Clock
+) -> tuple[list[GrpcService], list[GrpcService]]:
+    """The services of the client listener, and those of the tasks listener."""
+    principals = PostgresPrincipals(database)
+    tenancy = TenancyServicer(use_cases(lambda: PostgresUnitOfWork(database), vault, clock))
+    lookups = PrincipalServicer(LookUpCredential(principals, clock), LookUpEnvironment(principals))
+    return (
+        [GrpcService(tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"], tenancy)],
+        [
+            GrpcService(
+                principal_service_pb2.DESCRIPTOR.services_by_name["PrincipalService"], lookups
+            )
+        ],
+    )
+
+
+async def bootstrap(settings: BootstrapSettings) -> FirstTenant:
+    """Makes the first tenant and operator."""
     credentials = FirstCredentials(
         api_key=settings.bootstrap_api_key.get_secret_value(),
         public_key=settings.bootstrap_public_key.get_secret_value(),
@@ -94,9 +101,11 @@ async def bootstrap(settings: BootstrapSettings) -> UUID:
         pool_size=1,
         application_name=settings.instance,
     ) as database:
+        vault = key_vault(settings)
         use_case = Bootstrap(
             lambda: PostgresUnitOfWork(database),
-            KeyMaker(key_vault(settings), secrets.choice),
+            KeyMaker(vault, secrets.choice),
+            vault,
             SystemClock(),
             random_shortcode,
         )
@@ -107,27 +116,32 @@ def run_bootstrap() -> int:
     """Makes the first tenant and prints its credentials as JSON, for the program that starts us."""
     settings = BootstrapSettings()
     configure_logging(SERVICE, settings.instance, settings.log_level, settings.log_format)
-    environment_id = asyncio.run(bootstrap(settings))
+    try:
+        tenant = asyncio.run(bootstrap(settings))
+    except Exception:  # the log is where a command says what stopped it
+        _logger.exception("the bootstrap failed")
+        return 1
+    for name in tenant.ended:
+        _logger.warning("the first %s was revoked or has expired, and stays so", name)
     credentials = {
         "api_key": settings.bootstrap_api_key.get_secret_value(),
         "public_key": settings.bootstrap_public_key.get_secret_value(),
         "operator_token": settings.bootstrap_operator_token.get_secret_value(),
-        "environment_id": str(environment_id),
+        "environment_id": str(tenant.environment_id),
     }
     sys.stdout.write(json.dumps(credentials) + "\n")
     return 0
 
 
-def use_cases(unit_of_work: NewUnitOfWork, vault: FernetKeyVault) -> TenancyUseCases:
+def use_cases(unit_of_work: NewUnitOfWork, vault: FernetKeyVault, clock: Clock) -> TenancyUseCases:
     """What the servicer calls, over one way to make transactions."""
     maker = KeyMaker(vault, secrets.choice)
-    clock = SystemClock()
     return TenancyUseCases(
         create_organization=CreateOrganization(unit_of_work),
         update_organization=UpdateOrganization(unit_of_work),
         create_project=CreateProject(unit_of_work),
         create_environment=CreateEnvironment(unit_of_work),
-        create_key=CreateEnvironmentKey(unit_of_work, maker, vault),
+        create_key=CreateEnvironmentKey(unit_of_work, maker, vault, clock),
         rotate_key=RotateEnvironmentKey(unit_of_work, maker, vault, clock),
         revoke_key=RevokeEnvironmentKey(unit_of_work, clock),
         queries=TenancyQueries(unit_of_work),

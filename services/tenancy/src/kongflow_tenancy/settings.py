@@ -3,9 +3,11 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from kongflow_common.settings import ServiceSettings
+
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
 
 
 def credential(prefix: str) -> AfterValidator:
@@ -20,10 +22,21 @@ def credential(prefix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def fernet_key(secret: SecretStr) -> SecretStr:
+    """Takes only what Fernet can encrypt with, and nothing around it, which Fernet may skip."""
+    if _FERNET_KEY.fullmatch(secret.get_secret_value()) is None:
+        raise ValueError("must be 32 bytes as base64: a Fernet key")
+    return secret
+
+
+KeyId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+FernetKey = Annotated[SecretStr, AfterValidator(fernet_key)]
+
+
 class TenancySettings(ServiceSettings):
     """Settings of the tenancy service."""
 
-    secret_keys: dict[str, SecretStr] = Field(min_length=1)
+    secret_keys: dict[KeyId, FernetKey] = Field(min_length=1)
     """Fernet keys by their id. The first seals; the others open what they sealed before."""
 
 

@@ -5,20 +5,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, insert, or_, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ColumnElement, Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kongflow_tenancy.adapters.tables import ENVIRONMENT_KEYS, ENVIRONMENTS, OPERATORS
-from kongflow_tenancy.adapters.tenants import environment_context, environment_contexts
+from kongflow_tenancy.adapters.tables import ENVIRONMENT_KEYS, OPERATORS
 from kongflow_tenancy.adapters.violations import constraints_as_errors
 from kongflow_tenancy.application.ports import NewKey, SealedText
 from kongflow_tenancy.domain.credentials import (
     EnvironmentKey,
     KeyKind,
-    KeyPrincipal,
+    Operator,
     OperatorPrincipal,
 )
+from kongflow_tenancy.domain.errors import EnvironmentNotFound
 
 _SHOWN: tuple[ColumnElement[Any], ...] = (
     ENVIRONMENT_KEYS.c.id,
@@ -49,7 +48,10 @@ class PostgresKeys:
             hint=new.hint,
             expires_at=new.expires_at,
         )
-        with constraints_as_errors():
+        meanings = {
+            "environment_keys_environment_id_fkey": EnvironmentNotFound(id=new.environment_id)
+        }
+        with constraints_as_errors(meanings):
             rows = await self._connection.execute(statement.returning(*ENVIRONMENT_KEYS.c))
         return _key(rows.one())
 
@@ -58,6 +60,12 @@ class PostgresKeys:
         query = select(*_SHOWN).where(ENVIRONMENT_KEYS.c.id == key_id)
         if lock:
             query = query.with_for_update()
+        row = (await self._connection.execute(query)).one_or_none()
+        return _key(row) if row else None
+
+    async def find_hash(self, key_hash: bytes) -> EnvironmentKey | None:
+        """The key whose text has this SHA-256, living or not, or ``None``."""
+        query = select(*_SHOWN).where(ENVIRONMENT_KEYS.c.hash == key_hash)
         row = (await self._connection.execute(query)).one_or_none()
         return _key(row) if row else None
 
@@ -100,26 +108,6 @@ class PostgresKeys:
             query = query.where(ENVIRONMENT_KEYS.c.id < before)
         return [_key(row) for row in await self._connection.execute(query)]
 
-    async def principal(self, key_hash: bytes, now: datetime) -> KeyPrincipal | None:
-        """What a living key stands for, or ``None``."""
-        query = (
-            environment_contexts(
-                ENVIRONMENT_KEYS.c.id.label("key_id"),
-                ENVIRONMENT_KEYS.c.kind,
-                ENVIRONMENT_KEYS.c.expires_at,
-            )
-            .join(ENVIRONMENT_KEYS, ENVIRONMENT_KEYS.c.environment_id == ENVIRONMENTS.c.id)
-            .where(
-                ENVIRONMENT_KEYS.c.hash == key_hash,
-                ENVIRONMENT_KEYS.c.revoked_at.is_(None),
-                or_(ENVIRONMENT_KEYS.c.expires_at.is_(None), ENVIRONMENT_KEYS.c.expires_at > now),
-            )
-        )
-        row = (await self._connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        return KeyPrincipal(row.key_id, KeyKind(row.kind), environment_context(row), row.expires_at)
-
 
 class PostgresOperators:
     """The operators."""
@@ -127,32 +115,30 @@ class PostgresOperators:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, principal: OperatorPrincipal, token_hash: bytes) -> None:
-        """Stores an operator; one whose name is there already gets token and scopes anew."""
-        statement = postgresql.insert(OPERATORS).values(
-            id=principal.operator_id,
-            name=principal.name,
-            token_hash=token_hash,
-            scopes=list(principal.scopes),
-        )
+    async def find_name(self, name: str) -> Operator | None:
+        """The operator of this name, revoked or not, or ``None``."""
+        query = select(OPERATORS).where(OPERATORS.c.name == name)
+        row = (await self._connection.execute(query)).one_or_none()
+        return Operator(row.id, row.name, bytes(row.token_hash), row.revoked_at) if row else None
+
+    async def add(self, operator: OperatorPrincipal, token_hash: bytes) -> None:
+        """Stores an operator whose name nobody has."""
         await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[OPERATORS.c.name],
-                set_={
-                    "token_hash": statement.excluded.token_hash,
-                    "scopes": statement.excluded.scopes,
-                    "revoked_at": None,
-                },
+            insert(OPERATORS).values(
+                id=operator.operator_id,
+                name=operator.name,
+                token_hash=token_hash,
+                scopes=list(operator.scopes),
             )
         )
 
-    async def principal(self, token_hash: bytes) -> OperatorPrincipal | None:
-        """Whom a token stands for, or ``None``."""
-        query = select(OPERATORS.c.id, OPERATORS.c.name, OPERATORS.c.scopes).where(
-            OPERATORS.c.token_hash == token_hash, OPERATORS.c.revoked_at.is_(None)
+    async def replace_token(self, operator_id: UUID, token_hash: bytes) -> None:
+        """Lets another token count, and the one before no longer; ends a revocation."""
+        await self._connection.execute(
+            update(OPERATORS)
+            .where(OPERATORS.c.id == operator_id)
+            .values(token_hash=token_hash, revoked_at=None)
         )
-        row = (await self._connection.execute(query)).one_or_none()
-        return OperatorPrincipal(row.id, row.name, tuple(row.scopes)) if row else None
 
 
 def _key(row: Row[Any]) -> EnvironmentKey:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 
-from kongflow_tenancy.application.ports import SealedText
+from kongflow_tenancy.application.ports import SealedText, SealedTextUnreadable
 
 
 class FernetKeyVault:
@@ -26,5 +26,15 @@ class FernetKeyVault:
         return SealedText(self._fernets[self._current].encrypt(text.encode()), self._current)
 
     def open(self, sealed: SealedText) -> str:
-        """Decrypts; raises LookupError when the key is not in the settings."""
-        return self._fernets[sealed.key_id].decrypt(sealed.ciphertext).decode()
+        """Decrypts under the key that sealed it; raises SealedTextUnreadable."""
+        fernet = self._fernets.get(sealed.key_id)
+        if fernet is None:
+            raise SealedTextUnreadable(
+                f"KONGFLOW_SECRET_KEYS does not have the encryption key {sealed.key_id!r}"
+            )
+        try:
+            return fernet.decrypt(sealed.ciphertext).decode()
+        except InvalidToken as error:
+            raise SealedTextUnreadable(
+                f"the encryption key {sealed.key_id!r} is not the one that sealed this text"
+            ) from error

@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kongflow_common.errors import Contended
 from kongflow_tenancy.adapters.tables import ENVIRONMENTS, ORGANIZATIONS, PROJECTS
 from kongflow_tenancy.adapters.violations import constraints_as_errors
 from kongflow_tenancy.application.ports import (
@@ -16,9 +17,15 @@ from kongflow_tenancy.application.ports import (
     NewProject,
     OrganizationChange,
 )
+from kongflow_tenancy.domain.errors import (
+    EnvironmentExists,
+    OrganizationExists,
+    OrganizationNotFound,
+    ProjectExists,
+    ProjectNotFound,
+)
 from kongflow_tenancy.domain.organization import (
     Environment,
-    EnvironmentContext,
     EnvironmentType,
     Organization,
     Project,
@@ -36,13 +43,16 @@ class PostgresOrganizations:
     async def add(self, new: NewOrganization) -> Organization:
         """Stores it; raises OrganizationExists."""
         statement = insert(ORGANIZATIONS).values(id=new.id, slug=new.slug, title=new.title)
-        with constraints_as_errors():
+        with constraints_as_errors({"organizations_slug_key": OrganizationExists(slug=new.slug)}):
             rows = await self._connection.execute(statement.returning(*ORGANIZATIONS.c))
         return _organization(rows.one())
 
-    async def find(self, organization_id: UUID) -> Organization | None:
-        """The organization, or ``None``."""
+    async def find(self, organization_id: UUID, *, lock: bool = False) -> Organization | None:
+        """The organization, or ``None``; with ``lock`` nobody else changes it until the commit."""
         query = select(ORGANIZATIONS).where(ORGANIZATIONS.c.id == organization_id)
+        if lock:
+            # Not against those who only refer to it.
+            query = query.with_for_update(key_share=True)
         row = (await self._connection.execute(query)).one_or_none()
         return _organization(row) if row else None
 
@@ -52,11 +62,10 @@ class PostgresOrganizations:
         row = (await self._connection.execute(query)).one_or_none()
         return _organization(row) if row else None
 
-    async def change(
-        self, organization_id: UUID, change: OrganizationChange
-    ) -> Organization | None:
-        """Changes it; ``None`` when there is none."""
-        values: dict[str, object] = {}
+    async def change(self, organization_id: UUID, change: OrganizationChange) -> Organization:
+        """Changes one that is there."""
+        # Set in any case, so that there is something to set; the trigger has the last word.
+        values: dict[str, object] = {"updated_at": func.now()}
         if change.title is not None:
             values["title"] = change.title
         if change.runs_enabled is not None:
@@ -65,16 +74,13 @@ class PostgresOrganizations:
             values["maximum_execution_time_per_run_ms"] = (
                 change.maximum_execution_time_per_run // _MILLISECOND
             )
-        if not values:
-            return await self.find(organization_id)
         statement = (
             update(ORGANIZATIONS)
             .where(ORGANIZATIONS.c.id == organization_id)
             .values(**values)
             .returning(*ORGANIZATIONS.c)
         )
-        row = (await self._connection.execute(statement)).one_or_none()
-        return _organization(row) if row else None
+        return _organization((await self._connection.execute(statement)).one())
 
     async def page(self, before: UUID | None, limit: int) -> Sequence[Organization]:
         """The newest ones that are older than ``before``."""
@@ -95,7 +101,11 @@ class PostgresProjects:
         statement = insert(PROJECTS).values(
             id=new.id, slug=new.slug, name=new.name, organization_id=new.organization_id
         )
-        with constraints_as_errors():
+        meanings = {
+            "projects_slug_key": ProjectExists(slug=new.slug),
+            "projects_organization_id_fkey": OrganizationNotFound(id=new.organization_id),
+        }
+        with constraints_as_errors(meanings):
             rows = await self._connection.execute(statement.returning(*PROJECTS.c))
         return _project(rows.one())
 
@@ -138,7 +148,13 @@ class PostgresEnvironments:
             shortcode=new.shortcode,
             project_id=new.project_id,
         )
-        with constraints_as_errors():
+        meanings = {
+            "environments_project_id_slug_key": EnvironmentExists(slug=new.slug),
+            "environments_project_id_fkey": ProjectNotFound(id=new.project_id),
+            # Two environments drew the same few characters: the repeat draws others.
+            "environments_project_id_shortcode_key": Contended(),
+        }
+        with constraints_as_errors(meanings):
             await self._connection.execute(statement)
         query = _environments().where(ENVIRONMENTS.c.id == new.id)
         return _environment((await self._connection.execute(query)).one())
@@ -157,12 +173,6 @@ class PostgresEnvironments:
         row = (await self._connection.execute(query)).one_or_none()
         return _environment(row) if row else None
 
-    async def context(self, environment_id: UUID) -> EnvironmentContext | None:
-        """The environment with what it belongs to, or ``None``."""
-        query = environment_contexts().where(ENVIRONMENTS.c.id == environment_id)
-        row = (await self._connection.execute(query)).one_or_none()
-        return environment_context(row) if row else None
-
     async def page(
         self, project_id: UUID | None, before: UUID | None, limit: int
     ) -> Sequence[Environment]:
@@ -173,35 +183,6 @@ class PostgresEnvironments:
         if before is not None:
             query = query.where(ENVIRONMENTS.c.id < before)
         return [_environment(row) for row in await self._connection.execute(query)]
-
-
-def environment_contexts(*more: Any) -> Select[Any]:
-    """A query of environments with what they belong to, and more columns if wanted."""
-    return select(
-        ENVIRONMENTS.c.id.label("environment_id"),
-        ENVIRONMENTS.c.project_id,
-        PROJECTS.c.organization_id,
-        ENVIRONMENTS.c.slug,
-        ENVIRONMENTS.c.type,
-        ORGANIZATIONS.c.runs_enabled,
-        *more,
-    ).select_from(
-        ENVIRONMENTS.join(PROJECTS, PROJECTS.c.id == ENVIRONMENTS.c.project_id).join(
-            ORGANIZATIONS, ORGANIZATIONS.c.id == PROJECTS.c.organization_id
-        )
-    )
-
-
-def environment_context(row: Row[Any]) -> EnvironmentContext:
-    """Reads a row of ``environment_contexts``."""
-    return EnvironmentContext(
-        environment_id=row.environment_id,
-        project_id=row.project_id,
-        organization_id=row.organization_id,
-        slug=row.slug,
-        type=EnvironmentType(row.type),
-        runs_enabled=row.runs_enabled,
-    )
 
 
 def _environments() -> Select[Any]:

@@ -1,5 +1,6 @@
 """One transaction over all of tenancy."""
 
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.db.unit_of_work import UnitOfWork
@@ -23,3 +24,8 @@ class PostgresUnitOfWork(UnitOfWork):
         self.keys = PostgresKeys(connection)
         self.operators = PostgresOperators(connection)
         self.writes = PostgresWrites(connection)
+
+    async def alone(self, purpose: str) -> None:
+        """Waits until no other transaction is alone for this purpose; ends with the transaction."""
+        key = func.hashtextextended(f"tenancy {purpose}", 0)
+        await self.connection.execute(select(func.pg_advisory_xact_lock(key)))

@@ -6,37 +6,18 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy.exc import IntegrityError
 
-from kongflow_common.errors import Contended, KongflowError
-from kongflow_tenancy.domain.errors import (
-    EnvironmentExists,
-    EnvironmentNotFound,
-    OrganizationExists,
-    OrganizationNotFound,
-    ProjectExists,
-    ProjectNotFound,
-)
-
-_MEANINGS: Mapping[str, type[KongflowError]] = {
-    "organizations_slug_key": OrganizationExists,
-    "projects_slug_key": ProjectExists,
-    "projects_organization_id_fkey": OrganizationNotFound,
-    "environments_project_id_slug_key": EnvironmentExists,
-    "environments_project_id_fkey": ProjectNotFound,
-    "environment_keys_environment_id_fkey": EnvironmentNotFound,
-    # Two environments drew the same few characters: the repeat draws others.
-    "environments_project_id_shortcode_key": Contended,
-}
+from kongflow_common.errors import KongflowError
 
 
 @contextmanager
-def constraints_as_errors() -> Iterator[None]:
-    """Raises the domain's error for a violated constraint that has a meaning."""
+def constraints_as_errors(meanings: Mapping[str, KongflowError]) -> Iterator[None]:
+    """Raises for a violated constraint what it means, by the constraint's name."""
     try:
         yield
     except IntegrityError as error:
         cause = error.orig
         name = cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None
-        meaning = _MEANINGS.get(name or "")
+        meaning = meanings.get(name or "")
         if meaning is None:
             raise
         raise meaning from error

@@ -21,6 +21,12 @@ class CreateEnvironment:
                     raise EnvironmentNotFound(id=first)
                 return existing
             environment = await uow.environments.add(new)
-            await uow.writes.audit(write, f"environments/{new.id}", slug=new.slug)
+            await uow.writes.audit(
+                write,
+                f"environments/{new.id}",
+                slug=new.slug,
+                type=new.type,
+                project_id=new.project_id,
+            )
             await uow.commit()
             return environment

@@ -21,6 +21,6 @@ class CreateOrganization:
                     raise OrganizationNotFound(id=first)
                 return existing
             organization = await uow.organizations.add(new)
-            await uow.writes.audit(write, f"organizations/{new.id}", slug=new.slug)
+            await uow.writes.audit(write, f"organizations/{new.id}", slug=new.slug, title=new.title)
             await uow.commit()
             return organization

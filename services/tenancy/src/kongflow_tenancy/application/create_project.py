@@ -21,6 +21,12 @@ class CreateProject:
                     raise ProjectNotFound(id=first)
                 return existing
             project = await uow.projects.add(new)
-            await uow.writes.audit(write, f"projects/{new.id}", slug=new.slug)
+            await uow.writes.audit(
+                write,
+                f"projects/{new.id}",
+                slug=new.slug,
+                name=new.name,
+                organization_id=new.organization_id,
+            )
             await uow.commit()
             return project

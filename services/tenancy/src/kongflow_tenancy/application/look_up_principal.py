@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from kongflow_common.clock import Clock
-from kongflow_tenancy.application.ports import NewUnitOfWork
+from kongflow_tenancy.application.ports import Principals
 from kongflow_tenancy.domain.credentials import KeyPrincipal, OperatorPrincipal
 from kongflow_tenancy.domain.errors import CredentialNotFound, EnvironmentNotFound
 from kongflow_tenancy.domain.organization import EnvironmentContext
@@ -12,15 +12,13 @@ from kongflow_tenancy.domain.organization import EnvironmentContext
 class LookUpCredential:
     """Finds a living key or operator by the hash of its text."""
 
-    def __init__(self, unit_of_work: NewUnitOfWork, clock: Clock) -> None:
-        self._unit_of_work = unit_of_work
+    def __init__(self, principals: Principals, clock: Clock) -> None:
+        self._principals = principals
         self._clock = clock
 
     async def __call__(self, credential_hash: bytes) -> KeyPrincipal | OperatorPrincipal:
         """What the credential stands for; raises CredentialNotFound."""
-        async with self._unit_of_work() as uow:
-            key = await uow.keys.principal(credential_hash, self._clock.now())
-            found = key or await uow.operators.principal(credential_hash)
+        found = await self._principals.of_credential(credential_hash, self._clock.now())
         if found is None:
             raise CredentialNotFound
         return found
@@ -29,13 +27,12 @@ class LookUpCredential:
 class LookUpEnvironment:
     """Finds an environment with what it belongs to."""
 
-    def __init__(self, unit_of_work: NewUnitOfWork) -> None:
-        self._unit_of_work = unit_of_work
+    def __init__(self, principals: Principals) -> None:
+        self._principals = principals
 
     async def __call__(self, environment_id: UUID) -> EnvironmentContext:
         """The environment; raises EnvironmentNotFound."""
-        async with self._unit_of_work() as uow:
-            context = await uow.environments.context(environment_id)
+        context = await self._principals.of_environment(environment_id)
         if context is None:
             raise EnvironmentNotFound(id=environment_id)
         return context

@@ -11,6 +11,7 @@ from kongflow_tenancy.domain.credentials import (
     EnvironmentKey,
     KeyKind,
     KeyPrincipal,
+    Operator,
     OperatorPrincipal,
 )
 from kongflow_tenancy.domain.organization import (
@@ -97,6 +98,10 @@ class Write:
     fingerprint: bytes
 
 
+class SealedTextUnreadable(Exception):
+    """A stored text cannot be decrypted with the encryption keys of the settings."""
+
+
 class KeyVault(Protocol):
     """Encrypts the texts of keys at rest."""
 
@@ -105,7 +110,7 @@ class KeyVault(Protocol):
         ...
 
     def open(self, sealed: SealedText) -> str:
-        """Decrypts; raises LookupError when the encryption key is not in the settings."""
+        """Decrypts; raises SealedTextUnreadable without the key that sealed it."""
         ...
 
 
@@ -116,18 +121,16 @@ class Organizations(Protocol):
         """Stores it; raises OrganizationExists."""
         ...
 
-    async def find(self, organization_id: UUID) -> Organization | None:
-        """The organization, or ``None``."""
+    async def find(self, organization_id: UUID, *, lock: bool = False) -> Organization | None:
+        """The organization, or ``None``; with ``lock`` nobody else changes it until the commit."""
         ...
 
     async def find_slug(self, slug: str) -> Organization | None:
         """The organization with this slug, or ``None``."""
         ...
 
-    async def change(
-        self, organization_id: UUID, change: OrganizationChange
-    ) -> Organization | None:
-        """Changes it; ``None`` when there is none."""
+    async def change(self, organization_id: UUID, change: OrganizationChange) -> Organization:
+        """Changes one that is there."""
         ...
 
     async def page(self, before: UUID | None, limit: int) -> Sequence[Organization]:
@@ -172,10 +175,6 @@ class Environments(Protocol):
         """The environment with this slug, or ``None``."""
         ...
 
-    async def context(self, environment_id: UUID) -> EnvironmentContext | None:
-        """The environment with what it belongs to, or ``None``."""
-        ...
-
     async def page(
         self, project_id: UUID | None, before: UUID | None, limit: int
     ) -> Sequence[Environment]:
@@ -192,6 +191,10 @@ class Keys(Protocol):
 
     async def find(self, key_id: UUID, *, lock: bool = False) -> EnvironmentKey | None:
         """The key, or ``None``; with ``lock`` nobody else changes it until the commit."""
+        ...
+
+    async def find_hash(self, key_hash: bytes) -> EnvironmentKey | None:
+        """The key whose text has this SHA-256, living or not, or ``None``."""
         ...
 
     async def sealed_text(self, key_id: UUID) -> SealedText | None:
@@ -214,20 +217,37 @@ class Keys(Protocol):
         """The newest keys of an environment that are older than ``before``."""
         ...
 
-    async def principal(self, key_hash: bytes, now: datetime) -> KeyPrincipal | None:
-        """What a living key stands for, or ``None``."""
-        ...
-
 
 class Operators(Protocol):
     """The stored operators."""
 
-    async def add(self, principal: OperatorPrincipal, token_hash: bytes) -> None:
-        """Stores an operator; one whose name is there already gets token and scopes anew."""
+    async def find_name(self, name: str) -> Operator | None:
+        """The operator of this name, revoked or not, or ``None``."""
         ...
 
-    async def principal(self, token_hash: bytes) -> OperatorPrincipal | None:
-        """Whom a token stands for, or ``None``."""
+    async def add(self, operator: OperatorPrincipal, token_hash: bytes) -> None:
+        """Stores an operator whose name nobody has."""
+        ...
+
+    async def replace_token(self, operator_id: UUID, token_hash: bytes) -> None:
+        """Lets another token count, and the one before no longer; ends a revocation."""
+        ...
+
+
+class Principals(Protocol):
+    """Who stands behind a credential; asked all the time, by every service.
+
+    Both raise DependencyUnavailable when the database does not answer in time.
+    """
+
+    async def of_credential(
+        self, credential_hash: bytes, now: datetime
+    ) -> KeyPrincipal | OperatorPrincipal | None:
+        """What the key or token with this SHA-256 stands for; ``None`` unless it counts now."""
+        ...
+
+    async def of_environment(self, environment_id: UUID) -> EnvironmentContext | None:
+        """The environment with what it belongs to, or ``None``."""
         ...
 
 
@@ -267,6 +287,10 @@ class TenancyUnitOfWork(Protocol):
 
     @property
     def writes(self) -> Writes: ...
+
+    async def alone(self, purpose: str) -> None:
+        """Waits until no other transaction is alone for this purpose; ends with the transaction."""
+        ...
 
     async def commit(self) -> None:
         """Makes the changes last."""

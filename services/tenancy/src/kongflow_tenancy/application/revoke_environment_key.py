@@ -24,6 +24,12 @@ class RevokeEnvironmentKey:
             if key.revoked_at is not None:
                 return key
             key = await uow.keys.end(key_id, revoked_at=self._clock.now())
-            await uow.writes.audit(write, f"keys/{key_id}", environment_id=str(key.environment_id))
+            await uow.writes.audit(
+                write,
+                f"keys/{key_id}",
+                environment_id=key.environment_id,
+                kind=key.kind,
+                hint=key.hint,
+            )
             await uow.commit()
             return key

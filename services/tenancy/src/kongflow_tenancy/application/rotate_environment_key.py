@@ -13,7 +13,10 @@ from kongflow_tenancy.domain.errors import EnvironmentNotFound, KeyNotFound, Key
 
 
 class RotateEnvironmentKey:
-    """Creates a key like another one, which works on for the overlap only."""
+    """Creates a key of another one's environment and kind; that works on for the overlap only.
+
+    The new key does not expire: how long it is to live is nowhere said.
+    """
 
     def __init__(
         self, unit_of_work: NewUnitOfWork, maker: KeyMaker, vault: KeyVault, clock: Clock
@@ -53,6 +56,15 @@ class RotateEnvironmentKey:
                 old = await uow.keys.end(key_id, expires_at=ends)
             else:
                 old = await uow.keys.end(key_id, revoked_at=now)
-            await uow.writes.audit(write, f"keys/{key_id}", replaced_by=str(replacement_id))
+            await uow.writes.audit(
+                write,
+                f"keys/{key_id}",
+                environment_id=old.environment_id,
+                kind=old.kind,
+                hint=old.hint,
+                ends_at=old.revoked_at or old.expires_at,
+                replaced_by=replacement_id,
+                new_hint=key.hint,
+            )
             await uow.commit()
             return key, text, old

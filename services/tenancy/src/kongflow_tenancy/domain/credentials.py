@@ -12,7 +12,6 @@ from kongflow_tenancy.domain.organization import EnvironmentContext, Environment
 KEY_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 SHORTCODE_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 KEY_LENGTH = 20
-TOKEN_LENGTH = 32
 SHORTCODE_LENGTH = 5
 _HINT_TAIL = 4
 
@@ -49,6 +48,10 @@ class EnvironmentKey:
     expires_at: datetime | None
     revoked_at: datetime | None
 
+    def lives(self, now: datetime) -> bool:
+        """Whether the key opens anything at that time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPrincipal:
@@ -69,6 +72,16 @@ class OperatorPrincipal:
     scopes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator as stored: whom the token with this SHA-256 stands for, unless revoked."""
+
+    id: UUID
+    name: str
+    token_hash: bytes
+    revoked_at: datetime | None
+
+
 def new_key_text(kind: KeyKind, environment_type: EnvironmentType, choose: Choose) -> str:
     """A key as the SDK takes it: `tr_dev_` or `pk_dev_` and 20 letters and digits."""
     return "_".join(
@@ -78,11 +91,6 @@ def new_key_text(kind: KeyKind, environment_type: EnvironmentType, choose: Choos
             random_text(KEY_CHARACTERS, KEY_LENGTH, choose),
         )
     )
-
-
-def new_operator_token(choose: Choose) -> str:
-    """An operator's token: `op_` and 32 letters and digits."""
-    return f"op_{random_text(KEY_CHARACTERS, TOKEN_LENGTH, choose)}"
 
 
 def new_shortcode(choose: Choose) -> str:

@@ -143,7 +143,7 @@ class TenancyServicer:
             method="ListProjects",
             page_size=request.page_size,
             page_token=request.page_token,
-            filter_text=request.organization_id,
+            filter_text=str(organization_id or ""),
         )
         found = await self._use.queries.projects(organization_id, _before(page), page.size + 1)
         shown, token = _page_of(found, page)
@@ -181,7 +181,7 @@ class TenancyServicer:
             method="ListEnvironments",
             page_size=request.page_size,
             page_token=request.page_token,
-            filter_text=request.project_id,
+            filter_text=str(project_id or ""),
         )
         found = await self._use.queries.environments(project_id, _before(page), page.size + 1)
         shown, token = _page_of(found, page)
