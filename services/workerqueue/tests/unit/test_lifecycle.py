@@ -129,4 +129,4 @@ class JobsLife(RuleBasedStateMachine):
 
 
 TestJobsLife = JobsLife.TestCase
-TestJobsLife.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestJobsLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

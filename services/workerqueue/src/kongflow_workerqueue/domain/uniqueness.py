@@ -31,8 +31,7 @@ def unique_key(
     """
     if uniqueness.args:
         args = {name: args[name] for name in uniqueness.args if name in args}
-    digest = sha256(kind.encode())
-    # A zero byte cannot occur in any of the parts, so no two lists of parts run together.
-    digest.update(b"\0" + (environment_id.bytes.hex().encode() if environment_id else b"") + b"\0")
-    digest.update(orjson.dumps(args, option=orjson.OPT_SORT_KEYS))
-    return UUID(bytes=digest.digest()[:16])
+    environment = environment_id.hex if environment_id is not None else ""
+    # A zero byte occurs in none of the parts, so no two lists of parts run together.
+    text = f"{kind}\0{environment}\0".encode() + orjson.dumps(args, option=orjson.OPT_SORT_KEYS)
+    return UUID(bytes=sha256(text).digest()[:16])

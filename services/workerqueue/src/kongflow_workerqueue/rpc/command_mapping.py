@@ -1,6 +1,8 @@
 """Commands and their results between wire and program."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from uuid import UUID
 
 from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as pb
 from kongflow.workerqueue.v1 import job_options_pb2
@@ -76,13 +78,17 @@ def _to_enqueue_command(message: pb.EnqueueCommand) -> EnqueueCommand:
         max_attempts=bounded_int(
             message.max_attempts, "max_attempts", at_least=0, at_most=MAX_ATTEMPTS
         ),
-        tags=texts(message.tags, "tags", max_items=MAX_TAGS, max_length=MAX_TAG_LENGTH),
+        tags=(
+            texts(message.tags, "tags", max_items=MAX_TAGS, max_length=MAX_TAG_LENGTH)
+            if message.tags
+            else ()
+        ),
         metadata=(
             json_of_struct(message.metadata, "metadata").text
             if message.HasField("metadata")
             else None
         ),
-        environment_id=optional_id(message.environment_id, "environment_id"),
+        environment_id=_environment_id(message.environment_id),
         traceparent=_traceparent(message.traceparent),
         unique=_to_uniqueness(message),
     )
@@ -93,11 +99,17 @@ def _to_removal(message: pb.EnqueueCommand) -> Removal:
         id=required_id(message.outbox_id, "outbox_id"),
         kind=required_text(message.kind, "kind", max_length=MAX_KIND_LENGTH),
         job_key=required_text(message.job_key, "job_key"),
-        environment_id=optional_id(message.environment_id, "environment_id"),
+        environment_id=_environment_id(message.environment_id),
         generation=bounded_int(
             message.generation, "generation", at_least=0, at_most=_MAX_GENERATION
         ),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _environment_id(text: str) -> UUID | None:
+    # Many commands, few environments: reading an id costs as much as all the rest of a field.
+    return optional_id(text, "environment_id")
 
 
 def _to_uniqueness(message: pb.EnqueueCommand) -> Uniqueness | NoUniqueness | None:
