@@ -2,11 +2,18 @@
 
 import asyncio
 import time
+from typing import LiteralString
 
 import psycopg
 
 CALLERS = 16
 SECONDS = 3.0
+
+INSERTS: tuple[LiteralString, ...] = (
+    "INSERT INTO bench_reference.event (name, body) VALUES (%s, %s::jsonb)",
+    "INSERT INTO bench_reference.outbox (name, body) VALUES (%s, %s::jsonb)",
+)
+ROW = ("order.created", '{"kind": "order", "amount": 12}')
 
 
 async def reference_tps(database_url: str) -> float:
@@ -34,12 +41,8 @@ async def _caller(database_url: str, until: float) -> int:
     count = 0
     async with connection:
         while time.perf_counter() < until:
-            for table in ("event", "outbox"):
-                await connection.execute(
-                    f"INSERT INTO bench_reference.{table} (name, body) VALUES (%s, %s::jsonb)",
-                    ("order.created", '{"kind": "order", "amount": 12}'),
-                    prepare=True,
-                )
+            for insert in INSERTS:
+                await connection.execute(insert, ROW, prepare=True)
             await connection.commit()
             count += 1
     return count

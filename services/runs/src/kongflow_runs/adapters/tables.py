@@ -16,10 +16,12 @@ from sqlalchemy import (
 )
 
 from kongflow_common.outbox.table import outbox_table
+from kongflow_runs.domain.run import RunState
 
 SCHEMA = "runs"
 METADATA = MetaData(schema=SCHEMA)
 TIME = DateTime(timezone=True)
+STATES = ", ".join(f"'{state}'" for state in RunState)
 
 JOB_RUNS = Table(
     "job_runs",
@@ -44,6 +46,10 @@ JOB_RUNS = Table(
     Column("created_at", TIME, nullable=False, server_default=text("now()")),
     Column("updated_at", TIME, nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("id", name="job_runs_pkey"),
+    CheckConstraint(
+        f"status IN ({STATES})",
+        name="job_runs_status_check",
+    ),
     CheckConstraint("num_nonnulls(version_alias, version) = 1", name="job_runs_selector_check"),
 )
 Index(
