@@ -57,11 +57,11 @@ __all__ = ["open_worker", "run_worker", "work"]
 
 SERVICE = "workerqueue"
 
-logger = logging.getLogger(__name__)
-
 
 async def work(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """Runs a worker until `stop` is set, and ends it in order."""
+    # Every five seconds per lane, and nothing in it that metrics do not say.
+    logging.getLogger("arq.worker").setLevel(logging.WARNING)
     async with open_worker(settings) as worker:
         await worker.run(stop)
 

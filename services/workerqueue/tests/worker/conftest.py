@@ -2,8 +2,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from arq.connections import ArqRedis
 
 from kongflow_common.db.migrate import upgrade
+from kongflow_workerqueue.adapters.redis_connection import open_redis
 from services.workerqueue.tests.worker.queue_under_test import QueueUnderTest, queue_under_test
 from services.workerqueue.tests.worker.tasks_server import TasksServer
 
@@ -28,3 +30,10 @@ async def target() -> AsyncIterator[TasksServer]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[ArqRedis]:
+    redis = open_redis(valkey_url)
+    yield redis
+    await redis.aclose()

@@ -36,13 +36,6 @@ def admitted(
 
 
 @pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[ArqRedis]:
-    redis = open_redis(valkey_url)
-    yield redis
-    await redis.aclose()
-
-
-@pytest.fixture
 async def window(redis: ArqRedis) -> AsyncIterator[RedisWindow]:
     async with BackgroundTasks() as probes:
         yield RedisWindow(redis, probes)

@@ -1,5 +1,6 @@
-"""Tells metrics how many jobs the queues hold and how late the first of them is."""
+"""Tells how many jobs the queues hold, and raises the alarm when the first of them is late."""
 
+import logging
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -9,8 +10,13 @@ from kongflow_workerqueue.application.ports import MaintenanceLedger
 __all__ = ["ReportDepths"]
 
 
+logger = logging.getLogger(__name__)
+
+_LATE = timedelta(minutes=5)
+
+
 class ReportDepths:
-    """One worker counts for all: the sum over workers is right."""
+    """One worker counts for all, and for queues that none of them serves."""
 
     name = "report_depths"
     every = timedelta(seconds=15)
@@ -40,3 +46,14 @@ class ReportDepths:
             self._jobs.labels(queue, "running").set(depth.running)
             self._jobs.labels(queue, "waiting").set(depth.waiting)
             self._oldest.labels(queue).set(depth.oldest_wait.total_seconds())
+            if depth.oldest_wait >= _LATE:
+                logger.error(
+                    "a queue is late: its workers are too few, or there are none",
+                    extra={
+                        "fields": {
+                            "queue": queue,
+                            "available": depth.available,
+                            "oldest_seconds": round(depth.oldest_wait.total_seconds()),
+                        }
+                    },
+                )

@@ -126,6 +126,7 @@ class Lane(Worker):
         self._ask_ledger = True
         self._last_poll = 0.0
         # What the last look found.
+        self._looked = False
         self._taken = 0
         self._more = False
         self._empty_polls = 0
@@ -154,11 +155,13 @@ class Lane(Worker):
     async def main(self) -> None:
         """Takes jobs until cancelled; in burst mode until there are none."""
         while True:
+            # Who is about to end must not leave to the window what it has no room for.
+            self._ask_ledger = self._ask_ledger or self.burst
             await self._poll_iteration()
-            if self.burst and self._found_nothing():
-                if not self.tasks:
-                    return
+            if self.burst and self.tasks and self._found_nothing():
                 await asyncio.wait(self.tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            elif self.burst and self._looked and self._found_nothing():
+                return
             else:
                 await self._rest()
 
@@ -194,7 +197,8 @@ class Lane(Worker):
         self._taken = 0
         self._more = False
         room = self.room
-        if room > 0:
+        self._looked = room > 0
+        if self._looked:
             try:
                 async with self._taking:
                     self._begin(await self._take(room))
@@ -255,7 +259,7 @@ class Lane(Worker):
             self._event.set()
 
     def _found_nothing(self) -> bool:
-        return not self._taken and not self._more and not self._ledger_failures
+        return not (self._taken or self._more or self._ledger_failures)
 
     async def _rest(self) -> None:
         """Waits until a look is worth its cost.
