@@ -39,18 +39,24 @@ class LazyCommand(TyperCommand):
 
 
 class LazyCommands(TyperGroup):
-    """Sub-commands by name; only the module of the one that is used is imported."""
+    """The sub-commands, of which only the one that is used is imported."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Returns the names in the order in which help shows them."""
-        return list(COMMANDS)
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, (_, summary) in COMMANDS.items():
+            self.commands[name] = LazyCommand(name, help=summary)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Returns the sub-command, or None for an unknown name."""
-        if cmd_name not in COMMANDS:
-            return None
-        panel, summary = COMMANDS[cmd_name]
-        return LazyCommand(cmd_name, help=summary, rich_help_panel=panel)
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes them down in groups."""
+        for heading in dict.fromkeys(heading for heading, _ in COMMANDS.values()):
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name, summary)
+                        for name, (group, summary) in COMMANDS.items()
+                        if group == heading
+                    ]
+                )
 
 
 def load_command(name: str) -> Any:
@@ -65,6 +71,8 @@ app = typer.Typer(
     name="kongflow",
     cls=LazyCommands,
     no_args_is_help=True,
+    # The first help stays quick: what draws the others loads for longer than all the rest.
+    rich_markup_mode=None,
     # Tracebacks of ours would show local variables, keys among them.
     pretty_exceptions_enable=False,
 )
