@@ -203,3 +203,24 @@ async def test_bad_list_requests_are_refused(
     with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused:
         await context.client.ListEventRecords(request_, metadata=context.as_sender, timeout=5)
     assert list(refused.fields) == [field]
+
+
+async def test_content_that_is_longer_as_a_value_than_as_text_is_still_shown(
+    context: EventsContext,
+) -> None:
+    # Each element is two bytes of text, and eleven as a google.protobuf.Value.
+    ones = [1] * 262_143
+    largest = await context.send(payload=ones, context=ones)
+    shown = await context.get(largest.id)
+    assert content_of(shown.payload) == ones
+    assert content_of(shown.context) == ones
+    for _ in range(12):
+        await context.send(payload=[1] * 32_000)
+    seen: list[EventRecord] = []
+    token, pages = "", 0
+    while pages == 0 or token:
+        page = await list_events(context, view=pb.VIEW_FULL, page_token=token)
+        seen.extend(page.event_records)
+        token, pages = page.next_page_token, pages + 1
+    assert pages > 1
+    assert len({record.id for record in seen}) == 13

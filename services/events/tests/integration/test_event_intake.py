@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import psycopg
 import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.ids import new_id
+from kongflow_common.outbox.columns import MESSAGE_COLUMNS, message_from_row
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.payload import JsonDocument
 from kongflow_common.testing.polling import eventually
@@ -155,3 +158,28 @@ async def test_message_outlives_a_worker_queue_that_is_away(
         return await count(database, "outbox") == 0
 
     await eventually(outbox_is_empty)
+
+
+@pytest.mark.parametrize("account_id", [None, "customer-7"])
+async def test_message_in_the_table_is_the_one_that_is_handed_over(
+    intake: BatchingEventIntake,
+    database: Database,
+    worker_queue: RecordingWorkerQueue,
+    account_id: str | None,
+) -> None:
+    at = datetime.now(UTC) + timedelta(hours=1)
+    sent = event(
+        account_id=account_id,
+        deliver_at=at,
+        priority=Priority.LOW,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    with worker_queue.held():
+        await intake.add(sent)
+        columns = MESSAGE_COLUMNS.replace("args", "args::text")
+        [row] = await database.pool.execute(f"SELECT {columns} FROM events.outbox")
+    [message] = await worker_queue.wait_for("deliverEvent")
+    in_table = message_from_row(row)
+    assert orjson.loads(in_table.args) == orjson.loads(message.args)
+    assert replace(in_table, args=message.args) == message
+    assert orjson.loads(message.args) == {"eventRecordId": str(sent.id), "deliveryRevision": 1}

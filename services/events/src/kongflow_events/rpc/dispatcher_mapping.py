@@ -16,7 +16,7 @@ from kongflow_common.rpc.field_parsing import (
     required_text,
     texts,
 )
-from kongflow_common.rpc.payload_mapping import from_payload, to_payload
+from kongflow_common.rpc.payload_mapping import from_payload
 from kongflow_common.rpc.timestamps import to_timestamp
 from kongflow_events.application.ports import EventKey
 from kongflow_events.application.upsert_event_dispatcher import DispatcherCommand
@@ -30,7 +30,7 @@ from kongflow_events.domain.dispatchable import (
 )
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_record import DEFAULT_SOURCE
-from kongflow_events.rpc.event_mapping import to_tenancy
+from kongflow_events.rpc.event_mapping import to_bounded_payload, to_tenancy
 
 __all__ = [
     "DISPATCHER_FILTER_FIELDS",
@@ -136,9 +136,9 @@ def to_dispatcher(dispatcher: EventDispatcher) -> _Dispatcher:
         update_time=to_timestamp(dispatcher.updated_at),
     )
     if specification.payload_filter is not None:
-        message.payload_filter.CopyFrom(to_payload(specification.payload_filter))
+        message.payload_filter.CopyFrom(to_bounded_payload(specification.payload_filter))
     if specification.context_filter is not None:
-        message.context_filter.CopyFrom(to_payload(specification.context_filter))
+        message.context_filter.CopyFrom(to_bounded_payload(specification.context_filter))
     try:
         dispatchable = parse_dispatchable(specification.dispatchable)
     except UnparsableDispatchable:

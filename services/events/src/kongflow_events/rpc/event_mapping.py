@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import event_record_pb2, events_service_pb2
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.auth.principals import EnvironmentScope
@@ -31,7 +32,15 @@ from kongflow_events.domain.event_record import (
     Tenancy,
 )
 
-__all__ = ["EVENT_FILTER_FIELDS", "to_event", "to_event_key", "to_send_event", "to_whole_event"]
+__all__ = [
+    "EVENT_FILTER_FIELDS",
+    "to_bounded_payload",
+    "to_event",
+    "to_event_key",
+    "to_send_event",
+    "to_tenancy",
+    "to_whole_event",
+]
 
 _Record = event_record_pb2.EventRecord
 
@@ -70,6 +79,8 @@ _PRIORITIES_TO_PROTO: Final[Mapping[Priority, job_options_pb2.Priority.ValueType
     Priority.LOW: job_options_pb2.PRIORITY_LOW,
     Priority.VERY_LOW: job_options_pb2.PRIORITY_VERY_LOW,
 }
+
+_LONGEST_VALUE: Final = 65_536
 
 _LONGEST_DELAY: Final = timedelta(days=150 * 366)
 """Longer than any delay that ends in time; which one does the use case knows."""
@@ -180,6 +191,17 @@ def to_whole_event(event: WholeEvent) -> _Record:
     """Write a record with its content, where it was read."""
     message = to_event(event.record)
     if event.content is not None:
-        message.payload.CopyFrom(to_payload(event.content.payload))
-        message.context.CopyFrom(to_payload(event.content.context))
+        message.payload.CopyFrom(to_bounded_payload(event.content.payload))
+        message.context.CopyFrom(to_bounded_payload(event.content.context))
     return message
+
+
+def to_bounded_payload(document: JsonDocument) -> Payload:
+    """Write a document in a form that is never much longer than its text.
+
+    As a `value` it may take six times as long, too long for an answer, and as many times the
+    work: only short documents are written for people.
+    """
+    if len(document.text) > _LONGEST_VALUE:
+        return Payload(json=document.text)
+    return to_payload(document)

@@ -30,6 +30,7 @@ from kongflow_events.rpc.event_mapping import (
     to_send_event,
     to_whole_event,
 )
+from kongflow_events.rpc.page_size import fitting
 
 __all__ = ["EventsServicer"]
 
@@ -97,13 +98,12 @@ class EventsServicer(EventsServiceServicer):
             ),
             with_content=optional_enum(request.view, "view", _SHOWS_CONTENT) or False,
         )
+        messages = fitting([to_whole_event(event) for event in page.items])
         token = ""
-        if not page.complete:
-            last = page.items[-1].record
+        if not page.complete or len(messages) < len(page.items):
+            last = page.items[len(messages) - 1].record
             token = asked.next_page_token(PageCursor(last.created_at, last.id))
-        return pb.ListEventRecordsResponse(
-            event_records=[to_whole_event(event) for event in page.items], next_page_token=token
-        )
+        return pb.ListEventRecordsResponse(event_records=messages, next_page_token=token)
 
     async def UpsertEventDispatcher(
         self, request: pb.UpsertEventDispatcherRequest, context: _Context
@@ -140,13 +140,12 @@ class EventsServicer(EventsServiceServicer):
                 limit=asked.size,
             )
         )
+        messages = fitting([to_dispatcher(each) for each in page.items])
         token = ""
-        if not page.complete:
-            last = page.items[-1]
+        if not page.complete or len(messages) < len(page.items):
+            last = page.items[len(messages) - 1]
             token = asked.next_page_token(PageCursor(last.created_at, last.id))
-        return pb.ListEventDispatchersResponse(
-            event_dispatchers=[to_dispatcher(each) for each in page.items], next_page_token=token
-        )
+        return pb.ListEventDispatchersResponse(event_dispatchers=messages, next_page_token=token)
 
 
 def _after(asked: PageRequest) -> UUID | None:
