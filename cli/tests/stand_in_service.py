@@ -1,6 +1,7 @@
 """A small process in the place of a service: a gRPC health service on each of its listeners.
 
-Arguments: `serve NAME LISTENER...`, `task NAME [JSON]`, `fail TEXT`, `stubborn NAME`.
+Arguments: `serve NAME LISTENER...`, `task NAME [JSON]`, `fail TEXT`, `stubborn NAME`,
+`mute NAME`.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 def log(name: str, message: str, **fields: object) -> None:
     line = {"time": "2026-01-01T00:00:00Z", "level": "INFO", "service": name, "message": message}
-    print(json.dumps({**line, **fields}), file=sys.stderr, flush=True)
+    # Compact, as the services write it.
+    print(json.dumps({**line, **fields}, separators=(",", ":")), file=sys.stderr, flush=True)
 
 
 async def serve(name: str, listeners: list[str]) -> None:
@@ -48,6 +50,8 @@ def main() -> None:
             print(answer)
         case ["fail", text]:
             sys.exit(text)
+        case ["mute", _]:
+            signal.pause()
         case ["stubborn", name]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)

@@ -51,8 +51,16 @@ def plan(state: StateFolder, variant: str) -> SystemPlan:
         if variant == "dies" and name == "beta":
             argv = command("fail", "beta cannot work here")
         services.append(ServiceProgram(name, argv, env, state.path, (address,), address, 5.0))
-    if variant == "stubborn":
-        services.append(ServiceProgram("mule", command("stubborn", "mule"), env, state.path))
+    if variant in {"stubborn", "mute"}:
+        services.append(
+            ServiceProgram(
+                "mule",
+                command(variant, "mule"),
+                env,
+                state.path,
+                ready_message="never ends by itself",
+            )
+        )
     migration = command("fail", "no such table") if variant == "bad-migration" else None
     return SystemPlan(
         stores=[

@@ -208,6 +208,14 @@ def test_a_service_that_never_serves_ends_the_start_in_time(start: Start) -> Non
     assert system.state.leftovers() == {}
 
 
+def test_a_process_without_listeners_is_waited_for_until_it_says_that_it_works(
+    start: Start,
+) -> None:
+    system = start("mute", seconds=15)
+    assert system.wait_end() == 1
+    assert "Not ready after 15 seconds: waiting for mule." in system.output
+
+
 def test_a_second_signal_hurries(start: Start) -> None:
     system = start("stubborn").wait_ready()
     mule = system.pids["mule"]

@@ -14,6 +14,7 @@ from kongflow_cli.local.log_lines import LineFormatter, LineStyle, printable
 _READ_BYTES = 65_536
 _LONGEST_LINE = 1_000_000
 _TAIL_LINES = 20
+TAIL_FOLLOWS = " Its last lines:"
 
 
 class ProcessOutput:
@@ -43,6 +44,11 @@ class ProcessOutput:
     def close(self) -> None:
         """Closes the log file."""
         self._file.close()
+
+
+def explain(sentence: str, output: ProcessOutput) -> str:
+    """Returns a sentence about a failed process together with the last that it wrote."""
+    return "\n".join([sentence + TAIL_FOLLOWS, *output.tail()])
 
 
 class OutputBoard:

@@ -42,6 +42,11 @@ class Program(Protocol):
         """What ends it when an orderly end took too long."""
         ...
 
+    @property
+    def ready_message(self) -> str:
+        """The log message with which it says that it works; empty if `wait_ready` is enough."""
+        ...
+
     async def prepare(self) -> None:
         """Makes ready what a start needs; before each start. Raises EmbeddedServerError."""
         ...
@@ -62,6 +67,7 @@ class StoreProgram:
     server: EmbeddedServer
     insist_signal: signal.Signals
     stop_seconds: float = 15.0
+    ready_message: str = ""
 
     async def prepare(self) -> None:
         """Makes the data folder, or recovers it."""
@@ -96,6 +102,7 @@ class ServiceProgram:
     address: str = ""
     stop_seconds: float = 15.0
     insist_signal: signal.Signals = signal.SIGKILL
+    ready_message: str = ""
 
     async def prepare(self) -> None:
         """Needs nothing."""

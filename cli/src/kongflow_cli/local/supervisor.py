@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kongflow_cli.errors import CliError
 from kongflow_cli.local.connection_file import Connection
-from kongflow_cli.local.output import OutputBoard
+from kongflow_cli.local.output import TAIL_FOLLOWS, OutputBoard, explain
 from kongflow_cli.local.preparation import Preparation
 from kongflow_cli.local.program import Program, Task
 from kongflow_cli.local.running_process import Reaper, RunningProcess, how_it_ended
@@ -106,7 +106,7 @@ class Supervisor:
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or (error := task.exception()) is None:
             return
-        summary = (str(error).splitlines() or [type(error).__name__])[0]
+        summary = (str(error).splitlines() or [type(error).__name__])[0].removesuffix(TAIL_FOLLOWS)
         if self._end.done():
             self._board.say(f"{task.get_name()}: {summary}")
         else:
@@ -182,8 +182,7 @@ class Supervisor:
             await process.stop(_TASK_STOP_SECONDS, signal.SIGKILL, self._hurry)
             del self._tasks[task.name]
         if code != 0:
-            sentence = f"{task.name} failed ({how_it_ended(code)}). Its last lines:"
-            raise CliError("\n".join([sentence, *output.tail()]))
+            raise CliError(explain(f"{task.name} failed ({how_it_ended(code)}).", output))
         return b"\n".join(printed)
 
     def _connect_with(self, answer: bytes) -> Connection:

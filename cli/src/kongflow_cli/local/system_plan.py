@@ -64,6 +64,7 @@ def plan_system(inputs: PlanInputs) -> SystemPlan:
             env=_service_environment(inputs, "workerqueue", "worker", env),
             cwd=cwd,
             stop_seconds=_DRAIN_SECONDS + 5,
+            ready_message="worker registered",
         )
     )
     return SystemPlan(

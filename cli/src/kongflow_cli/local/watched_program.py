@@ -3,11 +3,11 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from kongflow_cli.errors import CliError
-from kongflow_cli.local.output import OutputBoard
+from kongflow_cli.local.output import OutputBoard, explain
 from kongflow_cli.local.program import Program
 from kongflow_cli.local.running_process import Reaper, RunningProcess, how_it_ended
 from kongflow_embedded.errors import EmbeddedServerError, NotReadyError
@@ -54,6 +54,8 @@ class WatchedProgram:
         self._process: RunningProcess | None = None
         self._stopping = asyncio.Event()
         self._ready = asyncio.Event()
+        self._announced = asyncio.Event()
+        self._announcement = f'"message":"{program.ready_message}"'.encode()
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -93,7 +95,8 @@ class WatchedProgram:
                 return
             failures += 1
             if not self._ready.is_set() and failures >= ATTEMPTS_TO_START:
-                raise CliError(self._explain(f"{self._program.name} does not start ({reason})"))
+                sentence = f"{self._program.name} does not start ({reason})."
+                raise CliError(explain(sentence, self._output))
             pause = back_off.pause_after(time.monotonic() - begin)
             self._board.say(f"{self._program.name} ended ({reason}), starting again in {pause:g} s")
             await self._pause(pause)
@@ -104,7 +107,8 @@ class WatchedProgram:
             await self._program.prepare()
             if self._stopping.is_set():
                 return "stopped"
-            process = self._reaper.start(self._program.launch(), self._output.take)
+            self._announced.clear()
+            process = self._reaper.start(self._program.launch(), self._take)
         except (EmbeddedServerError, OSError) as error:
             return str(error)
         again = self._process is not None
@@ -117,9 +121,16 @@ class WatchedProgram:
             becoming_ready.cancel()
             await asyncio.wait({becoming_ready})
 
+    def _take(self, lines: Sequence[bytes]) -> None:
+        self._output.take(lines)
+        if not self._announced.is_set() and any(self._announcement in line for line in lines):
+            self._announced.set()
+
     async def _become_ready(self, process: RunningProcess, *, again: bool) -> None:
         try:
             await self._program.wait_ready(self._ready_seconds, lambda: process.is_alive)
+            if self._program.ready_message:
+                await self._wait_announced()
         except NotReadyError as error:
             if process.is_alive:
                 # Neither serving nor gone: a new process is the only cure there is.
@@ -130,9 +141,13 @@ class WatchedProgram:
         if again:
             self._board.say(f"{self._program.name} is back (process {process.pid})")
 
+    async def _wait_announced(self) -> None:
+        """Returns when the process says that it works; cancelled when it ends before."""
+        try:
+            await asyncio.wait_for(self._announced.wait(), self._ready_seconds)
+        except TimeoutError:
+            raise NotReadyError(f"{self._program.name} did not begin to work in time.") from None
+
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-
-    def _explain(self, sentence: str) -> str:
-        return "\n".join([f"{sentence}. Its last lines:", *self._output.tail()])
