@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from arq.connections import ArqRedis
@@ -36,7 +37,7 @@ from kongflow_workerqueue.catalogue.catalogue import (
 )
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
 from kongflow_workerqueue.duties.make_due import MakeDue
-from kongflow_workerqueue.duties.prune_finished import PruneFinished
+from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
 from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
 from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
@@ -226,10 +227,17 @@ class _Assembly:
             MakeDue(self.maintenance, queues_filled),
             TakeBackOrphans(self.maintenance, queues_filled),
             ReadmitStale(self.maintenance, window, self.settings.window_cap, ask_ledger),
-            PruneFinished(self.maintenance, self.settings.retention),
+            PruneFinished(self.maintenance, _retention(self.settings)),
             WaitAlarm(self.oversight, self.registry),
             ReportDepths(self.maintenance, self.registry),
         )
+
+
+def _retention(settings: WorkerSettings) -> Retention:
+    return Retention(
+        ended=timedelta(hours=settings.retention_hours),
+        discarded=timedelta(hours=settings.discarded_retention_hours),
+    )
 
 
 def _catalogue(settings: WorkerSettings) -> KindCatalogue:

@@ -1,12 +1,10 @@
 """What a worker is told from outside."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
 from kongflow_common.settings import ServiceSettings
-from kongflow_workerqueue.duties.prune_finished import Retention
 
 __all__ = ["WorkerSettings"]
 
@@ -35,11 +33,3 @@ class WorkerSettings(ServiceSettings):
     """How long jobs are kept that ended well."""
     discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)
     """How long jobs are kept that were given up."""
-
-    @property
-    def retention(self) -> Retention:
-        """How long ended jobs are kept."""
-        return Retention(
-            ended=timedelta(hours=self.retention_hours),
-            discarded=timedelta(hours=self.discarded_retention_hours),
-        )

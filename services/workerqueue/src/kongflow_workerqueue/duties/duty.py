@@ -45,7 +45,7 @@ async def keep_doing(duty: Duty, ledger: MaintenanceLedger) -> None:
     every = duty.every.total_seconds()
     while True:
         # Workers that were started together must not ask together for ever.
-        await asyncio.sleep(every * (1.0 - _JITTER * random.random()))
+        await asyncio.sleep(every * (1.0 - _JITTER * random.random()))  # nosec B311
         try:
             if await ledger.try_duty(duty.name, every=duty.every):
                 await duty.do()
