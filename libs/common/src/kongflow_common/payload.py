@@ -19,6 +19,9 @@ _MAX_DECIMAL_PLACES = 16_383
 # Below these a number is harmless whatever else it says, and nearly every document is.
 _LONG_DIGITS = 8_000
 _SUSPECT_EXPONENT = re.compile(rb"[eE]-0*[1-9][0-9]{3}")
+# jsonb writes 1e300 as 301 digits: of more text than this it could make more than is allowed.
+_LONG_EXPONENTS = 3_000
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?0*[1-9][0-9]")
 _SUSPECT_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % _LONG_DIGITS)
 
 
@@ -61,7 +64,7 @@ def parse_json(
     if b"\\u0000" in raw and _holds_nul(value):
         raise InvalidField(field, "holds the character NUL (\\u0000), which cannot be stored")
     if _suspect_numbers(raw):
-        _check_numbers(raw, field)
+        _check_numbers(raw, field, max_bytes)
     return JsonDocument(raw)
 
 
@@ -104,24 +107,35 @@ def _suspect_numbers(raw: bytes) -> bool:
     # Large numbers need no look: the parser refuses what exceeds a double, jsonb holds more.
     if (b"e-" in raw or b"E-" in raw) and _SUSPECT_EXPONENT.search(raw):
         return True
+    if len(raw) > _LONG_EXPONENTS and _EXPONENT.search(raw):
+        return True
     return len(raw) > _LONG_DIGITS and _SUSPECT_DIGITS.search(raw) is not None
 
 
-def _check_numbers(raw: bytes, field: str) -> None:
+def _check_numbers(raw: bytes, field: str, max_bytes: int) -> None:
     """Look at each number by its text: what was suspect may have stood inside a string."""
+    written_out = 0
 
     def check(number: str) -> None:
+        nonlocal written_out
         mantissa, _, exponent = number.lower().partition("e")
+        digits = exponent.lstrip("+-").lstrip("0")
+        # One this long is out of range whatever it says; int() refuses 4,300 digits.
+        shift = int(digits or "0") if len(digits) < 9 else _MAX_DECIMAL_PLACES + 1
         places = len(mantissa.partition(".")[2])
-        # An exponent this long is out of range whatever it says; int() refuses 4,300 digits.
-        lowering = exponent.lstrip("-").lstrip("0")
         if exponent.startswith("-"):
-            places += int(lowering or "0") if len(lowering) < 9 else _MAX_DECIMAL_PLACES + 1
+            places += shift
         if places > _MAX_DECIMAL_PLACES:
             raise InvalidField(
                 field,
                 f"holds a number with more than {_MAX_DECIMAL_PLACES} decimal places, "
                 "which cannot be stored",
+            )
+        written_out += max(shift, places)
+        if written_out > max_bytes:
+            raise InvalidField(
+                field,
+                f"holds numbers that take more than {max_bytes} bytes when they are written out",
             )
 
     json.loads(raw, parse_float=check, parse_int=check)

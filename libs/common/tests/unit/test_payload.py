@@ -110,3 +110,16 @@ def test_any_bytes_are_taken_or_refused(raw: bytes) -> None:
         return
     value = document.load()
     assert not (isinstance(value, float) and math.isnan(value))
+
+
+@pytest.mark.parametrize("number", [b"1e300", b"1e+0000000300", b"1E-300", b"1.5e-999"])
+def test_numbers_that_jsonb_would_write_out_at_length_are_refused(number: bytes) -> None:
+    # PostgreSQL writes each as hundreds of digits, fifty times what was sent.
+    with pytest.raises(InvalidField, match="written out"):
+        parse_json(b"[" + b",".join([number] * 2_000) + b"]", field="payload")
+
+
+def test_some_large_numbers_and_words_that_look_like_them_are_taken() -> None:
+    word = b'"3e300 is the beginning of a hash"'
+    document = b"[" + b",".join([b"1e300"] * 1_000 + [word] * 5_000) + b"]"
+    assert parse_json(document, field="payload").text == document
