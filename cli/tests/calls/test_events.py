@@ -186,6 +186,18 @@ class TestGetAndCancel:
         assert content["payload"] == {"value": {"größe": 12345678901234567890}}
         assert "context" not in content
 
+    def test_documents_in_their_other_form_too(self, system: RecordedSystem, run: Run) -> None:
+        payload = Payload()
+        payload.value.struct_value.update({"total": 120, "rate": 0.5, "all": [1, True, None]})
+        system.answers["GetEventRecord"] = pb.GetEventRecordResponse(
+            event_record=record(payload=payload)
+        )
+        content = run("events", "get", "x", "--json")
+        document = {"total": 120, "rate": 0.5, "all": [1, True, None]}
+        assert content.json["payload"] == {"value": document}
+        assert "120.0" not in content.out
+        assert "120.0" not in run("events", "get", "x").out
+
 
 class TestList:
     def filter_of(self, system: RecordedSystem, run: Run, *arguments: str) -> str:

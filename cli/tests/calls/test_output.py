@@ -56,6 +56,7 @@ class TestTable:
         assert second.split()[2] == "b"
         assert "3m ago" in first
         assert "\x1b" not in ended.out
+        assert ended.out == "".join(f"{line.rstrip()}\n" for line in ended.out.splitlines())
 
     def test_wide_has_whole_times_and_more_columns(self, system: RecordedSystem, run: Run) -> None:
         system.answers["ListEventRecords"] = events("a")

@@ -1,5 +1,7 @@
 """`kongflow runs` and `kongflow queue`."""
 
+import re
+
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2, status_pb2
@@ -44,7 +46,7 @@ class TestQueue:
         known.Pack(error_details_pb2.ErrorInfo(reason="RUN_AWAY"))
         unknown = AnyMessage(type_url="type.example.com/not.Known", value=b"\x01")
         arguments = Struct()
-        arguments.update({"id": "0197"})
+        arguments.update({"id": "0197", "revision": 1})
         return QueuedJob(
             id="q1",
             kind="deliverEvent",
@@ -67,6 +69,8 @@ class TestQueue:
         ended = run("queue", "jobs", "get", "q1")
         assert "2/5" in ended.out
         assert "it broke" in ended.out
+        # Not 1.0, though a Struct has doubles only; the order of its members is not kept.
+        assert re.search(r'"revision": 1,?\n', ended.out)
         assert system.calls[0].principal.kind is CallerKind.OPERATOR
         details = run("queue", "jobs", "get", "q1", "--json").json["errors"][0]["status"]["details"]
         assert details[0]["reason"] == "RUN_AWAY"

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
 from kongflow.workerqueue.v1.job_options_pb2 import Priority
@@ -20,6 +19,7 @@ from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_on
 from kongflow_cli.input.states import PriorityWord, QueuedJobState
 from kongflow_cli.input.time_text import parse_since
 from kongflow_cli.output.cells import Cell, Column, time_of, word
+from kongflow_cli.output.proto_json import document_of_struct
 from kongflow_cli.output.times import absolute
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -55,7 +55,7 @@ def _errors(job: QueuedJob) -> Cell:
 def _arguments(job: QueuedJob) -> Cell:
     if not job.HasField("args"):
         return None
-    return json.dumps(MessageToDict(job.args), indent=2, ensure_ascii=False)
+    return json.dumps(document_of_struct(job.args), indent=2, ensure_ascii=False)
 
 
 _COLUMNS: list[Column[QueuedJob]] = [

@@ -45,7 +45,7 @@ class Printer:
             cell = column.read(message)
             if cell is not None and cell != "":
                 table.add_row(column.header, self._whole(cell))
-        _console().print(table)
+        _print_table(_console(), table)
 
     def json_object(self, content: object) -> None:
         """Prints one JSON object."""
@@ -68,7 +68,7 @@ class Printer:
             table.add_column(header, overflow="fold")
         for row in rows:
             table.add_row(*row[:count])
-        console.print(table)
+        _print_table(console, table)
 
     def json_items(self, items: Iterator[Message]) -> None:
         """Prints the beginning of `{"items": [...]`, an item per line, as they come."""
@@ -112,6 +112,16 @@ def _console() -> Console:
     if sys.stdout.isatty():
         return Console(file=sys.stdout, highlight=False)
     return Console(file=sys.stdout, highlight=False, width=_UNLIMITED_WIDTH, no_color=True)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    if console.is_terminal:
+        console.print(table)
+        return
+    # The last column is filled up with spaces, which no program wants.
+    with console.capture() as capture:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _fitting(headers: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> int:

@@ -16,7 +16,10 @@ from google.rpc import error_details_pb2 as error_details_pb2
 
 from kongflow.common.v1.payload_pb2 import Payload
 
-__all__ = ["document_of", "to_json"]
+__all__ = ["document_of", "document_of_struct", "to_json"]
+
+# Beyond it a double does not tell neighbouring integers apart.
+_MAX_EXACT_INTEGER = 2.0**53
 
 
 def to_json(message: Message) -> dict[str, object]:
@@ -34,6 +37,8 @@ def to_json(message: Message) -> dict[str, object]:
     for descriptor, value in message.ListFields():
         if isinstance(value, Payload):
             content[descriptor.name] = {"value": document_of(value)}
+        elif isinstance(value, Struct):
+            content[descriptor.name] = document_of_struct(value)
     return content
 
 
@@ -43,9 +48,27 @@ def document_of(payload: Payload) -> object:
         case "json":
             return cast("object", json.loads(payload.json))
         case "value":
-            return cast("object", MessageToDict(payload.value))
+            return _with_integers(MessageToDict(payload.value))
         case _:
             return None
+
+
+def document_of_struct(struct: Struct) -> object:
+    """Returns the document that a Struct holds."""
+    return _with_integers(MessageToDict(struct))
+
+
+def _with_integers(document: object) -> object:
+    """Returns the document with 120 in the place of 120.0: a Struct has doubles only."""
+    match document:
+        case dict():
+            return {name: _with_integers(each) for name, each in document.items()}
+        case list():
+            return [_with_integers(each) for each in document]
+        case float() if document.is_integer() and abs(document) <= _MAX_EXACT_INTEGER:
+            return int(document)
+        case _:
+            return document
 
 
 def _any_messages(message: Message) -> Iterator[AnyMessage]:
