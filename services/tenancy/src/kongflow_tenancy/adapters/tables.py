@@ -95,6 +95,10 @@ ENVIRONMENTS = Table(
     PrimaryKeyConstraint("id", name="environments_pkey"),
     UniqueConstraint("project_id", "slug", name="environments_project_id_slug_key"),
     UniqueConstraint("project_id", "shortcode", name="environments_project_id_shortcode_key"),
+    CheckConstraint(
+        "type IN ('PRODUCTION', 'STAGING', 'DEVELOPMENT', 'PREVIEW')",
+        name="environments_type_check",
+    ),
 )
 
 ENVIRONMENT_KEYS = Table(
@@ -119,6 +123,8 @@ ENVIRONMENT_KEYS = Table(
     Column("revoked_at", TIME),
     PrimaryKeyConstraint("id", name="environment_keys_pkey"),
     UniqueConstraint("hash", name="environment_keys_hash_key"),
+    CheckConstraint("kind IN ('secret', 'public')", name="environment_keys_kind_check"),
+    CheckConstraint("length(hash) = 32", name="environment_keys_hash_check"),
 )
 Index(
     "environment_keys_environment_id_idx",
@@ -138,6 +144,7 @@ OPERATORS = Table(
     PrimaryKeyConstraint("id", name="operators_pkey"),
     UniqueConstraint("name", name="operators_name_key"),
     UniqueConstraint("token_hash", name="operators_token_hash_key"),
+    CheckConstraint("length(token_hash) = 32", name="operators_token_hash_check"),
 )
 
 WRITE_REQUESTS = Table(
