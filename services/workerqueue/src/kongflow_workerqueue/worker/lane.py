@@ -255,7 +255,9 @@ class Lane(Worker):
         self.jobs_complete += call.completed
         self.jobs_failed += call.failed
         self.jobs_retried += call.retried
-        if self.max_jobs - self.job_counter >= self._room_wanted:
+        # Room is news only to a lane that knows of jobs, or could not look for want of it.
+        news = self._more or not self._looked
+        if news and self.max_jobs - self.job_counter >= self._room_wanted:
             self._event.set()
 
     def _found_nothing(self) -> bool:
