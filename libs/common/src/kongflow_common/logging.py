@@ -5,11 +5,13 @@ Fields go into `extra={"fields": {...}}`. The trace is taken from the task's con
 or a password in a URL is blanked, wherever it stands.
 """
 
+import asyncio
 import logging
 import re
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
 
@@ -122,20 +124,58 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
 
 
 class _LineHandler(logging.Handler):
-    """Writes each line with one system call, so that lines of several processes do not mix."""
+    """Writes whole lines.
+
+    Under load a system call costs more than the line that it writes: lines of one turn of the
+    event loop leave together at its end. What is a warning or worse leaves at once, with what
+    came before it; so does every line outside of a loop.
+    """
 
     def __init__(self, stream: BinaryStream) -> None:
         super().__init__()
         self._stream = stream
+        self._lines: list[str] = []
+        self._flush_is_due = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = f"{self.format(record)}\n".encode(errors="replace")
-            written = self._stream.write(line) or 0
-            while written < len(line):
-                written += self._stream.write(line[written:]) or 0
+            self._lines.append(self.format(record))
+            if self._flush_is_due and record.levelno < logging.WARNING:
+                return
+            if record.levelno >= logging.WARNING or not self._flush_soon():
+                self.flush()
         except Exception:  # noqa: BLE001 - reported the way logging reports its own failures
             self.handleError(record)
+
+    def flush(self) -> None:
+        """Write the lines that are held; also called by logging at the end of the process."""
+        with self.lock or nullcontext():
+            self._flush_is_due = False
+            if not self._lines:
+                return
+            self._lines.append("")
+            data = "\n".join(self._lines).encode(errors="replace")
+            self._lines.clear()
+            written = self._stream.write(data) or 0
+            while written < len(data):
+                written += self._stream.write(data[written:]) or 0
+
+    def _flush_soon(self) -> bool:
+        """Have the loop of this thread flush at the end of its turn; False when none runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        self._flush_is_due = True
+        loop.call_soon(self._flush_in_loop)
+        return True
+
+    def _flush_in_loop(self) -> None:
+        try:
+            self.flush()
+        except OSError:
+            # Nobody reads any more; the next line says so the way logging does.
+            self._lines.clear()
 
 
 class _LeanRecord(logging.LogRecord):

@@ -1,5 +1,6 @@
 """Log lines."""
 
+import asyncio
 import io
 import json
 import logging
@@ -84,8 +85,31 @@ def test_a_line_that_is_written_in_parts_arrives_whole() -> None:
             return super().write(bytes(data)[:7])
 
     narrow = Narrow()
-    _LineHandler(narrow).emit(logging.makeLogRecord({"msg": "%(a)s and more", "args": {"a": 1}}))
+    record = {"msg": "%(a)s and more", "args": {"a": 1}, "levelno": logging.INFO}
+    _LineHandler(narrow).emit(logging.makeLogRecord(record))
     assert narrow.getvalue() == b"1 and more\n"
+
+
+async def test_lines_of_one_turn_of_the_loop_leave_together() -> None:
+    writes: list[bytes] = []
+
+    class Stream:
+        def write(self, data: bytes) -> int:
+            writes.append(data)
+            return len(data)
+
+    configure_logging("events", "events-1", "INFO", "json", stream=Stream())
+    for number in range(3):
+        logging.getLogger("x").info("line %d", number)
+    assert writes == []
+    await asyncio.sleep(0)
+    assert [data.count(b"\n") for data in writes] == [3]
+
+
+async def test_a_warning_leaves_at_once_with_what_came_before_it(stream: io.BytesIO) -> None:
+    logging.getLogger("x").info("before")
+    logging.getLogger("x").warning("now")
+    assert [line["message"] for line in _lines(stream)] == ["before", "now"]
 
 
 def test_messages_take_arguments_as_logging_does(stream: io.BytesIO) -> None:

@@ -47,7 +47,6 @@ _Behaviour = Callable[[Message, _Context], Awaitable[Message]]
 
 # The property `name` of an enum's member costs more than a look-up.
 _CODE_NAMES = {code: code.name for code in grpc.StatusCode}
-_READS = ("Get", "List", "LookUp", "BatchGet")
 
 
 class MethodNotImplemented(TypeError):
@@ -168,7 +167,6 @@ class _WrappedMethod:
         self._behaviour = behaviour
         self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
         self._record_metrics = pipeline.metrics.method(self._name).record
-        self._log_level = logging.DEBUG if method.name.startswith(_READS) else logging.INFO
 
     async def answer(self, raw: bytes, context: _Context) -> bytes:
         """Answer one call, in the task that grpc made for it alone."""
@@ -250,7 +248,8 @@ class _WrappedMethod:
     ) -> None:
         seconds = perf_counter() - call.began
         self._record_metrics(code, seconds)
-        level = self._log_level
+        # What a call did is said by its use case, in a line of its own.
+        level = logging.DEBUG if code is grpc.StatusCode.OK else logging.INFO
         if not _logger.isEnabledFor(level):
             return
         fields: dict[str, object] = {

@@ -1,5 +1,6 @@
 """Request ids and the audit in PostgreSQL."""
 
+import logging
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -11,6 +12,8 @@ from kongflow_common.tracing import current_trace
 from kongflow_tenancy.adapters.tables import AUDIT_ENTRIES, WRITE_REQUESTS
 from kongflow_tenancy.application.ports import Write
 from kongflow_tenancy.domain.errors import RequestIdReused
+
+logger = logging.getLogger(__name__)
 
 
 class PostgresWrites:
@@ -51,6 +54,16 @@ class PostgresWrites:
     async def audit(self, write: Write, subject: str, **details: object) -> None:
         """Notes who did what to which resource."""
         trace = current_trace()
+        logger.info(
+            "operator's write",
+            extra={
+                "fields": {
+                    "action": write.method,
+                    "subject": subject,
+                    "operator": write.operator_name,
+                }
+            },
+        )
         await self._connection.execute(
             insert(AUDIT_ENTRIES).values(
                 id=new_id(),
