@@ -15,32 +15,40 @@ from kongflow_events.adapters.dispatcher_rows import select_dispatchers, to_disp
 from kongflow_events.adapters.event_messages import invoke_dispatcher
 from kongflow_events.adapters.record_rows import RECORD_COLUMNS, RECORD_SOURCE, to_record
 from kongflow_events.adapters.tables import EVENT_DISPATCHERS
-from kongflow_events.application.ports import CandidatePage, Delivery, DueEvent
+from kongflow_events.application.ports import Delivery, DueBatch, DueEvent
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher
-from kongflow_events.domain.event_record import EventContent, EventRecord
+from kongflow_events.domain.event_record import EventContent
 
 __all__ = ["SqlDeliveryDesk"]
 
 _KEYS: Final = RowParameters("k", id="uuid", environment_id="uuid")
 
-_READ_EVENTS: Final = f"""
+# Events and candidates in one statement, because a delivery that nobody queues behind takes as
+# long as its round trips. The first row carries the candidates of all.
+_READ: Final = f"""
+    WITH events AS MATERIALIZED (
+        SELECT r.id, r.environment_id, r.name, r.source,
+               r.processed_at IS NULL AND r.cancelled_at IS NULL AND r.deliver_at <= now() AS due
+          FROM events.event_records r JOIN {_KEYS.source} ON r.id = k.id
+         WHERE k.environment_id IS NULL OR k.environment_id = r.environment_id
+    ), candidates AS (
+        SELECT DISTINCT d.id, d.generation
+          FROM (SELECT DISTINCT e.environment_id, e.name, e.source FROM events e WHERE e.due) w
+          JOIN events.event_dispatchers d
+            ON d.environment_id = w.environment_id AND d.event @> ARRAY[w.name]
+           AND d.source = w.source
+         WHERE d.enabled AND NOT d.manual
+         LIMIT %(limit)b
+    ), gathered AS MATERIALIZED (
+        SELECT array_agg(id) AS ids, array_agg(generation) AS generations FROM candidates
+    )
     SELECT {RECORD_COLUMNS},
            convert_to(r.payload::text, 'UTF8'), convert_to(r.context::text, 'UTF8'),
-           r.deliver_at - now()
-      FROM {RECORD_SOURCE} JOIN {_KEYS.source} ON r.id = k.id
-     WHERE k.environment_id IS NULL OR k.environment_id = r.environment_id
+           r.deliver_at - now(), c.ids, c.generations
+      FROM (SELECT e.id, row_number() OVER () AS place FROM events e) e
+      JOIN ({RECORD_SOURCE}) ON r.id = e.id
+      LEFT JOIN gathered c ON e.place = 1
 """  # nosec B608 - made of constants
-
-_WANTED: Final = RowParameters("w", environment_id="uuid", name="text", source="text")
-
-_READ_CANDIDATES: Final = f"""
-    SELECT DISTINCT d.id, d.generation
-      FROM {_WANTED.source} JOIN events.event_dispatchers d
-        ON d.environment_id = w.environment_id AND d.event @> ARRAY[w.name]
-       AND d.source = w.source
-     WHERE d.enabled AND NOT d.manual
-     LIMIT %(limit)s
-"""  # nosec B608
 
 _OUTCOMES: Final = RowParameters("w", id="uuid", revision="integer", matched="integer")
 
@@ -72,27 +80,32 @@ class SqlDeliveryDesk:
         self._compiled = compiled
         self._relay = relay
 
-    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
-        rows = await self._database.pool.execute(_READ_EVENTS, _KEYS.bind(keys))
-        return [
-            DueEvent(
-                record=to_record(row),
-                content=EventContent(JsonDocument(row[-3]), JsonDocument(row[-2])),
-                due_in=row[-1],
-            )
-            for row in rows
-        ]
-
-    async def read_candidates(self, records: Sequence[EventRecord], limit: int) -> CandidatePage:
-        wanted = {(record.tenancy.environment_id, record.name, record.source) for record in records}
-        rows: list[tuple[UUID, int]] = await self._database.pool.execute(
-            _READ_CANDIDATES, {**_WANTED.bind(list(wanted)), "limit": limit + 1}
+    async def read(
+        self, keys: Sequence[tuple[UUID, UUID | None]], most_candidates: int
+    ) -> DueBatch:
+        rows = await self._database.pool.execute(
+            _READ, {**_KEYS.bind(keys), "limit": most_candidates + 1}
         )
-        if len(rows) > limit:
-            return CandidatePage((), complete=False)
+        events: list[DueEvent] = []
+        candidates: Sequence[CompiledDispatcher] | None = ()
+        for row in rows:
+            payload, context, due_in, dispatcher_ids, generations = row[-5:]
+            content = EventContent(JsonDocument(payload), JsonDocument(context))
+            events.append(DueEvent(to_record(row), content, due_in))
+            if dispatcher_ids is None:
+                continue
+            if len(dispatcher_ids) > most_candidates:
+                candidates = None
+            else:
+                candidates = await self._compiled_ones(dispatcher_ids, generations)
+        return DueBatch(events, candidates)
+
+    async def _compiled_ones(
+        self, dispatcher_ids: Sequence[UUID], generations: Sequence[int]
+    ) -> Sequence[CompiledDispatcher]:
         found: list[CompiledDispatcher] = []
         missing: list[UUID] = []
-        for dispatcher_id, generation in rows:
+        for dispatcher_id, generation in zip(dispatcher_ids, generations, strict=True):
             kept = self._compiled.get(dispatcher_id, generation)
             if kept is not None:
                 found.append(kept)
@@ -100,7 +113,7 @@ class SqlDeliveryDesk:
                 missing.append(dispatcher_id)
         if missing:
             found.extend(await self._compile(missing))
-        return CandidatePage(found, complete=True)
+        return found
 
     async def _compile(self, dispatcher_ids: Sequence[UUID]) -> list[CompiledDispatcher]:
         table = EVENT_DISPATCHERS.c

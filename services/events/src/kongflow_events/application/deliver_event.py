@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from kongflow_common.tracing import parse_traceparent
@@ -57,51 +57,45 @@ class DeliverEvents:
     async def __call__(self, commands: Sequence[DeliverEvent]) -> Sequence[TaskOutcome]:
         """What became of each command, in their order."""
         keys = [(command.event_record_id, command.environment_id) for command in commands]
-        read = {due.record.id: due for due in await self._desk.read_events(keys)}
+        batch = await self._desk.read(keys, self._candidates_at_once)
+        events = {event.record.id: event for event in batch.events}
         outcomes: list[TaskOutcome] = [DONE] * len(commands)
         due: dict[UUID, int] = {}
         for index, command in enumerate(commands):
-            event = read.get(command.event_record_id)
+            event = events.get(command.event_record_id)
             if event is None or _is_over(event, command):
                 continue
             if event.due_in > _NOT_YET:
                 outcomes[index] = Snooze(event.due_in)
             else:
                 due.setdefault(event.record.id, index)
-        if due:
-            await self._deliver(commands, read, due, outcomes)
-        return outcomes
-
-    async def _deliver(
-        self,
-        commands: Sequence[DeliverEvent],
-        read: Mapping[UUID, DueEvent],
-        due: Mapping[UUID, int],
-        outcomes: list[TaskOutcome],
-    ) -> None:
-        page = await self._desk.read_candidates(
-            [read[each].record for each in due], self._candidates_at_once
-        )
-        candidates = _by_name_and_source(page.dispatchers)
+        candidates = batch.candidates
+        by_name = _by_name_and_source(candidates) if candidates is not None else None
         deliveries: list[Delivery] = []
         budget = StepBudget(self._steps_per_call)
         for record_id, index in due.items():
-            event = read[record_id]
-            traceparent = commands[index].traceparent
-            if not page.complete or event.record.delivery_cursor is not None:
+            event, traceparent = events[record_id], commands[index].traceparent
+            if by_name is None or event.record.delivery_cursor is not None:
                 outcomes[index] = await self._in_steps(event, traceparent, budget)
                 continue
             try:
-                matched = _match(event, candidates)
+                matched = _match(event, by_name)
             except Exception as error:  # noqa: BLE001 - one event must not fail its neighbours
                 outcomes[index] = error
             else:
                 deliveries.append(Delivery(event.record, matched, traceparent))
-        for batch in _bounded(deliveries):
-            settled = await self._desk.settle(batch)
-            for delivery in batch:
+        await self._settle(deliveries)
+        return outcomes
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        for part in _bounded(deliveries):
+            settled = await self._desk.settle(part)
+            for delivery in part:
                 if delivery.record.id in settled:
                     _log(delivery)
+
+
+_CandidatesByName: TypeAlias = Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]]
 
 
 def _is_over(event: DueEvent, command: DeliverEvent) -> bool:
@@ -113,9 +107,7 @@ def _is_over(event: DueEvent, command: DeliverEvent) -> bool:
     )
 
 
-def _by_name_and_source(
-    dispatchers: Sequence[CompiledDispatcher],
-) -> Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]]:
+def _by_name_and_source(dispatchers: Sequence[CompiledDispatcher]) -> _CandidatesByName:
     found: dict[tuple[UUID, str, str], list[CompiledDispatcher]] = {}
     for dispatcher in dispatchers:
         for name in dispatcher.event_names:
@@ -124,10 +116,7 @@ def _by_name_and_source(
     return found
 
 
-def _match(
-    event: DueEvent,
-    candidates: Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]],
-) -> Sequence[UUID]:
+def _match(event: DueEvent, candidates: _CandidatesByName) -> Sequence[UUID]:
     record = event.record
     key = (record.tenancy.environment_id, record.name, record.source)
     # Parsed once for all candidates, and not at all where none looks at it.

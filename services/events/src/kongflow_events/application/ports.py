@@ -21,11 +21,11 @@ from kongflow_events.domain.event_record import (
 )
 
 __all__ = [
-    "CandidatePage",
     "Delivery",
     "DeliveryDesk",
     "DispatcherReader",
     "DispatcherRepository",
+    "DueBatch",
     "DueEvent",
     "EventIntake",
     "EventKey",
@@ -207,11 +207,14 @@ class DueEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidatePage:
-    """Dispatchers that may take some of the events; `complete` if there are no more."""
+class DueBatch:
+    """The events of a batch, and the enabled dispatchers for the names and sources of the due.
 
-    dispatchers: Sequence[CompiledDispatcher]
-    complete: bool
+    `candidates` is None when there are more dispatchers than were asked for.
+    """
+
+    events: Sequence[DueEvent]
+    candidates: Sequence[CompiledDispatcher] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,15 +229,13 @@ class Delivery:
 class DeliveryDesk(Protocol):
     """Reads and settles the deliveries of a batch in few statements."""
 
-    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
+    async def read(
+        self, keys: Sequence[tuple[UUID, UUID | None]], most_candidates: int
+    ) -> DueBatch:
         """The events of these ids, each within the environment at its side if there is one.
 
         Those that are gone are missing; the order is any.
         """
-        ...
-
-    async def read_candidates(self, records: Sequence[EventRecord], limit: int) -> CandidatePage:
-        """The enabled dispatchers for the names and sources of the records, at most `limit`."""
         ...
 
     async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
