@@ -48,7 +48,7 @@ _READ: Final = f"""
       FROM (SELECT e.id, row_number() OVER () AS place FROM events e) e
       JOIN ({RECORD_SOURCE}) ON r.id = e.id
       LEFT JOIN gathered c ON e.place = 1
-"""  # nosec B608 - made of constants
+"""
 
 _OUTCOMES: Final = RowParameters("w", id="uuid", revision="integer", matched="integer")
 
@@ -67,7 +67,7 @@ _SETTLE: Final = f"""
         RETURNING r.id
     ), enqueued AS ({_INVOCATIONS.insert})
     SELECT id FROM settled
-"""  # nosec B608
+"""
 
 
 class SqlDeliveryDesk:

@@ -33,7 +33,7 @@ _ADD_ACCOUNTS: Final = f"""
     INSERT INTO events.external_accounts (id, identifier, organization_id, environment_id)
     SELECT {_ACCOUNTS.columns} FROM {_ACCOUNTS.source}
     ON CONFLICT (environment_id, identifier) DO NOTHING
-"""  # nosec B608 - made of constants
+"""
 
 _EVENTS: Final = RowParameters(
     "e",
@@ -73,7 +73,7 @@ _ENQUEUE: Final = f"""
                   %(e_environment_id)b, %(e_traceparent)b)
            AS o(id, message_id, deliver_at, priority, environment_id, traceparent)
       JOIN stored ON stored.id = o.id
-"""  # nosec B608
+"""
 
 
 def _add_events(account_id: str, accounts: str) -> str:
@@ -91,7 +91,7 @@ def _add_events(account_id: str, accounts: str) -> str:
         RETURNING id, created_at, external_account_id
     ), enqueued AS ({_ENQUEUE})
     SELECT id, created_at, external_account_id FROM stored
-    """  # nosec B608
+    """
 
 
 _ADD_EVENTS: Final = _add_events("NULL::uuid", "")
@@ -106,7 +106,7 @@ _KEYS: Final = RowParameters("k", event_id="text", environment_id="uuid")
 _READ_EXISTING: Final = f"""
     SELECT {RECORD_COLUMNS} FROM {RECORD_SOURCE}
       JOIN {_KEYS.source} ON r.event_id = k.event_id AND r.environment_id = k.environment_id
-"""  # nosec B608
+"""
 
 _Key: TypeAlias = tuple[UUID, str]
 _StoredRow: TypeAlias = tuple[UUID, datetime, UUID | None]

@@ -27,7 +27,7 @@ _READ: Final = f"""
       LEFT JOIN events.event_records r
         ON r.id = k.event_record_id AND r.environment_id = d.environment_id
      ORDER BY k.place
-"""  # nosec B608 - made of constants
+"""
 
 
 class SqlInvocationReader:
