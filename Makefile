@@ -62,6 +62,10 @@ test-unit: setup ## Run the tests that start nothing
 test-e2e: setup ## Run the tests that start the whole system
 	@$(PY) -m pytest -m e2e $(ARGS)
 
+.PHONY: faults
+faults: setup ## Kill and stop processes under load: make faults ARGS="--seed 7 --events 1000"
+	@$(PY) -m tests.faults $(ARGS)
+
 .PHONY: format
 format: setup ## Format all Python files and apply the linter's safe fixes
 	@ruff check --quiet --fix-only .
