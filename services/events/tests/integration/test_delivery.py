@@ -175,6 +175,27 @@ async def test_repeat_that_replaces_wins_over_a_delivery_of_the_older_plan(
     await context.enqueued("events.invokeDispatcher", 1)
 
 
+async def test_delivery_that_postgresql_ends_for_a_deadlock_is_carried_out_all_the_same(
+    context: EventsContext, events_url: str
+) -> None:
+    await context.put()
+    records = sorted([await context.send() for _ in range(2)], key=lambda record: record.id)
+    first, second = (UUID(record.id) for record in records)
+    lock = "UPDATE events.event_records SET is_test = is_test WHERE id = %s"
+    async with await psycopg.AsyncConnection.connect(events_url) as other:
+        await other.execute("SET deadlock_timeout = '60s'")
+        await other.execute(lock, [second])
+        delivering = asyncio.create_task(context.deliver(*records))
+        await _until_blocked(context)
+        # The delivery holds the first and waits for the second; whoever waits longer than
+        # deadlock_timeout is ended, and that is the delivery.
+        await asyncio.wait_for(other.execute(lock, [first]), 20)
+        await other.commit()
+    results = await delivering
+    assert [result.status.code for result in results] == [code_pb2.OK] * 2
+    await context.enqueued("events.invokeDispatcher", 2)
+
+
 async def _until_blocked(context: EventsContext) -> None:
     async def blocked() -> bool:
         return bool(

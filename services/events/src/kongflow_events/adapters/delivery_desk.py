@@ -6,6 +6,7 @@ from uuid import UUID
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.errors import Contended
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
@@ -20,6 +21,8 @@ from kongflow_events.domain.dispatcher_match import CompiledDispatcher
 from kongflow_events.domain.event_record import EventContent
 
 __all__ = ["SqlDeliveryDesk"]
+
+_CONTENDED_ATTEMPTS: Final = 3
 
 _KEYS: Final = RowParameters("k", id="uuid", environment_id="uuid")
 
@@ -145,9 +148,8 @@ class SqlDeliveryDesk:
                     )
                 )
         claimed_by = self._relay.claimed_by_for_new_rows()
-        rows: list[tuple[UUID]] = await self._database.pool.execute(
-            _SETTLE,
-            {**_OUTCOMES.bind(outcomes), **_INVOCATIONS.bind(messages, claimed_by, owners)},
+        rows = await self._settle_past_contention(
+            {**_OUTCOMES.bind(outcomes), **_INVOCATIONS.bind(messages, claimed_by, owners)}
         )
         settled = frozenset(record_id for (record_id,) in rows)
         self._relay.committed(
@@ -155,3 +157,13 @@ class SqlDeliveryDesk:
             claimed_by,
         )
         return settled
+
+    async def _settle_past_contention(self, parameters: dict[str, object]) -> list[tuple[UUID]]:
+        # Batches that hold the same events, after a lease that ended, may wait for each other
+        # crosswise; the one that PostgreSQL ends has changed nothing and comes second.
+        for _ in range(_CONTENDED_ATTEMPTS - 1):
+            try:
+                return await self._database.pool.execute(_SETTLE, parameters)
+            except Contended:
+                continue
+        return await self._database.pool.execute(_SETTLE, parameters)
