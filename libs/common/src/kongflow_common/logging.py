@@ -123,11 +123,14 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     return {}
 
 
+_FLUSH_SECONDS = 0.010
+
+
 class _LineHandler(logging.Handler):
     """Writes whole lines.
 
-    Under load a system call costs more than the line that it writes: lines of one turn of the
-    event loop leave together at its end. What is a warning or worse leaves at once, with what
+    A system call costs more than the line that it writes: inside an event loop lines leave
+    together, 10 ms after the first of them. What is a warning or worse leaves at once, with what
     came before it; so does every line outside of a loop.
     """
 
@@ -161,13 +164,13 @@ class _LineHandler(logging.Handler):
                 written += self._stream.write(data[written:]) or 0
 
     def _flush_soon(self) -> bool:
-        """Have the loop of this thread flush at the end of its turn; False when none runs."""
+        """Have the loop of this thread flush in a moment; False when none runs."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return False
         self._flush_is_due = True
-        loop.call_soon(self._flush_in_loop)
+        loop.call_later(_FLUSH_SECONDS, self._flush_in_loop)
         return True
 
     def _flush_in_loop(self) -> None:

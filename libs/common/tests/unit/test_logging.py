@@ -1,6 +1,5 @@
 """Log lines."""
 
-import asyncio
 import io
 import json
 import logging
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from kongflow_common.logging import _LineHandler, configure_logging, redact
+from kongflow_common.testing.polling import eventually
 from kongflow_common.tracing import new_trace, use_trace
 
 
@@ -90,7 +90,7 @@ def test_a_line_that_is_written_in_parts_arrives_whole() -> None:
     assert narrow.getvalue() == b"1 and more\n"
 
 
-async def test_lines_of_one_turn_of_the_loop_leave_together() -> None:
+async def test_lines_of_one_moment_leave_together() -> None:
     writes: list[bytes] = []
 
     class Stream:
@@ -102,7 +102,7 @@ async def test_lines_of_one_turn_of_the_loop_leave_together() -> None:
     for number in range(3):
         logging.getLogger("x").info("line %d", number)
     assert writes == []
-    await asyncio.sleep(0)
+    await eventually(lambda: bool(writes))
     assert [data.count(b"\n") for data in writes] == [3]
 
 

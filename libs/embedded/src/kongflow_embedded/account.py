@@ -19,7 +19,8 @@ from kongflow_embedded.errors import EmbeddedServerError
 
 _WORLD_SEARCH = stat.S_IXOTH
 _WORLD_READ_AND_SEARCH = stat.S_IROTH | stat.S_IXOTH
-_SHARED_FOLDERS = (Path("/var/lib/kongflow"), Path("/var/tmp/kongflow-root"))
+# Root makes them, and hands nothing in them to anybody else.
+_SHARED_FOLDERS = (Path("/var/lib/kongflow"), Path("/var/tmp/kongflow-root"))  # nosec B108
 
 
 @dataclass(frozen=True, slots=True)

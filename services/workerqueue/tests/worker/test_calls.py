@@ -107,6 +107,18 @@ async def test_every_outcome_has_a_log_line_with_the_trace_of_its_job(
     assert lines[TRACE_ID].__dict__["fields"]["code"] == "INVALID_ARGUMENT"
 
 
+async def test_a_snooze_that_cannot_be_read_leaves_the_others_of_its_batch_alone(
+    queue: QueueUnderTest, target: TasksServer
+) -> None:
+    odd = JobResult(snooze=Duration(seconds=2**62))
+    target.answer = lambda job: odd if job.argument == "odd" else done(job)
+    strange = deliver_event(event="odd")
+    await queue.enqueue([strange, *[deliver_event() for _ in range(9)]])
+    async with running(queue.settings({"events": target.address})):
+        await eventually(lambda: _states_are(queue, completed=9, scheduled=1))
+        assert (await queue.row(strange.id))["attempt"] == 0
+
+
 async def test_an_item_of_a_batch_that_fails_leaves_the_others_alone(
     queue: QueueUnderTest, target: TasksServer
 ) -> None:

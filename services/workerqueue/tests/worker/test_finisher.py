@@ -11,7 +11,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
-from kongflow_workerqueue.application.ports import ClaimedJob, FinishedJob
+from kongflow_workerqueue.application.ports import ClaimedJob, FinishedJob, NewJob
 from kongflow_workerqueue.domain.outcome import COMPLETED, CallStatus, StatusCode, Transition
 from kongflow_workerqueue.domain.states import JobState, Priority
 from kongflow_workerqueue.worker.finisher import Finisher
@@ -25,6 +25,7 @@ class Writes(PostgresWorkerLedger):
         self.batches: list[list[FinishedJob]] = []
         self.away = False
         self.poison: UUID | None = None
+        self.refuses_follow_ups = False
         self.failures = 0
 
     async def finish(self, worker_id: UUID, outcomes: Sequence[FinishedJob]) -> int:
@@ -36,6 +37,8 @@ class Writes(PostgresWorkerLedger):
             if each.id == self.poison and error is not None and error.message == "poison":
                 self.failures += 1
                 raise ValueError("cannot be stored")
+            if self.refuses_follow_ups and each.follow_up is not None:
+                raise ValueError("cannot be stored either")
         self.batches.append(list(outcomes))
         return len(outcomes)
 
@@ -113,3 +116,27 @@ async def test_an_outcome_that_cannot_be_stored_is_stored_without_its_details(
     assert stored.transition.state is JobState.DISCARDED
     assert stored.transition.error is not None
     assert stored.transition.error.message == "The answer could not be stored (ValueError)."
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_what_follows_a_discarded_job_is_stored_unless_it_is_what_cannot_be(
+    finisher: Finisher, writes: Writes, refused: bool
+) -> None:
+    follow_up = NewJob(
+        id=new_id(),
+        kind="kind.discarded",
+        args=b"{}",
+        queue="events",
+        priority=Priority.HIGH,
+        max_attempts=1,
+    )
+    status = CallStatus(StatusCode.INTERNAL, "poison")
+    transition = Transition(JobState.DISCARDED, True, error=status)
+    bad = FinishedJob(new_id(), 1, transition, follow_up)
+    writes.poison = bad.id
+    writes.refuses_follow_ups = refused
+    finisher.finish(bad)
+    await asyncio.wait_for(finisher.flushed(), 5)
+    [stored] = writes.written
+    assert stored.transition.state is JobState.DISCARDED
+    assert stored.follow_up == (None if refused else follow_up)

@@ -155,6 +155,63 @@ async def test_items_whose_own_dependency_is_away_wait_without_the_others(
     assert (await queue.row(stuck.id))["attempt"] == 1
 
 
+async def test_items_that_could_not_be_asked_among_others_wait_neither_long_nor_not_at_all(
+    queue: QueueUnderTest, target: TasksServer
+) -> None:
+    """Their neighbours are answered, so no circuit opens whose closing would release them."""
+    target.answer = lambda job: (
+        failed(grpc.StatusCode.UNAVAILABLE) if job.argument == "stuck" else done(job)
+    )
+    stuck = [deliver_event(event="stuck") for _ in range(8)]
+    await queue.enqueue([*stuck, *[deliver_event() for _ in range(20)]])
+    async with running(queue.settings({"events": target.address})):
+        await eventually(lambda: _completed(queue, 20))
+        await eventually(lambda: _all_wait(queue, 8))
+        waits = await _seconds_between_tries(queue)
+    assert len(waits) == 8
+    assert min(waits) > 1
+    assert max(waits) < 5
+
+
+async def test_a_call_that_a_target_dropped_as_it_ended_costs_no_attempt(
+    queue: QueueUnderTest, target: TasksServer
+) -> None:
+    """It is back before anybody can see that it was away."""
+    ends: list[asyncio.Task[None]] = []
+
+    async def drop(_method: str, _jobs: Sequence[Received]) -> None:
+        if not ends:
+            ends.append(asyncio.create_task(target.stop(5)))
+            # The listener is closed at once, and the next one takes its place.
+            await eventually(lambda: _starts(target))
+            raise Refusal(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+    target.on_call = drop
+    job = deliver_event()
+    async with running(queue.settings({"events": target.address})):
+        await queue.enqueue([job])
+        await eventually(lambda: queue.all_completed(1), deadline=30)
+    await asyncio.gather(*ends)
+    assert target.calls == 2
+    assert (await queue.row(job.id))["attempt"] == 1
+
+
+async def _starts(target: TasksServer) -> bool:
+    try:
+        await target.start()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _seconds_between_tries(queue: QueueUnderTest) -> list[float]:
+    rows = await queue.database.pool.execute(
+        "SELECT extract(epoch FROM run_at - attempted_at)::float FROM workerqueue.queued_jobs "
+        "WHERE state = 'scheduled'"
+    )
+    return [row[0] for row in rows]
+
+
 async def test_a_target_that_has_frozen_costs_no_attempt(
     queue: QueueUnderTest, target: TasksServer
 ) -> None:

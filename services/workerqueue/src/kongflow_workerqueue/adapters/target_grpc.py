@@ -149,8 +149,8 @@ class GrpcTarget:
         requests: Sequence[Message],
         deadline: datetime,
     ) -> list[CallResult]:
-        assert methods.kind.batch is not None
-        assert methods.batch is not None
+        if methods.kind.batch is None or methods.batch is None:
+            raise TypeError(f"kind {methods.kind.name} has no batch method")
         message: Any = methods.kind.batch.request_class()
         message.requests.extend(requests)
         deadline_time = Timestamp()
@@ -233,13 +233,22 @@ def _read_result(result: Any) -> CallResult:
     if status.code == StatusCode.OK:
         if not result.HasField("snooze"):
             return _OK
-        return CallResult(CallStatus(StatusCode.OK), snooze=result.snooze.ToTimedelta())
+        return CallResult(CallStatus(StatusCode.OK), snooze=_snooze(result.snooze))
     raw = status.SerializeToString() if status.details else b""
     details = raw if len(raw) <= _LARGEST_DETAILS else b""
     return CallResult(
         CallStatus(StatusCode.read(status.code), _shortened(status.message), details),
         retry_after=_retry_after(raw),
     )
+
+
+def _snooze(duration: Any) -> timedelta:
+    try:
+        snooze: timedelta = duration.ToTimedelta()
+    except (OverflowError, ValueError):
+        # Not done, and no word about when.
+        return _UNREADABLE_SNOOZE
+    return snooze
 
 
 def _status_details(error: grpc.aio.AioRpcError) -> bytes:

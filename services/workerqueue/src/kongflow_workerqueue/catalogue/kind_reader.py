@@ -27,6 +27,10 @@ _DEFAULT_MAX_ATTEMPTS = 25
 _DEFAULT_TIMEOUT = Duration(seconds=60)
 _DEFAULT_BATCH_SIZE = 100
 _LARGEST_BATCH_SIZE = 10_000
+# What the ledger stores: a kind beyond it could be declared, and no job of it ever enqueued.
+_MAX_ATTEMPTS = 1_000
+_MAX_KIND_LENGTH = 200
+_MAX_QUEUE_LENGTH = 128
 
 _ENVELOPE = "kongflow.workerqueue.v1.Envelope"
 _JOB_RESULT = "kongflow.workerqueue.v1.JobResult"
@@ -92,6 +96,12 @@ class _ServiceReader:
         options = self._options[method_name]
         if not options.kind:
             raise InvalidKind("the kind has no name.")
+        if len(options.kind) > _MAX_KIND_LENGTH:
+            raise InvalidKind(f"the kind's name is longer than {_MAX_KIND_LENGTH} characters.")
+        if len(options.queue) > _MAX_QUEUE_LENGTH:
+            raise InvalidKind(f"the queue's name is longer than {_MAX_QUEUE_LENGTH} characters.")
+        if options.max_attempts > _MAX_ATTEMPTS:
+            raise InvalidKind(f"max_attempts is more than {_MAX_ATTEMPTS}.")
         method = self._method(method_name)
         unary = self._shape(method)
         batch = None

@@ -153,8 +153,10 @@ class CallRunner:
         if fault_of(status.code) is Fault.TARGET:
             gate.unanswered(kind.kind, str(failure), connected=failure.connected)
             self._park(call, kind, gate, jobs)
-        elif status.code in _MAYBE_SILENCE and not await gate.target.is_ready():
-            # It did not fail at these jobs: it does not even say that it is there.
+        elif status.code in _MAYBE_SILENCE and not (
+            failure.connected and await gate.target.is_ready()
+        ):
+            # It did not fail at these jobs: it was ending, or does not even say that it is there.
             gate.unanswered(kind.kind, str(failure), connected=False)
             self._park(call, kind, gate, jobs)
         elif len(jobs) == 1 or status.code in _OF_THE_CALL or failure.result.retry_after:

@@ -126,7 +126,7 @@ class Finisher:
                 await self._write(jobs[middle:])
                 return
             logger.exception("an outcome cannot be written; it is written without its details")
-            await self._ledger.finish(worker_id, [_bland(jobs[0], error)])
+            await self._write_bland(_bland(jobs[0], error))
         else:
             if taken < len(jobs):
                 logger.info(
@@ -134,13 +134,25 @@ class Finisher:
                     extra={"fields": {"outcomes": len(jobs), "taken": taken}},
                 )
 
+    async def _write_bland(self, job: FinishedJob) -> None:
+        try:
+            await self._ledger.finish(self._lease.worker_id, [job])
+        except (DependencyUnavailable, Contended):
+            raise
+        except Exception:
+            if job.follow_up is None:
+                raise
+            # Rather without what was to follow than never: it would hold up all the others.
+            logger.exception(
+                "what follows a discarded job cannot be stored",
+                extra={"fields": {"queued_job_id": job.id, "kind": job.follow_up.kind}},
+            )
+            await self._ledger.finish(self._lease.worker_id, [replace(job, follow_up=None)])
+
 
 def _bland(job: FinishedJob, error: Exception) -> FinishedJob:
     status = CallStatus(
         StatusCode.INTERNAL, f"The answer could not be stored ({type(error).__name__})."
     )
-    return FinishedJob(
-        job.id,
-        job.turn,
-        replace(job.transition, error=status if job.transition.error is not None else None),
-    )
+    error_kept = status if job.transition.error is not None else None
+    return replace(job, transition=replace(job.transition, error=error_kept))

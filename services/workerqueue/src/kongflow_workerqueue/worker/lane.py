@@ -165,6 +165,16 @@ class Lane(Worker):
             else:
                 await self._rest()
 
+    async def async_run(self) -> None:
+        """Takes jobs until cancelled or drained; in burst mode until there are none."""
+        try:
+            await super().async_run()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            # Draining ends arq's own task, which this one only waits for.
+            if self.allow_pick_jobs or (task is not None and task.cancelling()):
+                raise
+
     async def drain(self) -> list[ClaimedJob]:
         """Takes no more jobs and finishes what runs, as far as the time allows.
 

@@ -42,6 +42,7 @@ class WorkerLease:
         self._host = host
         self._pid = pid
         self._worker_id = new_id()
+        self._registered = False
         self._held_until = 0.0
 
     @property
@@ -55,16 +56,15 @@ class WorkerLease:
         return time.monotonic() < self._held_until
 
     async def run(self) -> None:
-        """Holds a lease until cancelled."""
-        registered = False
+        """Holds a lease until cancelled; started again, it goes on with the one it has."""
         while True:
             asked_at = time.monotonic()
             try:
-                if not registered:
+                if not self._registered:
                     await self._ledger.register_worker(
                         self._worker_id, host=self._host, pid=self._pid
                     )
-                    registered = True
+                    self._registered = True
                     logger.info("worker registered", extra={"fields": self._fields()})
                 elif not await self._ledger.renew_lease(self._worker_id):
                     logger.warning(
@@ -73,13 +73,13 @@ class WorkerLease:
                     )
                     self._held_until = 0.0
                     self._worker_id = self._new_id()
-                    registered = False
+                    self._registered = False
                     continue
             except (DependencyUnavailable, Contended) as error:
                 logger.debug("the lease cannot be renewed now: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 # A registration whose answer was lost must not stand in the way of the next.
-                if not registered:
+                if not self._registered:
                     self._worker_id = self._new_id()
                 continue
             was_held = self.is_held

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 
 from kongflow_common.errors import Contended, DependencyUnavailable
 from kongflow_common.supervision import BackgroundTasks
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 _RELEASE_LIMIT = 1_000
 _RELEASE_PAUSE_SECONDS = 0.2
+_STRAGGLERS_SECONDS = 0.5
+_ALONE = timedelta(seconds=2)
+"""How long a single job waits that could not be asked while others of its kind could."""
 
 
 class WaitingJobs:
@@ -124,8 +128,11 @@ class TargetGate:
 
     def parked(self, kind: str) -> TargetUnavailable:
         """Says how a job waits that is held back or could not be asked."""
-        held_by = self._circuit if self._circuit.is_open else self._kind_circuit(kind)
-        return TargetUnavailable(self._waiting_for, held_by.parking_time())
+        for circuit in (self._circuit, self._kind_circuit(kind)):
+            if circuit.is_open:
+                return TargetUnavailable(self._waiting_for, circuit.parking_time())
+        # Its neighbours were answered: nothing closes after which it would be released.
+        return TargetUnavailable(self._waiting_for, _ALONE)
 
     def _kind_circuit(self, kind: str) -> Circuit:
         circuit = self._kind_circuits.get(kind)
@@ -139,6 +146,9 @@ class TargetGate:
 
     def _release(self, *kinds: str) -> None:
         async def release() -> None:
+            await self._waiting.release(self._waiting_for, kinds)
+            # Outcomes are written a little later: what was parked just now was not there yet.
+            await asyncio.sleep(_STRAGGLERS_SECONDS)
             await self._waiting.release(self._waiting_for, kinds)
 
         _ = self._tasks.supervise(f"release of what waits for {self.name}", release)

@@ -222,6 +222,19 @@ SHAPES = {
     "a size without a batch": ('kind: "k" max_batch_size: 3', "", MESSAGES, "without a batch"),
     "a negative timeout": ('kind: "k" timeout: {seconds: -1}', "", MESSAGES, "not positive"),
     "no attempts": ('kind: "k" max_attempts: -1', "", MESSAGES, "less than 1"),
+    "more attempts than the ledger counts": (
+        'kind: "k" max_attempts: 1001',
+        "",
+        MESSAGES,
+        "more than 1000",
+    ),
+    "a name that the ledger does not hold": (f'kind: "{"k" * 201}"', "", MESSAGES, "longer than"),
+    "a queue that the ledger does not hold": (
+        f'kind: "k" queue: "{"q" * 129}"',
+        "",
+        MESSAGES,
+        "longer than",
+    ),
     "unique without arguments": ('kind: "k" unique: {args: "to"}', "", MESSAGES, "not by_args"),
     "a policy that never waits": (
         'kind: "k" retry: {initial_backoff: {seconds: 5} max_backoff: {seconds: 1}}',
