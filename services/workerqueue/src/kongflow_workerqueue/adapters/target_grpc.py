@@ -150,7 +150,7 @@ class GrpcTarget:
         deadline: datetime,
     ) -> list[CallResult]:
         if methods.kind.batch is None or methods.batch is None:
-            raise TypeError(f"kind {methods.kind.name} has no batch method")
+            raise TypeError(f"kind {methods.kind.kind} has no batch method")
         message: Any = methods.kind.batch.request_class()
         message.requests.extend(requests)
         deadline_time = Timestamp()
