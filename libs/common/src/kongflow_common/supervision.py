@@ -49,8 +49,8 @@ class BackgroundTasks:
     ) -> asyncio.Task[None]:
         """Keep `run` going: one that raises is logged and started again after a while.
 
-        One that returns has ended. The back-off begins anew once a run lasted longer than the
-        longest delay.
+        That includes a CancelledError that nobody asked for. One that returns has ended. The
+        back-off begins anew once a run lasted longer than the longest delay.
         """
         if self._closing:
             raise RuntimeError(f"background task {name} was started while the process ends")
@@ -80,7 +80,9 @@ class BackgroundTasks:
             began = time.monotonic()
             try:
                 await run()
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
                 if self._closing:
                     # Cancelled, and then something else went wrong while it cleaned up.
                     logger.exception("background task %s failed while it ended", name)
@@ -93,3 +95,12 @@ class BackgroundTasks:
                 await asyncio.sleep(delay)
             else:
                 return
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody wants the current task to end.
+
+    Otherwise a CancelledError comes from something that it awaited, and would end it unnoticed.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -36,6 +36,31 @@ async def test_a_crashed_loop_is_logged_and_started_again(caplog: pytest.LogCapt
     assert sum("boom" in (record.exc_text or "") for record in caplog.records) == 2
 
 
+async def test_a_cancellation_that_nobody_asked_for_does_not_end_a_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs = 0
+    again = asyncio.Event()
+
+    async def run() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            again.set()
+            await asyncio.Event().wait()
+        awaited = asyncio.get_running_loop().create_future()
+        awaited.cancel()
+        await awaited
+
+    async with BackgroundTasks() as tasks:
+        task = tasks.supervise("loop", run, backoff=QUICK)
+        async with asyncio.timeout(5):
+            await again.wait()
+        assert not task.done()
+    assert task.cancelled()
+    assert any("loop failed" in record.message for record in caplog.records)
+
+
 async def test_a_loop_that_returns_has_ended() -> None:
     async def run() -> None:
         return

@@ -321,6 +321,13 @@ class TestTaskResults:
         say_snooze(context, Snooze(timedelta(seconds=seconds)))
         assert parse_snooze(context.metadata) == Snooze(timedelta(seconds=seconds))
 
+    def test_a_snooze_of_decades_stays_one_that_can_be_read(self) -> None:
+        context = Trailing()
+        say_snooze(context, Snooze(timedelta(days=365 * 70)))
+        snooze = parse_snooze(context.metadata)
+        assert snooze is not None
+        assert snooze.delay > timedelta(days=365 * 9)
+
     def test_snooze_as_people_write_it(self) -> None:
         assert parse_snooze((("kongflow-snooze", "30s"),)) == Snooze(timedelta(seconds=30))
         assert parse_snooze((("other", "x"),)) is None

@@ -3,8 +3,8 @@
 Messages that this process has just committed come to it in memory (`committed`), already claimed
 by their insertion, and leave in the same turn of the loop. What is left over (after a crash, from
 another process, while the worker queue was away, or more than fits into memory) is claimed from
-the table: after `wake`, and once a second in any case. A sent message is deleted a little later;
-a crash in between sends it again, and the worker queue recognises its id.
+the table: after `wake`, and once a second in any case, every five while idle. A sent message is
+deleted a little later; a crash in between sends it again, and the worker queue recognises its id.
 
 Messages with one job key are sent in the order of their ids: one sender, and no claim overtakes an
 earlier claim. Between processes that hand over in memory the generation decides.

@@ -5,6 +5,9 @@ from contextvars import ContextVar
 
 __all__ = ["bind_deadline", "time_left"]
 
+_FOR_THE_ANSWER = 0.1
+"""The part of what is left that is kept for telling the caller what became of the call."""
+
 _deadline: ContextVar[float | None] = ContextVar("kongflow_deadline", default=None)
 
 
@@ -16,11 +19,14 @@ def bind_deadline(seconds: float) -> None:
 def time_left(at_most: float) -> float:
     """Seconds that an outgoing call may take: what the caller's deadline leaves, `at_most`.
 
-    Outside of a call it is `at_most`. Never less than a millisecond, so that the outgoing
-    call fails as one that came too late. Long-lived tasks that a call happened to start must
-    not ask: they would inherit a deadline that is not theirs.
+    A little less than all of it: a caller that gives up at the same moment would never learn
+    that it was not this server that kept it waiting. Outside of a call it is `at_most`. Never
+    less than a millisecond, so that the outgoing call fails as one that came too late.
+    Long-lived tasks that a call happened to start must not ask: they would inherit a deadline
+    that is not theirs.
     """
     deadline = _deadline.get()
     if deadline is None:
         return at_most
-    return min(at_most, max(deadline - asyncio.get_running_loop().time(), 0.001))
+    left = deadline - asyncio.get_running_loop().time()
+    return min(at_most, max(left * (1.0 - _FOR_THE_ANSWER), 0.001))

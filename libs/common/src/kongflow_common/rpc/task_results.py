@@ -35,7 +35,8 @@ class _TrailingContext(Protocol):
 
 def say_snooze(context: _TrailingContext, snooze: Snooze) -> None:
     """Let the answer of a single call say that the job is to be called again."""
-    seconds = max(snooze.delay.total_seconds(), 0.0)
+    # A longer one could not be read: it is asked for again when it ends.
+    seconds = min(max(snooze.delay.total_seconds(), 0.0), _MAX_SNOOZE_SECONDS)
     context.set_trailing_metadata(((SNOOZE_METADATA, f"{seconds:.6f}s"),))
 
 
