@@ -115,8 +115,9 @@ class TenancyServiceServicer:
 
     def CreateOrganization(self, request, context):
         """Creates an organization. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,8 +140,9 @@ class TenancyServiceServicer:
 
     def CreateProject(self, request, context):
         """Creates a project. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request; NOT_FOUND ORGANIZATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,8 +165,9 @@ class TenancyServiceServicer:
 
     def CreateEnvironment(self, request, context):
         """Creates an environment. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request; NOT_FOUND PROJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,7 +199,8 @@ class TenancyServiceServicer:
     def CreateEnvironmentKey(self, request, context):
         """Creates a key of an environment and answers with its text, once.
         Idempotent by `request_id` (a repeat answers with the same text).
-        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; ALREADY_EXISTS REQUEST_ID_REUSED
+        when the `request_id` came with another request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +208,7 @@ class TenancyServiceServicer:
 
     def ListEnvironmentKeys(self, request, context):
         """Lists the keys of an environment, newest first, without their texts.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,7 +217,9 @@ class TenancyServiceServicer:
     def RotateEnvironmentKey(self, request, context):
         """Creates a new key in the place of another, which works on for a given
         time. Idempotent by `request_id`.
-        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED.
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

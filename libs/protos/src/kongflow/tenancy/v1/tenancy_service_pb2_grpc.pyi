@@ -37,8 +37,9 @@ class TenancyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TenancyServiceAsyncStub: ...
     CreateOrganization: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateOrganizationRequest, _tenancy_service_pb2.CreateOrganizationResponse]
     """Creates an organization. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request.
     """
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetOrganizationRequest, _tenancy_service_pb2.GetOrganizationResponse]
     """Gets an organization.
@@ -48,8 +49,9 @@ class TenancyServiceStub:
     """Lists organizations, newest first."""
     CreateProject: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateProjectRequest, _tenancy_service_pb2.CreateProjectResponse]
     """Creates a project. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request; NOT_FOUND ORGANIZATION_NOT_FOUND.
     """
     GetProject: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetProjectRequest, _tenancy_service_pb2.GetProjectResponse]
     """Gets a project.
@@ -59,8 +61,9 @@ class TenancyServiceStub:
     """Lists projects, newest first."""
     CreateEnvironment: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateEnvironmentRequest, _tenancy_service_pb2.CreateEnvironmentResponse]
     """Creates an environment. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request; NOT_FOUND PROJECT_NOT_FOUND.
     """
     GetEnvironment: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetEnvironmentRequest, _tenancy_service_pb2.GetEnvironmentResponse]
     """Gets an environment.
@@ -75,14 +78,19 @@ class TenancyServiceStub:
     CreateEnvironmentKey: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateEnvironmentKeyRequest, _tenancy_service_pb2.CreateEnvironmentKeyResponse]
     """Creates a key of an environment and answers with its text, once.
     Idempotent by `request_id` (a repeat answers with the same text).
-    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; ALREADY_EXISTS REQUEST_ID_REUSED
+    when the `request_id` came with another request.
     """
     ListEnvironmentKeys: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.ListEnvironmentKeysRequest, _tenancy_service_pb2.ListEnvironmentKeysResponse]
-    """Lists the keys of an environment, newest first, without their texts."""
+    """Lists the keys of an environment, newest first, without their texts.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
     RotateEnvironmentKey: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.RotateEnvironmentKeyRequest, _tenancy_service_pb2.RotateEnvironmentKeyResponse]
     """Creates a new key in the place of another, which works on for a given
     time. Idempotent by `request_id`.
-    Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED.
+    Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request.
     """
     RevokeEnvironmentKey: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.RevokeEnvironmentKeyRequest, _tenancy_service_pb2.RevokeEnvironmentKeyResponse]
     """Revokes a key: within 5 seconds it opens nothing any more. Idempotent.
@@ -98,8 +106,9 @@ class TenancyServiceAsyncStub(TenancyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateOrganizationRequest, _tenancy_service_pb2.CreateOrganizationResponse]  # type: ignore[assignment]
     """Creates an organization. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request.
     """
     GetOrganization: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetOrganizationRequest, _tenancy_service_pb2.GetOrganizationResponse]  # type: ignore[assignment]
     """Gets an organization.
@@ -109,8 +118,9 @@ class TenancyServiceAsyncStub(TenancyServiceStub):
     """Lists organizations, newest first."""
     CreateProject: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateProjectRequest, _tenancy_service_pb2.CreateProjectResponse]  # type: ignore[assignment]
     """Creates a project. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request; NOT_FOUND ORGANIZATION_NOT_FOUND.
     """
     GetProject: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetProjectRequest, _tenancy_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """Gets a project.
@@ -120,8 +130,9 @@ class TenancyServiceAsyncStub(TenancyServiceStub):
     """Lists projects, newest first."""
     CreateEnvironment: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateEnvironmentRequest, _tenancy_service_pb2.CreateEnvironmentResponse]  # type: ignore[assignment]
     """Creates an environment. Idempotent by `request_id`.
-    Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken; NOT_FOUND when
-    what it should belong to does not exist.
+    Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request; NOT_FOUND PROJECT_NOT_FOUND.
     """
     GetEnvironment: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetEnvironmentRequest, _tenancy_service_pb2.GetEnvironmentResponse]  # type: ignore[assignment]
     """Gets an environment.
@@ -136,14 +147,19 @@ class TenancyServiceAsyncStub(TenancyServiceStub):
     CreateEnvironmentKey: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.CreateEnvironmentKeyRequest, _tenancy_service_pb2.CreateEnvironmentKeyResponse]  # type: ignore[assignment]
     """Creates a key of an environment and answers with its text, once.
     Idempotent by `request_id` (a repeat answers with the same text).
-    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; ALREADY_EXISTS REQUEST_ID_REUSED
+    when the `request_id` came with another request.
     """
     ListEnvironmentKeys: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.ListEnvironmentKeysRequest, _tenancy_service_pb2.ListEnvironmentKeysResponse]  # type: ignore[assignment]
-    """Lists the keys of an environment, newest first, without their texts."""
+    """Lists the keys of an environment, newest first, without their texts.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
     RotateEnvironmentKey: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.RotateEnvironmentKeyRequest, _tenancy_service_pb2.RotateEnvironmentKeyResponse]  # type: ignore[assignment]
     """Creates a new key in the place of another, which works on for a given
     time. Idempotent by `request_id`.
-    Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED.
+    Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    request.
     """
     RevokeEnvironmentKey: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.RevokeEnvironmentKeyRequest, _tenancy_service_pb2.RevokeEnvironmentKeyResponse]  # type: ignore[assignment]
     """Revokes a key: within 5 seconds it opens nothing any more. Idempotent.
@@ -162,8 +178,9 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenancy_service_pb2.CreateOrganizationResponse, _abc.Awaitable[_tenancy_service_pb2.CreateOrganizationResponse]]:
         """Creates an organization. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS ORGANIZATION_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request.
         """
 
     @_abc_1.abstractmethod
@@ -191,8 +208,9 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenancy_service_pb2.CreateProjectResponse, _abc.Awaitable[_tenancy_service_pb2.CreateProjectResponse]]:
         """Creates a project. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS PROJECT_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request; NOT_FOUND ORGANIZATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -220,8 +238,9 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenancy_service_pb2.CreateEnvironmentResponse, _abc.Awaitable[_tenancy_service_pb2.CreateEnvironmentResponse]]:
         """Creates an environment. Idempotent by `request_id`.
-        Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken; NOT_FOUND when
-        what it should belong to does not exist.
+        Errors: ALREADY_EXISTS ENVIRONMENT_EXISTS when the slug is taken;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request; NOT_FOUND PROJECT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -260,7 +279,8 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tenancy_service_pb2.CreateEnvironmentKeyResponse, _abc.Awaitable[_tenancy_service_pb2.CreateEnvironmentKeyResponse]]:
         """Creates a key of an environment and answers with its text, once.
         Idempotent by `request_id` (a repeat answers with the same text).
-        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; ALREADY_EXISTS REQUEST_ID_REUSED
+        when the `request_id` came with another request.
         """
 
     @_abc_1.abstractmethod
@@ -269,7 +289,9 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenancy_service_pb2.ListEnvironmentKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenancy_service_pb2.ListEnvironmentKeysResponse, _abc.Awaitable[_tenancy_service_pb2.ListEnvironmentKeysResponse]]:
-        """Lists the keys of an environment, newest first, without their texts."""
+        """Lists the keys of an environment, newest first, without their texts.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def RotateEnvironmentKey(
@@ -279,7 +301,9 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tenancy_service_pb2.RotateEnvironmentKeyResponse, _abc.Awaitable[_tenancy_service_pb2.RotateEnvironmentKeyResponse]]:
         """Creates a new key in the place of another, which works on for a given
         time. Idempotent by `request_id`.
-        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED.
+        Errors: NOT_FOUND KEY_NOT_FOUND; FAILED_PRECONDITION KEY_REVOKED;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        request.
         """
 
     @_abc_1.abstractmethod
