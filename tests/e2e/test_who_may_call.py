@@ -231,6 +231,7 @@ def test_a_stranger_sees_and_changes_nothing(
     if access_pb2.CALLER_SECRET_KEY not in method.access.callers:
         assert code_of(method, channels, empty_request(method), stranger) is DENIED
         return
+    assert str(method) in STRANGERS, f"say in STRANGERS what a stranger gets from {method}"
     expected, request_for = STRANGERS[str(method)]
     request = request_for(owner)
     if expected is not OWN:
