@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
+import redis
 import redis.asyncio
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,7 +17,7 @@ from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from tests.faults.chaos import hold_down
 from tests.faults.load import EVENT_NAME, put_dispatcher
 from tests.faults.verify import wait_for_runs
-from tests.local_system import LocalSystem
+from tests.local_system import LocalSystem, poll_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -70,11 +71,23 @@ async def test_postgresql_away_is_unavailable_and_passes_by_itself(system: Local
     assert not wait_for_runs(system, [record_id], seconds=SECONDS).problems(1)
 
 
+def valkey_answers(system: LocalSystem) -> bool:
+    """Whether the Valkey that the system runs now takes commands."""
+    if system.pid("valkey") is None:
+        return False
+    with redis.Redis.from_url(system.connection()["redis_url"], socket_timeout=1) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
 @pytest.mark.parametrize("state", ["killed", "frozen", "full"])
 async def test_without_valkey_nothing_is_refused_and_nothing_lost(
     system: LocalSystem, state: str
 ) -> None:
     await put_dispatcher(system)
+    await asyncio.to_thread(poll_until, lambda: valkey_answers(system), seconds=30, what="Valkey")
     async with grpc.aio.insecure_channel(system.target("events")) as channel:
         url = system.connection()["redis_url"]
         held: asyncio.Task[None] | None = None
@@ -82,7 +95,7 @@ async def test_without_valkey_nothing_is_refused_and_nothing_lost(
             if state == "killed":
                 held = asyncio.create_task(hold_down(system, ("valkey",), 8))
             elif state == "frozen":
-                system.signal("valkey", signal.SIGSTOP)
+                assert system.signal("valkey", signal.SIGSTOP)
             else:
                 await client.config_set("maxmemory-policy", "noeviction")
                 await client.config_set("maxmemory", "1")

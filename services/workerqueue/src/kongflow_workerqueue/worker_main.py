@@ -149,15 +149,7 @@ class _Assembly:
         finisher = Finisher(self.ledger, lease)
         waiting = WaitingJobs(self.maintenance, queues_filled)
         gates = self._gates(waiting)
-        runner = CallRunner(
-            self.catalogue,
-            gates,
-            finisher,
-            OutcomeLog(self.registry),
-            clock=SystemClock(),
-            random=random.random,
-            new_id=new_id,
-        )
+        runner = self._runner(gates, finisher)
         for queue, slots in self.settings.worker_slots.items():
             refills[queue] = RefillWindow(
                 queue,
@@ -184,14 +176,24 @@ class _Assembly:
             "kinds known now": partial(
                 waiting.release_known, [kind.kind for kind in self.catalogue]
             ),
-            **{f"refill of {queue}": refill.run for queue, refill in refills.items()},
-            **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},
-            **{
-                f"duty {duty.name}": partial(keep_doing, duty, self.maintenance)
-                for duty in self._duties(window, queues_filled, ask_ledger)
-            },
+            **_in_background(refills, gates),
+            **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
         }
         return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+
+    def _runner(self, gates: Mapping[str, TargetGate], finisher: Finisher) -> CallRunner:
+        return CallRunner(
+            self.catalogue,
+            gates,
+            finisher,
+            OutcomeLog(self.registry),
+            clock=SystemClock(),
+            random=random.random,
+            new_id=new_id,
+        )
+
+    def _kept_duties(self, duties: Sequence[Duty]) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {f"duty {duty.name}": partial(keep_doing, duty, self.maintenance) for duty in duties}
 
     def _window(self) -> RedisWindow:
         gauge = Gauge(
@@ -231,6 +233,15 @@ class _Assembly:
             WaitAlarm(self.oversight, self.registry),
             ReportDepths(self.maintenance, self.registry),
         )
+
+
+def _in_background(
+    refills: Mapping[str, RefillWindow], gates: Mapping[str, TargetGate]
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    return {
+        **{f"refill of {queue}": refill.run for queue, refill in refills.items()},
+        **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},
+    }
 
 
 def _retention(settings: WorkerSettings) -> Retention:
