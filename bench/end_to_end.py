@@ -16,9 +16,11 @@ DEADLINE_S = 180.0
 QUIET_DEADLINE_S = 60.0
 
 COUNT_RUNS: LiteralString = "SELECT count(*) FROM runs.job_runs"
+# Work is in an outbox or in the ledger; one statement sees both at the same moment.
 COUNT_OPEN: LiteralString = (
-    "SELECT count(*) FROM workerqueue.queued_jobs"
-    " WHERE state IN ('available', 'scheduled', 'running', 'retryable')"
+    "SELECT (SELECT count(*) FROM workerqueue.queued_jobs"
+    " WHERE state IN ('available', 'scheduled', 'running', 'retryable'))"
+    " + (SELECT count(*) FROM events.outbox) + (SELECT count(*) FROM runs.outbox)"
 )
 
 
@@ -58,7 +60,10 @@ async def end_to_end(system: System, name: str) -> EndToEnd:
 
 
 async def wait_quiet(connection: psycopg.AsyncConnection) -> None:
-    """Waits until no queued job is open, so that one round does not work for another."""
+    """Waits until nothing is in the outboxes or open in the ledger.
+
+    So no round works for another.
+    """
     await _wait(connection, COUNT_OPEN, 0, time.perf_counter() + QUIET_DEADLINE_S)
 
 
