@@ -145,6 +145,25 @@ def test_reset_without_a_system_says_so(state: StateFolder, kongflow: Kongflow) 
     assert not state.path.exists()
 
 
+@pytest.mark.parametrize("arguments", [("up",), ("up", "--detach"), ("down",), ("reset", "--yes")])
+def test_a_folder_of_the_users_is_left_as_it_is(
+    state: StateFolder, kongflow: Kongflow, arguments: tuple[str, ...]
+) -> None:
+    state.postgres.mkdir(parents=True)
+    state.path.chmod(0o755)
+    theirs = state.postgres / "theirs"
+    theirs.write_text("precious")
+    result = kongflow(*arguments, *state_dir(state))
+    if arguments == ("down",):
+        assert result.returncode == 0, result.stderr
+    else:
+        assert result.returncode == 1
+        assert is_a_sentence(result.stderr), result.stderr
+    assert theirs.read_text() == "precious"
+    assert state.path.stat().st_mode & 0o777 == 0o755
+    assert [each.name for each in state.path.iterdir()] == ["postgres"]
+
+
 @pytest.mark.parametrize("mode", [(), ("--detach",)])
 @pytest.mark.parametrize(
     ("env", "said"),
@@ -164,6 +183,13 @@ def test_wrong_servers_are_refused_in_a_sentence(
     assert is_a_sentence(result.stderr), result.stderr
     assert said in result.stderr
     assert "hidden" not in result.stderr + result.stdout
+
+
+def test_the_log_of_a_detached_start_is_closed_to_others(
+    state: StateFolder, kongflow: Kongflow
+) -> None:
+    kongflow("up", "--detach", *state_dir(state), env={"REDIS_URL": "nothing"})
+    assert (state.logs / "up.log").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_refused_password_is_told_without_the_password(

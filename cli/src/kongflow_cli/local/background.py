@@ -63,6 +63,7 @@ def start_in_background(state: StateFolder, ready_seconds: float) -> None:
     log = state.logs / "up.log"
     reading, writing = os.pipe()
     with open(reading, "rb") as report, log.open("wb") as output:  # noqa: PTH123
+        log.chmod(0o600)
         try:
             process = subprocess.Popen(
                 [
@@ -120,7 +121,7 @@ def end_system(state: StateFolder) -> str:
 
 
 def _end_without_supervisor(state: StateFolder) -> str:
-    if not state.path.is_dir():
+    if not state.is_system:
         return f"No system runs in {state.path}."
     left = list(state.leftovers())
     with state.locked():

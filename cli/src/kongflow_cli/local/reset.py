@@ -15,8 +15,6 @@ def check_may_reset(state: StateFolder, environment: Mapping[str, str]) -> None:
     given = [name for name in ("DATABASE_URL", "REDIS_URL") if environment.get(name)]
     if given:
         raise CliError(f"{' and '.join(given)} is set: reset never touches a server of yours.")
-    if not state.path.is_dir():
-        raise CliError(f"There is no system in {state.path}.")
     used = remembered_names(state.outside_file)
     if used:
         raise CliError(
@@ -28,6 +26,8 @@ def check_may_reset(state: StateFolder, environment: Mapping[str, str]) -> None:
         raise CliError(
             f"A system runs in {state.path} (process {holder.pid}); end it first: kongflow down."
         )
+    if not state.is_system:
+        raise CliError(f"There is no system in {state.path}.")
 
 
 def empty_data(state: StateFolder) -> None:

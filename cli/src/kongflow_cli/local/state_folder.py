@@ -87,11 +87,27 @@ class StateFolder:
     def _processes_file(self) -> Path:
         return self.path / "processes.json"
 
+    @property
+    def is_system(self) -> bool:
+        """Whether the folder was made for a system, running or not."""
+        return self._lock_file.exists()
+
     def make(self) -> None:
-        """Makes the folder, closed to everybody else; raises CliError if it cannot be used."""
+        """Makes the folder, closed to everybody else.
+
+        Raises CliError if it cannot be used, or holds anything but a system.
+        """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            names = {each.name for each in self.path.iterdir()}
+            # Made first of all, the lock tells a system from a folder of the user's.
+            if names and self._lock_file.name not in names:
+                raise CliError(
+                    f"The folder {self.path} holds other things than a system; "
+                    "name a new or an empty one."
+                )
             self.path.chmod(0o700)
+            self._lock_file.touch(mode=0o600)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise CliError(
