@@ -55,7 +55,8 @@ async def is_empty(database: Database) -> bool:
 
 async def ready(relay: OutboxRelay) -> str:
     async def name() -> str | None:
-        return relay.claimed_by_for_new_rows()
+        # While it looks at the table it takes messages in memory too, and sends them afterwards.
+        return relay.claimed_by_for_new_rows() if relay._alarm is not None else None
 
     return await eventually(name) or ""
 

@@ -1,5 +1,6 @@
 """Deliveries of a batch: read in two statements, settled in one."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -23,6 +24,7 @@ from kongflow_events.domain.event_record import EventContent
 __all__ = ["SqlDeliveryDesk"]
 
 _CONTENDED_ATTEMPTS: Final = 3
+_CONTENDED_PAUSE_SECONDS: Final = 0.1
 
 _KEYS: Final = RowParameters("k", id="uuid", environment_id="uuid")
 
@@ -160,10 +162,11 @@ class SqlDeliveryDesk:
 
     async def _settle_past_contention(self, parameters: dict[str, object]) -> list[tuple[UUID]]:
         # Batches that hold the same events, after a lease that ended, may wait for each other
-        # crosswise; the one that PostgreSQL ends has changed nothing and comes second.
-        for _ in range(_CONTENDED_ATTEMPTS - 1):
+        # crosswise; the one that PostgreSQL ends has changed nothing and comes second. It lets the
+        # other go first: at once it would take the same locks again and meet it again.
+        for attempt in range(1, _CONTENDED_ATTEMPTS):
             try:
                 return await self._database.pool.execute(_SETTLE, parameters)
             except Contended:
-                continue
+                await asyncio.sleep(attempt * _CONTENDED_PAUSE_SECONDS)
         return await self._database.pool.execute(_SETTLE, parameters)
