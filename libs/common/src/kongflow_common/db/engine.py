@@ -24,8 +24,14 @@ __all__ = ["Database", "database_errors"]
 
 logger = logging.getLogger(__name__)
 
-# Hot statements are short: their plans are made once, whatever the parameters are.
-_HOT_SETTINGS = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+# Hot statements are short and look rows up by key: their plans are made once, whatever the
+# parameters are, and often while a table is new and its statistics say nothing. Reading a small
+# table as a whole is cheapest then, and ruinous when it has grown before its next statistics.
+_HOT_SETTINGS = {
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "enable_seqscan": "off",
+}
 
 
 class Database:

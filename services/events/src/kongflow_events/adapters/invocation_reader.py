@@ -16,6 +16,8 @@ _KEYS: Final = RowParameters(
     "k", place="integer", dispatcher_id="uuid", event_record_id="uuid", environment_id="uuid"
 )
 
+# LATERAL and OFFSET keep the look-up by id apart from the environment's condition: while a table
+# is new the planner would rather walk through all events of the environment than find one.
 _READ: Final = f"""
     SELECT d.id, d.enabled, convert_to(d.dispatchable::text, 'UTF8'),
            r.id, r.event_id, r.environment_id, r.project_id, r.organization_id,
@@ -24,8 +26,9 @@ _READ: Final = f"""
       LEFT JOIN events.event_dispatchers d
         ON d.id = k.dispatcher_id
        AND (k.environment_id IS NULL OR k.environment_id = d.environment_id)
-      LEFT JOIN events.event_records r
-        ON r.id = k.event_record_id AND r.environment_id = d.environment_id
+      LEFT JOIN LATERAL (
+          SELECT * FROM events.event_records e WHERE e.id = k.event_record_id OFFSET 0
+      ) r ON r.environment_id = d.environment_id
      ORDER BY k.place
 """
 
