@@ -18,8 +18,8 @@ from kongflow_cli.local.supervisor import SystemPlan
 from kongflow_embedded.postgres import PostgresServer
 from kongflow_embedded.valkey import ValkeyServer
 
-CONTEXTS = ("tenancy", "events", "runs", "workerqueue")
-TASK_CONTEXTS = ("events", "runs")
+CONTEXTS = ("tenancy", "events", "jobs", "endpoints", "runs", "workerqueue")
+TASK_CONTEXTS = ("events", "endpoints", "runs")
 """The contexts whose methods the worker queue calls."""
 PORT_NAMES = (
     "postgres",

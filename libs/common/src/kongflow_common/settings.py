@@ -39,6 +39,8 @@ class ServiceSettings(BaseSettings):
 
     tenancy_target: str = ""
     events_target: str = ""
+    endpoints_target: str = ""
+    jobs_target: str = ""
     runs_target: str = ""
     workerqueue_target: str = ""
 

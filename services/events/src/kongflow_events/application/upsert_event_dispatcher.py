@@ -14,7 +14,7 @@ from kongflow_events.domain.event_dispatcher import (
     EventDispatcher,
 )
 from kongflow_events.domain.event_record import Tenancy
-from kongflow_events.domain.filters import InvalidFilter, parse_filter
+from kongflow_filters import InvalidFilter, parse_filter
 
 __all__ = ["DispatcherCommand", "UpsertEventDispatcher", "UpsertedDispatcher"]
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from kongflow_events.domain.event_dispatcher import EventDispatcher
 from kongflow_events.domain.event_record import EventContent, EventRecord, PayloadType
-from kongflow_events.domain.filters import EventMatcher, MatchTarget
+from kongflow_filters import EventMatcher, MatchTarget
 
 __all__ = ["CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
 

@@ -145,6 +145,7 @@ class JobVersionDispatchable(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     ALIAS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Required. The id of the job, a UUID."""
     alias: _builtins.str
@@ -153,16 +154,22 @@ class JobVersionDispatchable(_message.Message):
     """
     version: _builtins.str
     """A version, for example `1.0.0`."""
+    version_id: _builtins.str
+    """The id of the version that the selector stands for, where the one who
+    puts the dispatcher knows it and keeps it up to date, as the jobs service
+    does; runs look it up when left out.
+    """
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
         alias: _builtins.str = ...,
         version: _builtins.str = ...,
+        version_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "selector", b"selector", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "job_id", b"job_id", "selector", b"selector", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "job_id", b"job_id", "selector", b"selector", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["alias", "version"]  # noqa: Y015
     _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015

@@ -4,9 +4,11 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kongflow.common.v1 import payload_pb2 as _payload_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -113,6 +115,15 @@ class Run(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    JOB_SLUG_FIELD_NUMBER: _builtins.int
+    VERSION_ID_FIELD_NUMBER: _builtins.int
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    INTERNAL_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    EXECUTION_COUNT_FIELD_NUMBER: _builtins.int
+    EXECUTION_FAILURE_COUNT_FIELD_NUMBER: _builtins.int
+    EXECUTION_DURATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     number: _builtins.int
@@ -132,9 +143,31 @@ class Run(_message.Message):
     event_record_id: _builtins.str
     """Output only. The event that it is for."""
     dispatcher_id: _builtins.str
-    """Output only. The dispatcher that took the event."""
+    """Output only. The dispatcher that took the event; empty for runs that were
+    started by name.
+    """
     test: _builtins.bool
     """Output only. Whether it is a test."""
+    job_slug: _builtins.str
+    """Output only. The id that the program gave the job; empty until it is
+    known.
+    """
+    version_id: _builtins.str
+    """Output only. The version that it executes; empty until it is known."""
+    endpoint_id: _builtins.str
+    """Output only. The endpoint that executes it; empty until it is known."""
+    internal: _builtins.bool
+    """Output only. Whether the SDK added the job for purposes of its own."""
+    error_message: _builtins.str
+    """Output only. What went wrong, for people: the message of the error;
+    empty in a run that did not fail.
+    """
+    execution_count: _builtins.int
+    """Output only. How often the endpoint was asked to execute it."""
+    execution_failure_count: _builtins.int
+    """Output only. How often the endpoint could not be asked or did not answer
+    as it should.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was created."""
@@ -155,6 +188,16 @@ class Run(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it last changed."""
 
+    @_builtins.property
+    def output(self) -> _payload_pb2.Payload:
+        """Output only. What the job returned; what went wrong in a run that failed.
+        Left out while there is none. Only where the whole run is shown.
+        """
+
+    @_builtins.property
+    def execution_duration(self) -> _duration_pb2.Duration:
+        """Output only. How long the endpoint executed it, all executions together."""
+
     def __init__(
         self,
         *,
@@ -172,10 +215,19 @@ class Run(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        job_slug: _builtins.str = ...,
+        version_id: _builtins.str = ...,
+        endpoint_id: _builtins.str = ...,
+        internal: _builtins.bool = ...,
+        output: _payload_pb2.Payload | None = ...,
+        error_message: _builtins.str = ...,
+        execution_count: _builtins.int = ...,
+        execution_failure_count: _builtins.int = ...,
+        execution_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "queue_time", b"queue_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "execution_duration", b"execution_duration", "output", b"output", "queue_time", b"queue_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "event_record_id", b"event_record_id", "id", b"id", "job_id", b"job_id", "number", b"number", "queue_time", b"queue_time", "start_time", b"start_time", "state", b"state", "test", b"test", "update_time", b"update_time", "version", b"version", "version_alias", b"version_alias"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "endpoint_id", b"endpoint_id", "error_message", b"error_message", "event_record_id", b"event_record_id", "execution_count", b"execution_count", "execution_duration", b"execution_duration", "execution_failure_count", b"execution_failure_count", "id", b"id", "internal", b"internal", "job_id", b"job_id", "job_slug", b"job_slug", "number", b"number", "output", b"output", "queue_time", b"queue_time", "start_time", b"start_time", "state", b"state", "test", b"test", "update_time", b"update_time", "version", b"version", "version_alias", b"version_alias", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,7 +52,7 @@ class RunsServiceServicer:
     """
 
     def GetRun(self, request, context):
-        """Gets a run.
+        """Gets a run, with its output.
         Errors: NOT_FOUND RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

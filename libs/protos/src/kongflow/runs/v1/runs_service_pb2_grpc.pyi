@@ -34,7 +34,7 @@ class RunsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunsServiceAsyncStub: ...
     GetRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetRunRequest, _runs_service_pb2.GetRunResponse]
-    """Gets a run.
+    """Gets a run, with its output.
     Errors: NOT_FOUND RUN_NOT_FOUND.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListRunsRequest, _runs_service_pb2.ListRunsResponse]
@@ -46,7 +46,7 @@ class RunsServiceAsyncStub(RunsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetRunRequest, _runs_service_pb2.GetRunResponse]  # type: ignore[assignment]
-    """Gets a run.
+    """Gets a run, with its output.
     Errors: NOT_FOUND RUN_NOT_FOUND.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListRunsRequest, _runs_service_pb2.ListRunsResponse]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_service_pb2.GetRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.GetRunResponse, _abc.Awaitable[_runs_service_pb2.GetRunResponse]]:
-        """Gets a run.
+        """Gets a run, with its output.
         Errors: NOT_FOUND RUN_NOT_FOUND.
         """
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&kongflow/workerqueue/v1/envelope.proto\x12\x17kongflow.workerqueue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa0\x02\n\x08\x45nvelope\x12\"\n\rqueued_job_id\x18\x01 \x01(\tR\x0bqueuedJobId\x12\x18\n\x07\x61ttempt\x18\x02 \x01(\x05R\x07\x61ttempt\x12#\n\rfencing_token\x18\x03 \x01(\x03R\x0c\x66\x65ncingToken\x12%\n\x0e\x65nvironment_id\x18\x04 \x01(\tR\renvironmentId\x12\'\n\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12?\n\rdeadline_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x65\x61\x64lineTime\x12 \n\x0btraceparent\x18\x07 \x01(\tR\x0btraceparent\"j\n\tJobResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\x31\n\x06snooze\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06snoozeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&kongflow/workerqueue/v1/envelope.proto\x12\x17kongflow.workerqueue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa0\x02\n\x08\x45nvelope\x12\"\n\rqueued_job_id\x18\x01 \x01(\tR\x0bqueuedJobId\x12\x18\n\x07\x61ttempt\x18\x02 \x01(\x05R\x07\x61ttempt\x12#\n\rfencing_token\x18\x03 \x01(\x03R\x0c\x66\x65ncingToken\x12%\n\x0e\x65nvironment_id\x18\x04 \x01(\tR\renvironmentId\x12\'\n\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12?\n\rdeadline_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x65\x61\x64lineTime\x12 \n\x0btraceparent\x18\x07 \x01(\tR\x0btraceparent\"u\n\x07\x44iscard\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\x1a\n\x08\x61ttempts\x18\x02 \x01(\x05R\x08\x61ttempts\x12\"\n\rqueued_job_id\x18\x03 \x01(\tR\x0bqueuedJobId\"j\n\tJobResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\x31\n\x06snooze\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06snoozeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=158
   _globals['_ENVELOPE']._serialized_end=446
-  _globals['_JOBRESULT']._serialized_start=448
-  _globals['_JOBRESULT']._serialized_end=554
+  _globals['_DISCARD']._serialized_start=448
+  _globals['_DISCARD']._serialized_end=565
+  _globals['_JOBRESULT']._serialized_start=567
+  _globals['_JOBRESULT']._serialized_end=673
 # @@protoc_insertion_point(module_scope)

@@ -75,6 +75,38 @@ class Envelope(_message.Message):
 Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
 
 @_typing.final
+class Discard(_message.Message):
+    """Why a queued job was given up, as its discarded method is told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    QUEUED_JOB_ID_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """How many attempts were spent."""
+    queued_job_id: _builtins.str
+    """The queued job that was given up."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """What the last attempt ended with, as the target answered it."""
+
+    def __init__(
+        self,
+        *,
+        status: _status_pb2.Status | None = ...,
+        attempts: _builtins.int = ...,
+        queued_job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "queued_job_id", b"queued_job_id", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Discard: _TypeAlias = Discard  # noqa: Y015
+
+@_typing.final
 class JobResult(_message.Message):
     """The outcome of one job of a batch, at the place that its request had."""
 

@@ -90,7 +90,9 @@ class JobOptions(_message.Message):
     """The most jobs in one call of the batch method; 100 when left out."""
     discarded_method: _builtins.str
     """The method of the same service that is enqueued when a job of the kind is
-    discarded; none when left out.
+    discarded; none when left out. It is a kind itself. It takes the request
+    of this method, or a message of exactly that request as field 1,
+    `request`, and a kongflow.workerqueue.v1.Discard as field 2, `discard`.
     """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:

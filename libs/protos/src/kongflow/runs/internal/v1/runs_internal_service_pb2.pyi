@@ -37,6 +37,8 @@ class CreateRunRequest(_message.Message):
     TEST_FIELD_NUMBER: _builtins.int
     INTERNAL_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    VERSION_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """Required. The environment of the event."""
     project_id: _builtins.str
@@ -46,7 +48,9 @@ class CreateRunRequest(_message.Message):
     event_record_id: _builtins.str
     """Required. The event record that the run is for."""
     dispatcher_id: _builtins.str
-    """Required. The dispatcher that took the event."""
+    """The dispatcher that took the event. A run without one is unique by its
+    `request_id` instead.
+    """
     job_id: _builtins.str
     """Required. The job."""
     alias: _builtins.str
@@ -63,6 +67,14 @@ class CreateRunRequest(_message.Message):
     """The trace of the event, as W3C Trace Context writes it; the call's own
     when empty.
     """
+    version_id: _builtins.str
+    """The id of the version that the selector stands for, where it is known;
+    found when the run is started when left out.
+    """
+    request_id: _builtins.str
+    """Makes a repeat harmless where no dispatcher took the event, unique in the
+    environment; at most 600 characters. Required without a dispatcher.
+    """
     def __init__(
         self,
         *,
@@ -78,10 +90,12 @@ class CreateRunRequest(_message.Message):
         test: _builtins.bool = ...,
         internal: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
+        version_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "selector", b"selector", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "dispatcher_id", b"dispatcher_id", "environment_id", b"environment_id", "event_record_id", b"event_record_id", "external_account_id", b"external_account_id", "internal", b"internal", "job_id", b"job_id", "organization_id", b"organization_id", "project_id", b"project_id", "selector", b"selector", "test", b"test", "traceparent", b"traceparent", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "dispatcher_id", b"dispatcher_id", "environment_id", b"environment_id", "event_record_id", b"event_record_id", "external_account_id", b"external_account_id", "internal", b"internal", "job_id", b"job_id", "organization_id", b"organization_id", "project_id", b"project_id", "request_id", b"request_id", "selector", b"selector", "test", b"test", "traceparent", b"traceparent", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["alias", "version"]  # noqa: Y015
     _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015

@@ -52,8 +52,9 @@ class RunsInternalServiceServicer:
     """
 
     def CreateRun(self, request, context):
-        """Creates a run, unique by event record, dispatcher and job; a repeat
-        answers with the same run. The run is started by the worker queue.
+        """Creates a run, unique by event record, dispatcher and job, or by its
+        `request_id`; a repeat answers with the same run. The run is started by
+        the worker queue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

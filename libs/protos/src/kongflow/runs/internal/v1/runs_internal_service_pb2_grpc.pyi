@@ -34,8 +34,9 @@ class RunsInternalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunsInternalServiceAsyncStub: ...
     CreateRun: _grpc.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CreateRunRequest, _runs_internal_service_pb2.CreateRunResponse]
-    """Creates a run, unique by event record, dispatcher and job; a repeat
-    answers with the same run. The run is started by the worker queue.
+    """Creates a run, unique by event record, dispatcher and job, or by its
+    `request_id`; a repeat answers with the same run. The run is started by
+    the worker queue.
     """
     BatchCreateRuns: _grpc.UnaryUnaryMultiCallable[_runs_internal_service_pb2.BatchCreateRunsRequest, _runs_internal_service_pb2.BatchCreateRunsResponse]
     """Creates many runs, with one result each; one that is refused does not
@@ -48,8 +49,9 @@ class RunsInternalServiceAsyncStub(RunsInternalServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CreateRunRequest, _runs_internal_service_pb2.CreateRunResponse]  # type: ignore[assignment]
-    """Creates a run, unique by event record, dispatcher and job; a repeat
-    answers with the same run. The run is started by the worker queue.
+    """Creates a run, unique by event record, dispatcher and job, or by its
+    `request_id`; a repeat answers with the same run. The run is started by
+    the worker queue.
     """
     BatchCreateRuns: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.BatchCreateRunsRequest, _runs_internal_service_pb2.BatchCreateRunsResponse]  # type: ignore[assignment]
     """Creates many runs, with one result each; one that is refused does not
@@ -65,8 +67,9 @@ class RunsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_internal_service_pb2.CreateRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_internal_service_pb2.CreateRunResponse, _abc.Awaitable[_runs_internal_service_pb2.CreateRunResponse]]:
-        """Creates a run, unique by event record, dispatcher and job; a repeat
-        answers with the same run. The run is started by the worker queue.
+        """Creates a run, unique by event record, dispatcher and job, or by its
+        `request_id`; a repeat answers with the same run. The run is started by
+        the worker queue.
         """
 
     @_abc_1.abstractmethod

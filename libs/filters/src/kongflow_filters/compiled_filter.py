@@ -1,0 +1,161 @@
+"""Filters compiled once into closures and asked about many values.
+
+The rules are in docs/behaviour/filters.md#matching.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from kongflow_filters.event_filter import EventFilter, FilterNode
+from kongflow_filters.javascript_objects import (
+    ARRAY_PROTOTYPE,
+    BOOLEAN_PROTOTYPE,
+    NUMBER_PROTOTYPE,
+    OBJECT_PROTOTYPE,
+    STRING_PROTOTYPE,
+    BuiltInObject,
+    PropertyRefused,
+)
+from kongflow_filters.javascript_values import (
+    MISSING,
+    array_index,
+    code_unit,
+    utf16_length,
+)
+from kongflow_filters.operators import OPERATORS, Check, is_one_of, is_scalar_list
+
+__all__ = ["CompiledFilter"]
+
+
+class CompiledFilter:
+    """A filter that is ready to be asked about values."""
+
+    __slots__ = ("_matches", "_matches_member")
+
+    def __init__(self, event_filter: EventFilter) -> None:
+        self._matches = _compile(event_filter.tree)
+        self._matches_member = _through_arrays(self._matches, empty=not event_filter.tree)
+
+    def matches(self, value: object) -> bool:
+        """Whether the filter holds for the value, as the original's eventFilterMatches says."""
+        try:
+            return self._matches(value)
+        except PropertyRefused:
+            return False
+
+    def matches_member(self, value: object) -> bool:
+        """The same for a value that is a member of an object: of an array one element must match.
+
+        An empty array has none, so even the empty filter does not match it. Where JavaScript
+        would throw, the filter does not match.
+        """
+        try:
+            return self._matches_member(value)
+        except PropertyRefused:
+            return False
+
+
+def _compile(tree: FilterNode) -> Check:
+    if not tree:
+        return lambda _: True
+    members = [(_Property(key), _compile_member(node)) for key, node in tree.items()]
+    in_objects = tuple((each.key, each.inherited, check) for each, check in members)
+
+    def matches(value: object) -> bool:
+        if type(value) is dict:
+            for key, inherited, check in in_objects:  # noqa: SIM110 - a generator costs more
+                if not check(value.get(key, inherited)):
+                    return False
+            return True
+        if value is None or value is MISSING:
+            return False
+        return all(check(each.read(value)) for each, check in members)
+
+    return matches
+
+
+def _compile_member(node: FilterNode | Sequence[object]) -> Check:
+    if isinstance(node, Mapping):
+        return _through_arrays(_compile(node), empty=not node)
+    if not node:
+        return lambda _: True
+    if is_scalar_list(node):
+        return is_one_of(node)
+    checks = tuple(_compile_operator(cast("Mapping[str, object]", item)) for item in node)
+    if len(checks) == 1:
+        return checks[0]
+
+    def all_hold(value: object) -> bool:
+        for check in checks:  # noqa: SIM110 - a generator costs more
+            if not check(value):
+                return False
+        return True
+
+    return all_hold
+
+
+def _compile_operator(item: Mapping[str, object]) -> Check:
+    [(name, operand)] = item.items()
+    return OPERATORS[name].compile(operand)
+
+
+def _through_arrays(matches: Check, *, empty: bool) -> Check:
+    """Of an array, one element must match."""
+    if empty:
+        return lambda value: type(value) is not list or len(value) > 0
+
+    def matches_member(value: object) -> bool:
+        if type(value) is list:
+            for element in value:  # noqa: SIM110 - a generator costs more
+                if matches(element):
+                    return True
+            return False
+        return matches(value)
+
+    return matches_member
+
+
+class _Property:
+    """A key of a filter, and what it finds in values of each kind."""
+
+    __slots__ = ("_index", "inherited", "key")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.inherited = OBJECT_PROTOTYPE.read(key)
+        self._index = array_index(key)
+
+    def read(self, value: object) -> object:
+        """`value[key]` of anything but an object, null and `undefined`."""
+        if type(value) is str:
+            return self._read_string(value)
+        if type(value) is list:
+            return self._read_list(value)
+        if isinstance(value, BuiltInObject):
+            return value.read(self.key)
+        prototype = _PROTOTYPES.get(type(value))
+        if prototype is None:
+            raise TypeError(f"{type(value).__name__} is not a JSON value")
+        return prototype.read(self.key)
+
+    def _read_string(self, text: str) -> object:
+        if self._index is not None:
+            unit = code_unit(text, self._index)
+            return MISSING if unit is None else unit
+        if self.key == "length":
+            return utf16_length(text)
+        return STRING_PROTOTYPE.read(self.key)
+
+    def _read_list(self, items: Sequence[object]) -> object:
+        if self._index is not None:
+            return items[self._index] if self._index < len(items) else MISSING
+        if self.key == "length":
+            return len(items)
+        return ARRAY_PROTOTYPE.read(self.key)
+
+
+_PROTOTYPES: Final[Mapping[type, BuiltInObject]] = {
+    int: NUMBER_PROTOTYPE,
+    float: NUMBER_PROTOTYPE,
+    bool: BOOLEAN_PROTOTYPE,
+}

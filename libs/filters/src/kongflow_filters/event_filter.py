@@ -1,0 +1,181 @@
+"""Reads filters as they are written, exactly as the original's schema does.
+
+The rules are in docs/behaviour/filters.md#filters.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, cast
+
+from kongflow_filters.javascript_values import is_number, key_order
+from kongflow_filters.operators import OPERATORS, is_scalar_list
+
+__all__ = [
+    "MAX_DEPTH",
+    "EventFilter",
+    "FilterNode",
+    "FilterWarning",
+    "InvalidFilter",
+    "parse_filter",
+]
+
+MAX_DEPTH: Final = 200
+"""How deep objects and arrays of a filter may be nested; the filter itself is level 1."""
+
+# The original's parser never copies this key, so it matches nothing.
+_NEVER_KEPT: Final = "__proto__"
+_SHOWN_KEY_LENGTH: Final = 64
+
+FilterNode: TypeAlias = Mapping[str, "FilterNode | Sequence[object]"]
+"""A parsed filter: each key has a filter of its own or a list of conditions."""
+
+_Path: TypeAlias = tuple[str | int, ...]
+
+
+class InvalidFilter(ValueError):
+    """The filter is not one: `path` says where, e.g. `payload.user.age[0]`, `reason` why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class FilterWarning:
+    """Something that was written in a filter and has no effect.
+
+    `kept` is the operator that does have one; empty when a key of an object is meant.
+    """
+
+    path: str
+    kept: str
+    ignored: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """The same, for people."""
+        ignored = ", ".join(shorten(key) for key in self.ignored)
+        if not self.kept:
+            return f"{self.path}: {ignored} is ignored; no filter can name it"
+        return (
+            f"{self.path}: only {self.kept} counts, {ignored} is ignored;"
+            " write each operator in an object of its own"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """A valid filter, without what has no effect. Parsing `tree` again gives the same."""
+
+    tree: FilterNode
+    warnings: tuple[FilterWarning, ...] = ()
+
+
+def parse_filter(value: object, path: str = "") -> EventFilter:
+    """Check a filter, given as the JSON value that was written.
+
+    `path` is what the paths of errors and warnings begin with. Raises InvalidFilter.
+    See docs/behaviour/filters.md#filters.
+    """
+    parser = _FilterParser()
+    tree = parser.filter(value, (path,) if path else ())
+    return EventFilter(tree, tuple(parser.warnings))
+
+
+class _FilterParser:
+    """One walk through a filter; collects the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[FilterWarning] = []
+
+    def filter(self, value: object, path: _Path, depth: int = 1) -> FilterNode:
+        _check_depth(path, depth)
+        if type(value) is not dict:
+            raise _invalid(path, f"must be an object, not {_kind(value)}")
+        members = cast("dict[str, object]", value)
+        parsed: dict[str, FilterNode | Sequence[object]] = {}
+        for key in key_order(members):
+            member, member_path = members[key], (*path, key)
+            node: FilterNode | Sequence[object]
+            if type(member) is list:
+                node = self.conditions(member, member_path, depth + 1)
+            elif type(member) is dict:
+                node = self.filter(member, member_path, depth + 1)
+            else:
+                raise _invalid(
+                    member_path,
+                    f"must be a list of conditions or an object, not {_kind(member)}",
+                )
+            if key == _NEVER_KEPT:
+                self.warnings.append(FilterWarning(_render(path), "", (key,)))
+            else:
+                parsed[key] = node
+        return parsed
+
+    def conditions(self, items: list[object], path: _Path, depth: int) -> Sequence[object]:
+        _check_depth(path, depth)
+        if is_scalar_list(items):
+            return tuple(items)
+        return tuple(
+            self.operator(item, (*path, index), depth + 1) for index, item in enumerate(items)
+        )
+
+    def operator(self, item: object, path: _Path, depth: int) -> Mapping[str, object]:
+        """The first operator of the schema's order whose operand fits."""
+        _check_depth(path, depth)
+        if type(item) is not dict:
+            raise _invalid(
+                path,
+                "a list holds only strings, only numbers, only booleans or only operators;"
+                f" this is {_kind(item)}",
+            )
+        written = cast("dict[str, object]", item)
+        for name, operator in OPERATORS.items():
+            if name in written and operator.takes(written[name]):
+                ignored = tuple(key for key in written if key != name)
+                if ignored:
+                    self.warnings.append(FilterWarning(_render(path), name, ignored))
+                return {name: written[name]}
+        for name, operator in OPERATORS.items():
+            if name in written:
+                raise _invalid((*path, name), f"must be {operator.operand}")
+        raise _invalid(path, f"has no operator; the operators are {', '.join(OPERATORS)}")
+
+
+def _check_depth(path: _Path, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _invalid(path[:8], f"is nested deeper than {MAX_DEPTH} levels")
+
+
+def _invalid(path: _Path, reason: str) -> InvalidFilter:
+    return InvalidFilter(_render(path), reason)
+
+
+def _render(path: Iterable[str | int]) -> str:
+    rendered = ""
+    for step in path:
+        if isinstance(step, int):
+            rendered += f"[{step}]"
+        else:
+            rendered += f".{shorten(step)}" if rendered else shorten(step)
+    return rendered
+
+
+def shorten(key: str) -> str:
+    """The key as it is shown to people."""
+    return key if len(key) <= _SHOWN_KEY_LENGTH else key[: _SHOWN_KEY_LENGTH - 1] + "…"
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if type(value) is bool:
+        return "a boolean"
+    if is_number(value):
+        return "NaN" if value != value else "a number"  # noqa: PLR0124 - only NaN differs from itself
+    if type(value) is str:
+        return "a string"
+    if type(value) is list:
+        return "a list"
+    return "an object"

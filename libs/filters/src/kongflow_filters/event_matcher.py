@@ -1,0 +1,127 @@
+"""Says whether a dispatcher takes an event. Pure: no I/O, and nothing raises for bad data.
+
+The rules are in docs/behaviour/filters.md#dispatchers.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final, NoReturn, cast
+from uuid import UUID
+
+from kongflow_filters.compiled_filter import CompiledFilter
+from kongflow_filters.event_filter import InvalidFilter, parse_filter
+
+__all__ = ["EventMatcher", "MatchTarget"]
+
+_JSON_CONTENT_TYPE: Final = "application/json"
+_EXACT_DIGITS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTarget:
+    """What filters see of one event; made once and shown to every candidate.
+
+    `unmatchable` is why no filter can hold for the event; empty when filters can.
+    """
+
+    payload: object
+    context: object
+    external_account_id: UUID | None = None
+    unmatchable: str = ""
+
+    @classmethod
+    def of_request(
+        cls, payload: object, context: object, external_account_id: UUID | None = None
+    ) -> "MatchTarget":
+        """The target of an event whose payload is a REQUEST: {url, method, headers, rawBody}.
+
+        With a JSON content type filters see `body`, the parsed body, else `rawBody`.
+        See docs/behaviour/filters.md#requests.
+        """
+        request = _read_request(payload)
+        if request is None:
+            return cls({}, context, external_account_id, "the payload is not a request")
+        headers = cast("dict[str, str]", request["headers"])
+        if _JSON_CONTENT_TYPE in headers.get("content-type", ""):
+            try:
+                request["body"] = _parse_body(cast("str", request.pop("rawBody")))
+            except (ValueError, RecursionError):
+                reason = "the request says that its body is JSON, but it is not"
+                return cls({}, context, external_account_id, reason)
+        return cls(request, context, external_account_id)
+
+
+class EventMatcher:
+    """The conditions of one dispatcher, compiled once.
+
+    `payload_filter` and `context_filter` are JSON values as they were written; None means that
+    there is none. `external_account_id` restricts the dispatcher to events of that account.
+    `rejected` is what is wrong with a filter that is not valid; such a dispatcher takes nothing.
+    """
+
+    __slots__ = ("_context", "_external_account_id", "_payload", "rejected")
+
+    def __init__(
+        self,
+        payload_filter: object = None,
+        context_filter: object = None,
+        external_account_id: UUID | None = None,
+    ) -> None:
+        self._external_account_id = external_account_id
+        self._payload: CompiledFilter | None = None
+        self._context: CompiledFilter | None = None
+        self.rejected: InvalidFilter | None = None
+        if payload_filter is None and context_filter is None:
+            return
+        try:
+            payload = parse_filter({} if payload_filter is None else payload_filter, "payload")
+            context = parse_filter({} if context_filter is None else context_filter, "context")
+        except InvalidFilter as error:
+            self.rejected = error
+            return
+        self._payload = CompiledFilter(payload)
+        self._context = CompiledFilter(context)
+
+    def matches(self, target: MatchTarget) -> bool:
+        """Whether the dispatcher takes the event. See docs/behaviour/filters.md#dispatchers."""
+        account = self._external_account_id
+        if account is not None and account != target.external_account_id:
+            return False
+        if self._payload is None or self._context is None:
+            return self.rejected is None
+        return (
+            not target.unmatchable
+            and self._payload.matches_member(target.payload)
+            and self._context.matches_member(target.context)
+        )
+
+
+def _read_request(payload: object) -> dict[str, object] | None:
+    """The request without what does not belong to one; None when it is no request."""
+    if type(payload) is not dict:
+        return None
+    members = cast("dict[str, object]", payload)
+    request = {name: members.get(name) for name in ("url", "method", "rawBody")}
+    headers = members.get("headers")
+    if type(headers) is not dict or not all(type(each) is str for each in request.values()):
+        return None
+    if not all(type(each) is str for each in headers.values()):
+        return None
+    request["headers"] = headers
+    return request
+
+
+def _parse_body(text: str) -> object:
+    """`JSON.parse`. Raises ValueError, or RecursionError for a body that is nested too deeply."""
+    return cast(
+        "object", json.loads(text, parse_int=_parse_integer, parse_constant=_refuse_constant)
+    )
+
+
+def _parse_integer(digits: str) -> float:
+    # float() rounds as JavaScript does and, unlike int(), takes any number of digits.
+    return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
