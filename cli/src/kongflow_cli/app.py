@@ -18,6 +18,7 @@ COMMANDS = {
     ),
     "down": (_RUN, "End the system of this state folder, and wait for it."),
     "reset": (_RUN, "Empty the data of a stopped system; keys and ports stay the same."),
+    "filters": (_RUN, "Try filters, without a server."),
     "dispatchers": (_OPERATE, "Say which events start what."),
     "events": (_OPERATE, "Send events, and see what became of them."),
     "runs": (_OPERATE, "See the runs of jobs."),
