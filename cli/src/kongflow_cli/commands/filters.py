@@ -2,9 +2,7 @@
 
 import typer
 
-app = typer.Typer(
-    help="Try filters, without a server.", no_args_is_help=True, add_completion=False
-)
+app = typer.Typer(help="Try filters, without a server.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -42,9 +42,7 @@ def _read(line: bytes, number: int) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise CliError(f"Line {number} is not JSON: {error}.", USAGE) from None
     if type(pair) is not dict or not pair.keys() <= _KNOWN:
-        raise CliError(
-            f'Line {number} is not an object {{"payload": ..., "filter": ...}}.', USAGE
-        )
+        raise CliError(f'Line {number} is not an object {{"payload": ..., "filter": ...}}.', USAGE)
     return cast("dict[str, object]", pair)
 
 
