@@ -74,6 +74,7 @@ PLANTED = [
     Planted("common", "kongflow_common.planted_context", "kongflow_runs.domain"),
     Planted("common", "kongflow_common.planted_command", "kongflow_cli"),
     Planted("filters", "kongflow_filters.planted_common", "kongflow_common.ids"),
+    Planted("protocol", "kongflow_protocol.planted_common", "kongflow_common.ids"),
     Planted("common-stubs", "kongflow_common.planted_stub", "kongflow.runs.v1.run_pb2"),
     Planted(
         "common-stubs", "kongflow_common.planted_tenancy", "kongflow.tenancy.v1.environment_pb2"
