@@ -109,13 +109,18 @@ def read_value(model: type[Model], value: object) -> Model:
 def _issues_of(error: ValidationError, value: object) -> list[Issue]:
     """All that a model found wrong, without the values.
 
-    Of a union each alternative has something to say of the same place: they become one issue.
+    Of a union each alternative has something to say: what concerns the same place becomes one
+    issue, and the alternative that was read deepest has the last word.
     """
     messages: dict[str, list[str]] = {}
     for each in error.errors(include_url=False, include_input=False, include_context=False):
         path = _path(each["loc"], value, missing=each["type"] == "missing")
         messages.setdefault(path, []).append(each["msg"].removeprefix("Value error, "))
-    return [Issue(path, " or ".join(dict.fromkeys(found))) for path, found in messages.items()]
+    return [
+        Issue(path, " or ".join(dict.fromkeys(found)))
+        for path, found in messages.items()
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in messages)
+    ]
 
 
 def _path(location: Sequence[int | str], value: object, *, missing: bool) -> str:
@@ -126,8 +131,9 @@ def _path(location: Sequence[int | str], value: object, *, missing: bool) -> str
             if isinstance(value, list) and step < len(value):
                 value = value[step]
                 path += f"[{step}]"
-        elif isinstance(value, dict):
-            if step in value or (missing and place == len(location) - 1):
-                value = value.get(step)
-                path += f".{step}" if path else step
+        elif isinstance(value, dict) and (
+            step in value or (missing and place == len(location) - 1)
+        ):
+            value = value.get(step)
+            path += f".{step}" if path else step
     return path
