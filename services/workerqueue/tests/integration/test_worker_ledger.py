@@ -2,12 +2,17 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
 
 from kongflow_common.ids import new_id
 from kongflow_workerqueue.application.ports import FinishedJob
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, built_in_kinds
+from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import (
     COMPLETED,
     CallStatus,
@@ -226,6 +231,33 @@ async def test_what_follows_a_discarded_job_is_stored_with_its_end_or_not_at_all
     assert await ledger.worker.finish(ledger.worker_id, outcomes) == 1
     assert (await ledger.row(follow_up.id))["state"] == "available"
     assert unwanted.id not in await ledger.ids()
+
+
+async def test_what_a_discarded_method_is_told_is_kept_as_it_was_written(
+    ledger: LedgerUnderTest,
+) -> None:
+    job = new_job(args=b'{"endpointIndexId": "i", "itemId": "\\u00e9\\"\\\\"}')
+    await ledger.insert(job)
+    claimed = await ledger.claim_one(job.id)
+    kind = KindCatalogue(built_in_kinds()).find("registerJob")
+    assert kind is not None
+    assert kind.discarded_kind is not None
+    detail = AnyMessage()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="NO", domain="jobs\1\u2028"))
+    answer = status_pb2.Status(details=[detail]).SerializeToString()
+    failure = CallStatus(StatusCode.INTERNAL, "\0\1 \U0001f4a5" * 10_000, answer)
+    follow_up = new_job(
+        kind=kind.discarded_kind.kind,
+        args=kind.discarded_args(claimed.args, Discard(failure, 3, job.id)),
+    )
+    discarded = Transition(JobState.DISCARDED, spends_attempt=True, error=failure)
+    outcome = FinishedJob(job.id, 1, discarded, follow_up)
+    assert await ledger.worker.finish(ledger.worker_id, [outcome]) == 1
+    stored = await ledger.claim_one(follow_up.id)
+    told: Any = kind.discarded_kind.parser.parse(stored.args)
+    assert told == kind.discarded_kind.parser.parse(follow_up.args)
+    assert len(told.discard.status.details) == 1
+    assert len(stored.args) < 10_000
 
 
 async def test_handing_back_spends_no_attempt_and_is_the_workers_own(

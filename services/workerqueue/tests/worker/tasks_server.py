@@ -1,4 +1,4 @@
-"""A target for tests: a real server with the task methods of events and runs, and a memory."""
+"""A target for tests: a real server with the task methods of our services, and a memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +10,11 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
+from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2 as endpoints_pb
+from kongflow.endpoints.tasks.v1.endpoints_tasks_service_pb2_grpc import (
+    EndpointsTasksServiceServicer,
+    add_EndpointsTasksServiceServicer_to_server,
+)
 from kongflow.events.tasks.v1 import events_tasks_service_pb2 as events_pb
 from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import (
     EventsTasksServiceServicer,
@@ -62,13 +67,17 @@ def failed(code: grpc.StatusCode, message: str = "no") -> JobResult:
 
 @dataclass
 class TasksServer:
-    """`answer` says what becomes of a job; `on_call` may delay or refuse the whole call."""
+    """`answer` says what becomes of a job; `on_call` may delay or refuse the whole call.
+
+    `given_up` are the registrations whose end it was told of.
+    """
 
     answer: Answer = done
     on_call: OnCall = _nothing
     received: list[Received] = field(default_factory=list)
     calls: int = 0
     batch_sizes: list[int] = field(default_factory=list)
+    given_up: list[endpoints_pb.FailRegisterJobRequest] = field(default_factory=list)
     port: int = 0
     _server: grpc.aio.Server | None = None
     _health: Any = None
@@ -77,6 +86,7 @@ class TasksServer:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_EndpointsTasksServiceServicer_to_server(_Endpoints(self), server)
         add_EventsTasksServiceServicer_to_server(_Events(self), server)
         add_RunsTasksServiceServicer_to_server(_Runs(self), server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -148,6 +158,36 @@ async def _result(answer: Answer, job: Received) -> JobResult:
 
 def _code(number: int) -> grpc.StatusCode:
     return next(code for code in grpc.StatusCode if code.value[0] == number)
+
+
+class _Endpoints(EndpointsTasksServiceServicer):
+    def __init__(self, server: TasksServer) -> None:
+        self._server = server
+
+    async def PerformEndpointIndexing(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PerformEndpointIndexing", request.endpoint_index_id, context)
+        return endpoints_pb.PerformEndpointIndexingResponse()
+
+    async def FailEndpointIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        index_id = request.request.endpoint_index_id
+        await self._server.one("FailEndpointIndex", index_id, context)
+        return endpoints_pb.FailEndpointIndexResponse()
+
+    async def RegisterJob(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("RegisterJob", request.item_id, context)
+        return endpoints_pb.RegisterJobResponse()
+
+    async def BatchRegisterJobs(self, request: Any, context: Any) -> Any:  # noqa: N802
+        arguments = [each.item_id for each in request.requests]
+        results = await self._server.batch(
+            "BatchRegisterJobs", arguments, request.envelopes, context
+        )
+        return endpoints_pb.BatchRegisterJobsResponse(results=results)
+
+    async def FailRegisterJob(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("FailRegisterJob", request.request.item_id, context)
+        self._server.given_up.append(request)
+        return endpoints_pb.FailRegisterJobResponse()
 
 
 class _Events(EventsTasksServiceServicer):

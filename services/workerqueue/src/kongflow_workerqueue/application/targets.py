@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from kongflow_workerqueue.application.ports import ClaimedJob
+from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import CallStatus
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
@@ -50,7 +51,10 @@ class WorkKind(Protocol):
 
     @property
     def discarded_kind(self) -> "WorkKind | None":
-        """What is enqueued with the same arguments when a job of the kind is given up."""
+        """What is enqueued when a job of the kind is given up."""
+
+    def discarded_args(self, args: bytes, discard: Discard) -> bytes:
+        """Returns the arguments of `discarded_kind` for a job that had `args`."""
 
 
 class KindCatalogue(Protocol):

@@ -7,6 +7,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
+from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
 from kongflow_workerqueue.catalogue.kind import Kind
@@ -14,7 +15,11 @@ from kongflow_workerqueue.catalogue.kind_reader import InvalidKind, read_kinds
 
 __all__ = ["KindCatalogue", "built_in_kinds", "kinds_of_descriptor_set"]
 
-_TASK_MODULES = (events_tasks_service_pb2, runs_tasks_service_pb2)
+_TASK_MODULES = (
+    endpoints_tasks_service_pb2,
+    events_tasks_service_pb2,
+    runs_tasks_service_pb2,
+)
 
 
 class KindCatalogue:

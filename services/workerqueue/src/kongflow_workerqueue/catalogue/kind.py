@@ -6,7 +6,9 @@ from datetime import timedelta
 from google.protobuf.message import Message
 
 from kongflow_workerqueue.application.ports import ArgsRefused
+from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
+from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
@@ -28,8 +30,8 @@ class Kind:
     """A kind of queued job. `target` names whose method it is.
 
     `batch` is the method that takes up to `max_batch_size` jobs in one call; without it
-    `max_batch_size` is 1. `discarded_kind` is enqueued with the same arguments when a job of
-    the kind is given up.
+    `max_batch_size` is 1. `discarded_kind` is enqueued when a job of the kind is given up, with
+    the same arguments, or with what `discard_writer` makes of them.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Kind:
     batch: CallShape | None = None
     max_batch_size: int = 1
     discarded_kind: "Kind | None" = None
+    discard_writer: DiscardWriter | None = None
 
     def check_args(self, args: bytes) -> None:
         """Raises ArgsRefused unless the JSON object is a request of the kind's method."""
@@ -52,3 +55,7 @@ class Kind:
             self.parser.parse(args)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
+
+    def discarded_args(self, args: bytes, discard: Discard) -> bytes:
+        """Returns the arguments of `discarded_kind` for a job that had `args`."""
+        return args if self.discard_writer is None else self.discard_writer.write(args, discard)

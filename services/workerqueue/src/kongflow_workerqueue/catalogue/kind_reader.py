@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.workerqueue.v1 import job_options_pb2
+from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import RetryPolicy
@@ -34,6 +35,7 @@ _MAX_QUEUE_LENGTH = 128
 
 _ENVELOPE = "kongflow.workerqueue.v1.Envelope"
 _JOB_RESULT = "kongflow.workerqueue.v1.JobResult"
+_DISCARD = "kongflow.workerqueue.v1.Discard"
 
 
 class InvalidKind(ValueError):
@@ -104,6 +106,7 @@ class _ServiceReader:
             raise InvalidKind(f"max_attempts is more than {_MAX_ATTEMPTS}.")
         method = self._method(method_name)
         unary = self._shape(method)
+        discarded, discard_writer = self._discarded(options, method, within)
         batch = None
         if options.batch_method:
             batch = self._shape(self._batch_method(options.batch_method, method))
@@ -120,7 +123,8 @@ class _ServiceReader:
             parser=RequestParser(method.input_type, self._pool),
             batch=batch,
             max_batch_size=_batch_size(options),
-            discarded_kind=self._discarded(options, method, within),
+            discarded_kind=discarded,
+            discard_writer=discard_writer,
         )
 
     def _method(self, name: str) -> MethodDescriptor:
@@ -157,15 +161,29 @@ class _ServiceReader:
         options: job_options_pb2.JobOptions,
         method: MethodDescriptor,
         within: tuple[str, ...],
-    ) -> Kind | None:
+    ) -> tuple[Kind | None, DiscardWriter | None]:
         name = options.discarded_method
         if not name:
-            return None
+            return None, None
         if name not in self._options:
             raise InvalidKind(f"the discarded method {name} is not a kind.")
-        if self._method(name).input_type.full_name != method.input_type.full_name:
-            raise InvalidKind(f"the discarded method {name} takes another request.")
-        return self._kind(name, within)
+        request, told = method.input_type.full_name, self._method(name).input_type
+        if told.full_name == request:
+            return self._kind(name, within), None
+        fields = {field.name: (field.number, _single_message(field)) for field in told.fields}
+        if fields != {"request": (1, request), "discard": (2, _DISCARD)}:
+            raise InvalidKind(
+                f"the request of the discarded method {name} must be {request}, or hold exactly "
+                f"{request} request = 1, {_DISCARD} discard = 2."
+            )
+        return self._kind(name, within), DiscardWriter(self._pool)
+
+
+def _single_message(field: FieldDescriptor) -> str | None:
+    """The message that a field holds: None unless it is one, once, whatever the others hold."""
+    if field.is_repeated or field.message_type is None or field.containing_oneof is not None:
+        return None
+    return field.message_type.full_name
 
 
 def _demand_fields(

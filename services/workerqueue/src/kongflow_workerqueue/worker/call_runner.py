@@ -14,6 +14,7 @@ from kongflow_workerqueue.application.targets import (
     WholeCallFailed,
     WorkKind,
 )
+from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import (
     COMPLETED,
     Answer,
@@ -23,6 +24,7 @@ from kongflow_workerqueue.domain.outcome import (
     Fault,
     StatusCode,
     TargetUnavailable,
+    Transition,
     fault_of,
     read_answer,
     settle,
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN_KIND_WAIT = timedelta(seconds=60)
 _NO_RETRY_POLICY = RetryPolicy()
+_NO_REASON = CallStatus(StatusCode.UNKNOWN)
 
 # Answers to a whole batch that no single job of it can have caused.
 _OF_THE_CALL = frozenset({StatusCode.PERMISSION_DENIED})
@@ -216,7 +219,7 @@ class CallRunner:
         follow_up = None
         if transition.state is JobState.DISCARDED:
             call.failed += 1
-            follow_up = self._follow_up(job, kind)
+            follow_up = self._follow_up(job, kind, transition)
         elif transition.state is JobState.COMPLETED:
             call.completed += 1
         else:
@@ -224,14 +227,21 @@ class CallRunner:
         self._finisher.finish(FinishedJob(job.id, job.turn, transition, follow_up))
         self._log.write(job, transition)
 
-    def _follow_up(self, job: ClaimedJob, kind: WorkKind | None) -> NewJob | None:
-        discarded = kind.discarded_kind if kind is not None else None
-        if discarded is None:
+    def _follow_up(
+        self, job: ClaimedJob, kind: WorkKind | None, transition: Transition
+    ) -> NewJob | None:
+        if kind is None or kind.discarded_kind is None:
             return None
+        discarded = kind.discarded_kind
+        why = Discard(
+            status=transition.error or _NO_REASON,
+            attempts=min(job.attempt + int(transition.spends_attempt), job.max_attempts),
+            queued_job_id=job.id,
+        )
         return NewJob(
             id=self._new_id(),
             kind=discarded.kind,
-            args=job.args,
+            args=kind.discarded_args(job.args, why),
             queue=discarded.queue,
             priority=discarded.priority,
             max_attempts=discarded.max_attempts,
