@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 import kongflow
 from kongflow.common.v1 import access_pb2
 
-CONTEXTS = ("tenancy", "events", "runs", "workerqueue")
+CONTEXTS = ("tenancy", "events", "jobs", "endpoints", "runs", "workerqueue")
 
 
 @dataclass(frozen=True)

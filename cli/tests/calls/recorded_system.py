@@ -33,7 +33,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
 )
-CONTEXTS = ("tenancy", "events", "runs", "workerqueue")
+CONTEXTS = ("tenancy", "events", "jobs", "endpoints", "runs", "workerqueue")
 
 Answer = Message | Exception | Callable[[Any], Message]
 _Request = TypeVar("_Request", bound=Message)

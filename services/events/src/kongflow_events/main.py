@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.events.v1 import events_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
@@ -22,6 +23,7 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
+from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
@@ -35,8 +37,11 @@ from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
 from kongflow_events.application.ports import EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.store_event_record import StoreEventRecord
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.error_catalog import CATALOG
+from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import EventsServicer
 from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
 from kongflow_events.settings import EventsSettings
@@ -128,11 +133,19 @@ def grpc_services(
         invoke_dispatchers=InvokeDispatchers(SqlInvocationReader(database), runs),
         catalog=CATALOG,
     )
+    direct = SqlDirectEvents(database)
+    internal = EventsInternalServicer(
+        UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
+    )
     return (
         [GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events)],
         [
             GrpcService(
+                events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
+                internal,
+            ),
+            GrpcService(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
-            )
+            ),
         ],
     )

@@ -67,6 +67,9 @@ def creator(server: InProcessServer) -> GrpcRunCreator:
     return GrpcRunCreator(server.caller("events"), timeout_seconds=5)
 
 
+VERSION_ID = new_id()
+
+
 def new_run(*, version: str | None = None, account: UUID | None = None) -> NewRun:
     return NewRun(
         event=InvokedEvent(
@@ -81,6 +84,7 @@ def new_run(*, version: str | None = None, account: UUID | None = None) -> NewRu
         job_id=new_id(),
         alias=None if version else "latest",
         version=version,
+        version_id=VERSION_ID,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
 
@@ -107,8 +111,10 @@ async def test_all_runs_are_asked_for_in_one_call(creator: GrpcRunCreator, runs:
         alias="latest",
         test=True,
         traceparent=wanted[0].traceparent,
+        version_id=str(VERSION_ID),
     )
     assert (second.version, second.external_account_id) == ("1.0.0", str(account))
+    assert second.version_id == str(VERSION_ID)
 
 
 @pytest.mark.parametrize(

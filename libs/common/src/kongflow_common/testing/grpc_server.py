@@ -136,7 +136,15 @@ class ServiceKeys:
     """An Ed25519 key for each service."""
 
     def __init__(
-        self, services: Iterable[str] = ("tenancy", "events", "runs", "workerqueue")
+        self,
+        services: Iterable[str] = (
+            "tenancy",
+            "events",
+            "jobs",
+            "endpoints",
+            "runs",
+            "workerqueue",
+        ),
     ) -> None:
         self._keys = {service: Ed25519PrivateKey.generate() for service in services}
 

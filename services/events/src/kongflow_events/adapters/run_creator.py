@@ -78,6 +78,8 @@ def _request(run: NewRun) -> pb.CreateRunRequest:
         request.version = run.version
     elif run.alias is not None:
         request.alias = run.alias
+    if run.version_id is not None:
+        request.version_id = str(run.version_id)
     if event.external_account_id is not None:
         request.external_account_id = str(event.external_account_id)
     return request

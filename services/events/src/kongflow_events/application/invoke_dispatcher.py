@@ -96,6 +96,7 @@ def _new_run(
         job_id=dispatchable.job_id,
         alias=dispatchable.alias,
         version=dispatchable.version,
+        version_id=dispatchable.version_id,
         traceparent=command.traceparent,
     )
 

@@ -290,6 +290,7 @@ class NewRun:
     job_id: UUID
     alias: str | None
     version: str | None
+    version_id: UUID | None
     traceparent: str
 
 

@@ -26,14 +26,16 @@ class UnparsableDispatchable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JobVersion:
-    """A version of a job: by an alias, found when a run is created, or by its number.
+    """A version of a job: by an alias or by its number; exactly one of the two is set.
 
-    Exactly one of the two is set.
+    `version_id` is the version that this stands for, where the one who puts the dispatcher keeps
+    it up to date; else it is found when a run is started.
     """
 
     job_id: UUID
     alias: str | None = LATEST
     version: str | None = None
+    version_id: UUID | None = None
 
 
 Dispatchable: TypeAlias = JobVersion
@@ -41,12 +43,14 @@ Dispatchable: TypeAlias = JobVersion
 
 
 def write_dispatchable(dispatchable: Dispatchable) -> JsonDocument:
-    """The stored form: `{"type": "JOB_VERSION", "job_id": ..., "alias" | "version": ...}`."""
+    """The stored form: `{"type": "JOB_VERSION", "job_id", "alias" | "version", "version_id"?}`."""
     stored = {"type": _JOB_VERSION, "job_id": str(dispatchable.job_id)}
     if dispatchable.version is not None:
         stored["version"] = dispatchable.version
     else:
         stored["alias"] = dispatchable.alias or LATEST
+    if dispatchable.version_id is not None:
+        stored["version_id"] = str(dispatchable.version_id)
     return JsonDocument.dump(stored)
 
 
@@ -61,10 +65,13 @@ def parse_dispatchable(document: JsonDocument) -> Dispatchable:
     job_id, alias, version = (members.get(name) for name in ("job_id", "alias", "version"))
     if not isinstance(job_id, str):
         raise UnparsableDispatchable("names no job")
+    version_id = _version_id(members.get("version_id"))
     if isinstance(version, str) and version and alias is None:
-        return JobVersion(_job_id(job_id), None, version)
+        return JobVersion(_job_id(job_id), None, version, version_id)
     if version is None and (alias is None or (isinstance(alias, str) and alias)):
-        return JobVersion(_job_id(job_id), LATEST if alias is None else alias)
+        return JobVersion(
+            _job_id(job_id), LATEST if alias is None else alias, version_id=version_id
+        )
     raise UnparsableDispatchable("names neither an alias nor a version, or both")
 
 
@@ -73,3 +80,12 @@ def _job_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise UnparsableDispatchable("names a job whose id is not a UUID") from None
+
+
+def _version_id(stored: object) -> UUID | None:
+    if stored is None:
+        return None
+    try:
+        return UUID(cast("str", stored))
+    except (ValueError, AttributeError):
+        raise UnparsableDispatchable("names a version whose id is not a UUID") from None

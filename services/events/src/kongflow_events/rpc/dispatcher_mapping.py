@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.v1 import event_dispatcher_pb2, events_service_pb2
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.errors import InvalidField
@@ -9,6 +10,7 @@ from kongflow_common.filtering import FieldType, FilterField
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.field_parsing import (
     bounded_int,
+    optional_id,
     optional_text,
     required_id,
     required_message,
@@ -29,7 +31,7 @@ from kongflow_events.domain.dispatchable import (
     write_dispatchable,
 )
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
-from kongflow_events.domain.event_record import DEFAULT_SOURCE
+from kongflow_events.domain.event_record import DEFAULT_SOURCE, Tenancy
 from kongflow_events.rpc.event_mapping import to_bounded_payload, to_tenancy
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "to_dispatcher",
     "to_dispatcher_command",
     "to_dispatcher_key",
+    "to_put_command",
 ]
 
 DISPATCHER_FILTER_FIELDS: Final = (
@@ -59,7 +62,27 @@ def to_dispatcher_command(
 ) -> DispatcherCommand:
     """Read what a dispatcher is to hold. Raises InvalidField."""
     required_message(request, "event_dispatcher")
-    dispatcher = request.event_dispatcher
+    return _command(
+        request.event_dispatcher,
+        to_tenancy(scope),
+        enabled=request.enabled if request.HasField("enabled") else True,
+        generation=request.generation if request.HasField("generation") else None,
+    )
+
+
+def to_put_command(
+    request: events_internal_service_pb2.PutEventDispatcherRequest, tenancy: Tenancy
+) -> DispatcherCommand:
+    """The same for a dispatcher that another service keeps. Raises InvalidField."""
+    required_message(request, "event_dispatcher")
+    return _command(
+        request.event_dispatcher, tenancy, enabled=request.enabled, generation=request.generation
+    )
+
+
+def _command(
+    dispatcher: _Dispatcher, tenancy: Tenancy, *, enabled: bool, generation: int | None
+) -> DispatcherCommand:
     names = texts(
         dispatcher.event_names,
         "event_dispatcher.event_names",
@@ -67,7 +90,7 @@ def to_dispatcher_command(
         required=True,
     )
     return DispatcherCommand(
-        tenancy=to_tenancy(scope),
+        tenancy=tenancy,
         dispatchable_id=required_text(
             dispatcher.dispatchable_id, "event_dispatcher.dispatchable_id"
         ),
@@ -78,14 +101,14 @@ def to_dispatcher_command(
             payload_filter=_filter(dispatcher, "payload_filter"),
             context_filter=_filter(dispatcher, "context_filter"),
             manual=dispatcher.manual,
-            enabled=request.enabled if request.HasField("enabled") else True,
+            enabled=enabled,
             dispatchable=write_dispatchable(_dispatchable(dispatcher)),
         ),
         account_id=optional_text(dispatcher.account_id, "event_dispatcher.account_id"),
         generation=(
-            bounded_int(request.generation, "generation", at_least=1, at_most=_MAX_GENERATION)
-            if request.HasField("generation")
-            else None
+            None
+            if generation is None
+            else bounded_int(generation, "generation", at_least=1, at_most=_MAX_GENERATION)
         ),
     )
 
@@ -105,12 +128,15 @@ def _dispatchable(dispatcher: _Dispatcher) -> Dispatchable:
     job_version = dispatcher.dispatchable.job_version
     field = f"{field}.job_version"
     job_id = required_id(job_version.job_id, f"{field}.job_id")
+    version_id = optional_id(job_version.version_id, f"{field}.version_id")
     selector = job_version.WhichOneof("selector")
     if selector == "version":
-        return JobVersion(job_id, None, required_text(job_version.version, f"{field}.version"))
+        version = required_text(job_version.version, f"{field}.version")
+        return JobVersion(job_id, None, version, version_id)
+    alias = LATEST
     if selector == "alias":
-        return JobVersion(job_id, required_text(job_version.alias, f"{field}.alias"))
-    return JobVersion(job_id, LATEST)
+        alias = required_text(job_version.alias, f"{field}.alias")
+    return JobVersion(job_id, alias, version_id=version_id)
 
 
 def to_dispatcher_key(request: events_service_pb2.GetEventDispatcherRequest) -> EventKey:
@@ -144,6 +170,8 @@ def to_dispatcher(dispatcher: EventDispatcher) -> _Dispatcher:
     except UnparsableDispatchable:
         return message
     message.dispatchable.job_version.job_id = str(dispatchable.job_id)
+    if dispatchable.version_id is not None:
+        message.dispatchable.job_version.version_id = str(dispatchable.version_id)
     if dispatchable.version is not None:
         message.dispatchable.job_version.version = dispatchable.version
     else:

@@ -24,29 +24,36 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.v1 import event_dispatcher_pb2 as kongflow_dot_events_dot_v1_dot_event__dispatcher__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9kongflow/events/internal/v1/events_internal_service.proto\x12\x1bkongflow.events.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\"\xd2\x02\n\x17StoreEventRecordRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x19\n\x08\x65vent_id\x18\x04 \x01(\tR\x07\x65ventId\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n\x07payload\x18\x06 \x01(\x0cR\x07payload\x12\x18\n\x07\x63ontext\x18\x07 \x01(\x0cR\x07\x63ontext\x12\x16\n\x06source\x18\x08 \x01(\tR\x06source\x12\x1d\n\naccount_id\x18\t \x01(\tR\taccountId\x12\x12\n\x04test\x18\n \x01(\x08R\x04test\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal\"\xa7\x01\n\x18StoreEventRecordResponse\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\x12\x18\n\x07\x63reated\x18\x03 \x01(\x08R\x07\x63reated\x12.\n\x13\x65xternal_account_id\x18\x04 \x01(\tR\x11\x65xternalAccountId\"g\n\x16ReadEventRecordRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"\xe5\x03\n\x17ReadEventRecordResponse\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07payload\x18\x04 \x01(\x0cR\x07payload\x12\x18\n\x07\x63ontext\x18\x05 \x01(\x0cR\x07\x63ontext\x12\x16\n\x06source\x18\x06 \x01(\tR\x06source\x12%\n\x0esource_context\x18\x07 \x01(\x0cR\rsourceContext\x12\x39\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12=\n\x0c\x64\x65liver_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65liverTime\x12\x41\n\x0e\x64\x65livered_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rdeliveredTime\x12\x43\n\x07\x61\x63\x63ount\x18\x0b \x01(\x0b\x32).kongflow.events.internal.v1.EventAccountR\x07\x61\x63\x63ount\"J\n\x0c\x45ventAccount\x12\x1e\n\nidentifier\x18\x01 \x01(\tR\nidentifier\x12\x1a\n\x08metadata\x18\x02 \x01(\x0cR\x08metadata2\xaa\x02\n\x15\x45ventsInternalService\x12\x88\x01\n\x10StoreEventRecord\x12\x34.kongflow.events.internal.v1.StoreEventRecordRequest\x1a\x35.kongflow.events.internal.v1.StoreEventRecordResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x85\x01\n\x0fReadEventRecord\x12\x33.kongflow.events.internal.v1.ReadEventRecordRequest\x1a\x34.kongflow.events.internal.v1.ReadEventRecordResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9kongflow/events/internal/v1/events_internal_service.proto\x12\x1bkongflow.events.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a)kongflow/events/v1/event_dispatcher.proto\"\xd2\x02\n\x17StoreEventRecordRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x19\n\x08\x65vent_id\x18\x04 \x01(\tR\x07\x65ventId\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n\x07payload\x18\x06 \x01(\x0cR\x07payload\x12\x18\n\x07\x63ontext\x18\x07 \x01(\x0cR\x07\x63ontext\x12\x16\n\x06source\x18\x08 \x01(\tR\x06source\x12\x1d\n\naccount_id\x18\t \x01(\tR\taccountId\x12\x12\n\x04test\x18\n \x01(\x08R\x04test\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal\"\xa7\x01\n\x18StoreEventRecordResponse\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\x12\x18\n\x07\x63reated\x18\x03 \x01(\x08R\x07\x63reated\x12.\n\x13\x65xternal_account_id\x18\x04 \x01(\tR\x11\x65xternalAccountId\"g\n\x16ReadEventRecordRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"\xe5\x03\n\x17ReadEventRecordResponse\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07payload\x18\x04 \x01(\x0cR\x07payload\x12\x18\n\x07\x63ontext\x18\x05 \x01(\x0cR\x07\x63ontext\x12\x16\n\x06source\x18\x06 \x01(\tR\x06source\x12%\n\x0esource_context\x18\x07 \x01(\x0cR\rsourceContext\x12\x39\n\nevent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teventTime\x12=\n\x0c\x64\x65liver_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65liverTime\x12\x41\n\x0e\x64\x65livered_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rdeliveredTime\x12\x43\n\x07\x61\x63\x63ount\x18\x0b \x01(\x0b\x32).kongflow.events.internal.v1.EventAccountR\x07\x61\x63\x63ount\"J\n\x0c\x45ventAccount\x12\x1e\n\nidentifier\x18\x01 \x01(\tR\nidentifier\x12\x1a\n\x08metadata\x18\x02 \x01(\x0cR\x08metadata\"\x94\x02\n\x19PutEventDispatcherRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12N\n\x10\x65vent_dispatcher\x18\x04 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12\x1e\n\ngeneration\x18\x05 \x01(\x03R\ngeneration\x12\x18\n\x07\x65nabled\x18\x06 \x01(\x08R\x07\x65nabled\"h\n\x1aPutEventDispatcherResponse\x12.\n\x13\x65vent_dispatcher_id\x18\x01 \x01(\tR\x11\x65ventDispatcherId\x12\x1a\n\x08warnings\x18\x02 \x03(\tR\x08warnings2\xbb\x03\n\x15\x45ventsInternalService\x12\x8e\x01\n\x12PutEventDispatcher\x12\x36.kongflow.events.internal.v1.PutEventDispatcherRequest\x1a\x37.kongflow.events.internal.v1.PutEventDispatcherResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x88\x01\n\x10StoreEventRecord\x12\x34.kongflow.events.internal.v1.StoreEventRecordRequest\x1a\x35.kongflow.events.internal.v1.StoreEventRecordResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x85\x01\n\x0fReadEventRecord\x12\x33.kongflow.events.internal.v1.ReadEventRecordRequest\x1a\x34.kongflow.events.internal.v1.ReadEventRecordResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.internal.v1.events_internal_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EVENTSINTERNALSERVICE'].methods_by_name['PutEventDispatcher']._loaded_options = None
+  _globals['_EVENTSINTERNALSERVICE'].methods_by_name['PutEventDispatcher']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_EVENTSINTERNALSERVICE'].methods_by_name['StoreEventRecord']._loaded_options = None
   _globals['_EVENTSINTERNALSERVICE'].methods_by_name['StoreEventRecord']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_EVENTSINTERNALSERVICE'].methods_by_name['ReadEventRecord']._loaded_options = None
   _globals['_EVENTSINTERNALSERVICE'].methods_by_name['ReadEventRecord']._serialized_options = b'\252\226\034\003\n\001\004'
-  _globals['_STOREEVENTRECORDREQUEST']._serialized_start=157
-  _globals['_STOREEVENTRECORDREQUEST']._serialized_end=495
-  _globals['_STOREEVENTRECORDRESPONSE']._serialized_start=498
-  _globals['_STOREEVENTRECORDRESPONSE']._serialized_end=665
-  _globals['_READEVENTRECORDREQUEST']._serialized_start=667
-  _globals['_READEVENTRECORDREQUEST']._serialized_end=770
-  _globals['_READEVENTRECORDRESPONSE']._serialized_start=773
-  _globals['_READEVENTRECORDRESPONSE']._serialized_end=1258
-  _globals['_EVENTACCOUNT']._serialized_start=1260
-  _globals['_EVENTACCOUNT']._serialized_end=1334
-  _globals['_EVENTSINTERNALSERVICE']._serialized_start=1337
-  _globals['_EVENTSINTERNALSERVICE']._serialized_end=1635
+  _globals['_STOREEVENTRECORDREQUEST']._serialized_start=200
+  _globals['_STOREEVENTRECORDREQUEST']._serialized_end=538
+  _globals['_STOREEVENTRECORDRESPONSE']._serialized_start=541
+  _globals['_STOREEVENTRECORDRESPONSE']._serialized_end=708
+  _globals['_READEVENTRECORDREQUEST']._serialized_start=710
+  _globals['_READEVENTRECORDREQUEST']._serialized_end=813
+  _globals['_READEVENTRECORDRESPONSE']._serialized_start=816
+  _globals['_READEVENTRECORDRESPONSE']._serialized_end=1301
+  _globals['_EVENTACCOUNT']._serialized_start=1303
+  _globals['_EVENTACCOUNT']._serialized_end=1377
+  _globals['_PUTEVENTDISPATCHERREQUEST']._serialized_start=1380
+  _globals['_PUTEVENTDISPATCHERREQUEST']._serialized_end=1656
+  _globals['_PUTEVENTDISPATCHERRESPONSE']._serialized_start=1658
+  _globals['_PUTEVENTDISPATCHERRESPONSE']._serialized_end=1762
+  _globals['_EVENTSINTERNALSERVICE']._serialized_start=1765
+  _globals['_EVENTSINTERNALSERVICE']._serialized_end=2208
 # @@protoc_insertion_point(module_scope)

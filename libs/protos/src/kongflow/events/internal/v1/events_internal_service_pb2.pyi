@@ -3,9 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from kongflow.events.v1 import event_dispatcher_pb2 as _event_dispatcher_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -234,3 +237,75 @@ class EventAccount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EventAccount: _TypeAlias = EventAccount  # noqa: Y015
+
+@_typing.final
+class PutEventDispatcherRequest(_message.Message):
+    """Creates or replaces a dispatcher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    EVENT_DISPATCHER_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Required. The environment."""
+    project_id: _builtins.str
+    """Required. Its project."""
+    organization_id: _builtins.str
+    """Required. The project's organization."""
+    generation: _builtins.int
+    """Required. Which change this is."""
+    enabled: _builtins.bool
+    """Whether it takes events."""
+    @_builtins.property
+    def event_dispatcher(self) -> _event_dispatcher_pb2.EventDispatcher:
+        """Required. The dispatcher; its output-only fields are ignored."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        organization_id: _builtins.str = ...,
+        event_dispatcher: _event_dispatcher_pb2.EventDispatcher | None = ...,
+        generation: _builtins.int = ...,
+        enabled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "environment_id", b"environment_id", "event_dispatcher", b"event_dispatcher", "generation", b"generation", "organization_id", b"organization_id", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutEventDispatcherRequest: _TypeAlias = PutEventDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class PutEventDispatcherResponse(_message.Message):
+    """Holds what was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_DISPATCHER_ID_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    event_dispatcher_id: _builtins.str
+    """The id of the dispatcher."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is accepted but probably not meant, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        event_dispatcher_id: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher_id", b"event_dispatcher_id", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutEventDispatcherResponse: _TypeAlias = PutEventDispatcherResponse  # noqa: Y015

@@ -35,6 +35,11 @@ class EventsInternalServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.PutEventDispatcher = channel.unary_unary(
+                '/kongflow.events.internal.v1.EventsInternalService/PutEventDispatcher',
+                request_serializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherResponse.FromString,
+                _registered_method=True)
         self.StoreEventRecord = channel.unary_unary(
                 '/kongflow.events.internal.v1.EventsInternalService/StoreEventRecord',
                 request_serializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.StoreEventRecordRequest.SerializeToString,
@@ -50,6 +55,16 @@ class EventsInternalServiceStub:
 class EventsInternalServiceServicer:
     """What only other services ask of events.
     """
+
+    def PutEventDispatcher(self, request, context):
+        """Creates or replaces the dispatcher of something that another service
+        owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
+        newer than the stored one changes nothing.
+        Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def StoreEventRecord(self, request, context):
         """Stores an event without delivering it: somebody else says what it starts.
@@ -72,6 +87,11 @@ class EventsInternalServiceServicer:
 
 def add_EventsInternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PutEventDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutEventDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherResponse.SerializeToString,
+            ),
             'StoreEventRecord': grpc.unary_unary_rpc_method_handler(
                     servicer.StoreEventRecord,
                     request_deserializer=kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.StoreEventRecordRequest.FromString,
@@ -93,6 +113,33 @@ def add_EventsInternalServiceServicer_to_server(servicer, server):
 class EventsInternalService:
     """What only other services ask of events.
     """
+
+    @staticmethod
+    def PutEventDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.internal.v1.EventsInternalService/PutEventDispatcher',
+            kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_internal_dot_v1_dot_events__internal__service__pb2.PutEventDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def StoreEventRecord(request,

@@ -33,6 +33,12 @@ class EventsInternalServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventsInternalServiceAsyncStub: ...
+    PutEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_internal_service_pb2.PutEventDispatcherRequest, _events_internal_service_pb2.PutEventDispatcherResponse]
+    """Creates or replaces the dispatcher of something that another service
+    owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
+    newer than the stored one changes nothing.
+    Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
+    """
     StoreEventRecord: _grpc.UnaryUnaryMultiCallable[_events_internal_service_pb2.StoreEventRecordRequest, _events_internal_service_pb2.StoreEventRecordResponse]
     """Stores an event without delivering it: somebody else says what it starts.
     Idempotent by environment and event id: a known one is answered as it is
@@ -49,6 +55,12 @@ class EventsInternalServiceAsyncStub(EventsInternalServiceStub):
     """What only other services ask of events."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    PutEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_internal_service_pb2.PutEventDispatcherRequest, _events_internal_service_pb2.PutEventDispatcherResponse]  # type: ignore[assignment]
+    """Creates or replaces the dispatcher of something that another service
+    owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
+    newer than the stored one changes nothing.
+    Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
+    """
     StoreEventRecord: _aio.UnaryUnaryMultiCallable[_events_internal_service_pb2.StoreEventRecordRequest, _events_internal_service_pb2.StoreEventRecordResponse]  # type: ignore[assignment]
     """Stores an event without delivering it: somebody else says what it starts.
     Idempotent by environment and event id: a known one is answered as it is
@@ -62,6 +74,18 @@ class EventsInternalServiceAsyncStub(EventsInternalServiceStub):
 
 class EventsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """What only other services ask of events."""
+
+    @_abc_1.abstractmethod
+    def PutEventDispatcher(
+        self,
+        request: _events_internal_service_pb2.PutEventDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_internal_service_pb2.PutEventDispatcherResponse, _abc.Awaitable[_events_internal_service_pb2.PutEventDispatcherResponse]]:
+        """Creates or replaces the dispatcher of something that another service
+        owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
+        newer than the stored one changes nothing.
+        Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
+        """
 
     @_abc_1.abstractmethod
     def StoreEventRecord(

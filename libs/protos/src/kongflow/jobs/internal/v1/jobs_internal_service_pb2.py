@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5kongflow/jobs/internal/v1/jobs_internal_service.proto\x12\x19kongflow.jobs.internal.v1\x1a\x1fkongflow/common/v1/access.proto\"\xe0\x01\n\x12RegisterJobRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x1f\n\x0b\x65ndpoint_id\x18\x04 \x01(\tR\nendpointId\x12\x1a\n\x08metadata\x18\x05 \x01(\x0cR\x08metadata\x12\x1e\n\ngeneration\x18\x06 \x01(\x03R\ngeneration\"g\n\x13RegisterJobResponse\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1d\n\nversion_id\x18\x02 \x01(\tR\tversionId\x12\x1a\n\x08warnings\x18\x03 \x03(\tR\x08warnings\"\xa7\x01\n\x11\x44isableJobRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\x12\n\x04slug\x18\x03 \x01(\tR\x04slug\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x1e\n\ngeneration\x18\x05 \x01(\x03R\ngeneration\".\n\x12\x44isableJobResponse\x12\x18\n\x07\x63hanged\x18\x01 \x01(\x08R\x07\x63hanged\"|\n\x13ListLiveJobsRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\x1f\n\x0b\x65ndpoint_id\x18\x03 \x01(\tR\nendpointId\"N\n\x14ListLiveJobsResponse\x12\x36\n\x04jobs\x18\x01 \x03(\x0b\x32\".kongflow.jobs.internal.v1.LiveJobR\x04jobs\"S\n\x07LiveJob\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x1a\n\x08internal\x18\x03 \x01(\x08R\x08internal\"k\n\x19ResolveJobVersionsRequest\x12N\n\nreferences\x18\x01 \x03(\x0b\x32..kongflow.jobs.internal.v1.JobVersionReferenceR\nreferences\"\xb4\x01\n\x13JobVersionReference\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x15\n\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x03 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x04 \x01(\tH\x00R\x07version\x12\x1f\n\nversion_id\x18\x05 \x01(\tH\x00R\tversionIdB\n\n\x08selector\"e\n\x1aResolveJobVersionsResponse\x12G\n\x07results\x18\x01 \x03(\x0b\x32-.kongflow.jobs.internal.v1.ResolvedJobVersionR\x07results\"\xdf\x02\n\x12ResolvedJobVersion\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound\x12\x15\n\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x19\n\x08job_slug\x18\x03 \x01(\tR\x07jobSlug\x12\x1d\n\nversion_id\x18\x04 \x01(\tR\tversionId\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12\x16\n\x06\x61\x63tive\x18\x06 \x01(\x08R\x06\x61\x63tive\x12\x1f\n\x0b\x65ndpoint_id\x18\x07 \x01(\tR\nendpointId\x12\x19\n\x08queue_id\x18\x08 \x01(\tR\x07queueId\x12\'\n\x0fpreprocess_runs\x18\t \x01(\x08R\x0epreprocessRuns\x12/\n\x13hosted_integrations\x18\n \x01(\x08R\x12hostedIntegrations\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal2\x87\x04\n\x13JobsInternalService\x12u\n\x0bRegisterJob\x12-.kongflow.jobs.internal.v1.RegisterJobRequest\x1a..kongflow.jobs.internal.v1.RegisterJobResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12r\n\nDisableJob\x12,.kongflow.jobs.internal.v1.DisableJobRequest\x1a-.kongflow.jobs.internal.v1.DisableJobResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0cListLiveJobs\x12..kongflow.jobs.internal.v1.ListLiveJobsRequest\x1a/.kongflow.jobs.internal.v1.ListLiveJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x8a\x01\n\x12ResolveJobVersions\x12\x34.kongflow.jobs.internal.v1.ResolveJobVersionsRequest\x1a\x35.kongflow.jobs.internal.v1.ResolveJobVersionsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5kongflow/jobs/internal/v1/jobs_internal_service.proto\x12\x19kongflow.jobs.internal.v1\x1a\x1fkongflow/common/v1/access.proto\"\xe0\x01\n\x12RegisterJobRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x1f\n\x0b\x65ndpoint_id\x18\x04 \x01(\tR\nendpointId\x12\x1a\n\x08metadata\x18\x05 \x01(\x0cR\x08metadata\x12\x1e\n\ngeneration\x18\x06 \x01(\x03R\ngeneration\"g\n\x13RegisterJobResponse\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1d\n\nversion_id\x18\x02 \x01(\tR\tversionId\x12\x1a\n\x08warnings\x18\x03 \x03(\tR\x08warnings\"\xd0\x01\n\x11\x44isableJobRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\x12\n\x04slug\x18\x03 \x01(\tR\x04slug\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x1e\n\ngeneration\x18\x05 \x01(\x03R\ngeneration\x12\'\n\x0forganization_id\x18\x06 \x01(\tR\x0eorganizationId\".\n\x12\x44isableJobResponse\x12\x18\n\x07\x63hanged\x18\x01 \x01(\x08R\x07\x63hanged\"|\n\x13ListLiveJobsRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\x1f\n\x0b\x65ndpoint_id\x18\x03 \x01(\tR\nendpointId\"N\n\x14ListLiveJobsResponse\x12\x36\n\x04jobs\x18\x01 \x03(\x0b\x32\".kongflow.jobs.internal.v1.LiveJobR\x04jobs\"S\n\x07LiveJob\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x1a\n\x08internal\x18\x03 \x01(\x08R\x08internal\"k\n\x19ResolveJobVersionsRequest\x12N\n\nreferences\x18\x01 \x03(\x0b\x32..kongflow.jobs.internal.v1.JobVersionReferenceR\nreferences\"\xb4\x01\n\x13JobVersionReference\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x15\n\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x03 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x04 \x01(\tH\x00R\x07version\x12\x1f\n\nversion_id\x18\x05 \x01(\tH\x00R\tversionIdB\n\n\x08selector\"e\n\x1aResolveJobVersionsResponse\x12G\n\x07results\x18\x01 \x03(\x0b\x32-.kongflow.jobs.internal.v1.ResolvedJobVersionR\x07results\"\xdf\x02\n\x12ResolvedJobVersion\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound\x12\x15\n\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x19\n\x08job_slug\x18\x03 \x01(\tR\x07jobSlug\x12\x1d\n\nversion_id\x18\x04 \x01(\tR\tversionId\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12\x16\n\x06\x61\x63tive\x18\x06 \x01(\x08R\x06\x61\x63tive\x12\x1f\n\x0b\x65ndpoint_id\x18\x07 \x01(\tR\nendpointId\x12\x19\n\x08queue_id\x18\x08 \x01(\tR\x07queueId\x12\'\n\x0fpreprocess_runs\x18\t \x01(\x08R\x0epreprocessRuns\x12/\n\x13hosted_integrations\x18\n \x01(\x08R\x12hostedIntegrations\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal2\x87\x04\n\x13JobsInternalService\x12u\n\x0bRegisterJob\x12-.kongflow.jobs.internal.v1.RegisterJobRequest\x1a..kongflow.jobs.internal.v1.RegisterJobResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12r\n\nDisableJob\x12,.kongflow.jobs.internal.v1.DisableJobRequest\x1a-.kongflow.jobs.internal.v1.DisableJobResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0cListLiveJobs\x12..kongflow.jobs.internal.v1.ListLiveJobsRequest\x1a/.kongflow.jobs.internal.v1.ListLiveJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x8a\x01\n\x12ResolveJobVersions\x12\x34.kongflow.jobs.internal.v1.ResolveJobVersionsRequest\x1a\x35.kongflow.jobs.internal.v1.ResolveJobVersionsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,23 +45,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERJOBRESPONSE']._serialized_start=344
   _globals['_REGISTERJOBRESPONSE']._serialized_end=447
   _globals['_DISABLEJOBREQUEST']._serialized_start=450
-  _globals['_DISABLEJOBREQUEST']._serialized_end=617
-  _globals['_DISABLEJOBRESPONSE']._serialized_start=619
-  _globals['_DISABLEJOBRESPONSE']._serialized_end=665
-  _globals['_LISTLIVEJOBSREQUEST']._serialized_start=667
-  _globals['_LISTLIVEJOBSREQUEST']._serialized_end=791
-  _globals['_LISTLIVEJOBSRESPONSE']._serialized_start=793
-  _globals['_LISTLIVEJOBSRESPONSE']._serialized_end=871
-  _globals['_LIVEJOB']._serialized_start=873
-  _globals['_LIVEJOB']._serialized_end=956
-  _globals['_RESOLVEJOBVERSIONSREQUEST']._serialized_start=958
-  _globals['_RESOLVEJOBVERSIONSREQUEST']._serialized_end=1065
-  _globals['_JOBVERSIONREFERENCE']._serialized_start=1068
-  _globals['_JOBVERSIONREFERENCE']._serialized_end=1248
-  _globals['_RESOLVEJOBVERSIONSRESPONSE']._serialized_start=1250
-  _globals['_RESOLVEJOBVERSIONSRESPONSE']._serialized_end=1351
-  _globals['_RESOLVEDJOBVERSION']._serialized_start=1354
-  _globals['_RESOLVEDJOBVERSION']._serialized_end=1705
-  _globals['_JOBSINTERNALSERVICE']._serialized_start=1708
-  _globals['_JOBSINTERNALSERVICE']._serialized_end=2227
+  _globals['_DISABLEJOBREQUEST']._serialized_end=658
+  _globals['_DISABLEJOBRESPONSE']._serialized_start=660
+  _globals['_DISABLEJOBRESPONSE']._serialized_end=706
+  _globals['_LISTLIVEJOBSREQUEST']._serialized_start=708
+  _globals['_LISTLIVEJOBSREQUEST']._serialized_end=832
+  _globals['_LISTLIVEJOBSRESPONSE']._serialized_start=834
+  _globals['_LISTLIVEJOBSRESPONSE']._serialized_end=912
+  _globals['_LIVEJOB']._serialized_start=914
+  _globals['_LIVEJOB']._serialized_end=997
+  _globals['_RESOLVEJOBVERSIONSREQUEST']._serialized_start=999
+  _globals['_RESOLVEJOBVERSIONSREQUEST']._serialized_end=1106
+  _globals['_JOBVERSIONREFERENCE']._serialized_start=1109
+  _globals['_JOBVERSIONREFERENCE']._serialized_end=1289
+  _globals['_RESOLVEJOBVERSIONSRESPONSE']._serialized_start=1291
+  _globals['_RESOLVEJOBVERSIONSRESPONSE']._serialized_end=1392
+  _globals['_RESOLVEDJOBVERSION']._serialized_start=1395
+  _globals['_RESOLVEDJOBVERSION']._serialized_end=1746
+  _globals['_JOBSINTERNALSERVICE']._serialized_start=1749
+  _globals['_JOBSINTERNALSERVICE']._serialized_end=2268
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,7 @@ class DisableJobRequest(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """Required. The environment."""
     project_id: _builtins.str
@@ -115,6 +116,8 @@ class DisableJobRequest(_message.Message):
     """Required. The number of the version."""
     generation: _builtins.int
     """Required. Grows with each index: the newest wish wins."""
+    organization_id: _builtins.str
+    """Required. The project's organization."""
     def __init__(
         self,
         *,
@@ -123,10 +126,11 @@ class DisableJobRequest(_message.Message):
         slug: _builtins.str = ...,
         version: _builtins.str = ...,
         generation: _builtins.int = ...,
+        organization_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "generation", b"generation", "project_id", b"project_id", "slug", b"slug", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "generation", b"generation", "organization_id", b"organization_id", "project_id", b"project_id", "slug", b"slug", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
