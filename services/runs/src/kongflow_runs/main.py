@@ -1,6 +1,8 @@
 """Puts the runs service together: the only file that constructs."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from kongflow.runs.internal.v1 import runs_internal_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
@@ -17,11 +19,25 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
+from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
+from kongflow_runs.adapters.environments import DescribedEnvironments
+from kongflow_runs.adapters.events_client import GrpcEvents
+from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.version_resolver import GrpcVersionResolver
 from kongflow_runs.application.create_run import CreateRun
+from kongflow_runs.application.perform_run_execution import FailRun, PerformRunExecutions
+from kongflow_runs.application.ports import (
+    Endpoints,
+    Environments,
+    Events,
+    RunWriter,
+    VersionResolver,
+)
 from kongflow_runs.application.queries import GetRun, ListRuns
 from kongflow_runs.application.start_run import StartRuns
 from kongflow_runs.rpc.error_catalog import CATALOG
@@ -36,50 +52,95 @@ SERVICE = "runs"
 async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
     """Serves until ``stop`` is set, then drains."""
     signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
-    async with (
-        Database.connect(
-            settings.database_url.get_secret_value(),
-            pool_size=settings.database_pool_size,
-            application_name=settings.instance,
-        ) as database,
-        service_channel(settings.tenancy_target, settings) as tenancy,
-        service_channel(settings.workerqueue_target, settings) as worker_queue,
-        OutboxRelay(
+    public_keys = {
+        service: parse_public_key(key) for service, key in settings.service_public_keys.items()
+    }
+    async with AsyncExitStack() as stack:
+
+        async def caller(target: str, name: str) -> ServiceCaller:
+            channel = await stack.enter_async_context(service_channel(target, settings))
+            return ServiceCaller(channel, name, signer)
+
+        database = await stack.enter_async_context(
+            Database.connect(
+                settings.database_url.get_secret_value(),
+                pool_size=settings.database_pool_size,
+                application_name=settings.instance,
+            )
+        )
+        worker_queue = await caller(settings.workerqueue_target, "workerqueue")
+        relay = await stack.enter_async_context(
+            OutboxRelay(database, SERVICE, GrpcEnqueuer(worker_queue), instance=settings.instance)
+        )
+        writer = await stack.enter_async_context(BatchingRunWriter(database, relay))
+        tenancy = await caller(settings.tenancy_target, "tenancy")
+        resolver = TenancyCredentialResolver(tenancy)
+        stack.push_async_callback(resolver.close)
+        environments = TenancyEnvironments(tenancy)
+        stack.push_async_callback(environments.close)
+        endpoints = GrpcEndpoints(await caller(settings.endpoints_target, "endpoints"))
+        stack.push_async_callback(endpoints.close)
+        client_services, tasks_services = grpc_services(
             database,
-            SERVICE,
-            GrpcEnqueuer(ServiceCaller(worker_queue, "workerqueue", signer)),
-            instance=settings.instance,
-        ) as relay,
-        BatchingRunWriter(database, relay) as writer,
-    ):
-        resolver = TenancyCredentialResolver(ServiceCaller(tenancy, "tenancy", signer))
-        public_keys = {
-            service: parse_public_key(key) for service, key in settings.service_public_keys.items()
-        }
-        reader = PostgresRunReader(database)
+            relay,
+            writer,
+            Neighbours(
+                versions=GrpcVersionResolver(await caller(settings.jobs_target, "jobs")),
+                environments=DescribedEnvironments(environments),
+                events=GrpcEvents(await caller(settings.events_target, "events")),
+                endpoints=endpoints,
+            ),
+        )
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
             catalog=CATALOG,
-            client_services=[
-                GrpcService(
-                    runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
-                    RunsServicer(GetRun(reader), ListRuns(reader)),
-                )
-            ],
-            tasks_services=[
-                GrpcService(
-                    runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
-                    RunsInternalServicer(CreateRun(writer)),
-                ),
-                GrpcService(
-                    runs_tasks_service_pb2.DESCRIPTOR.services_by_name["RunsTasksService"],
-                    RunsTasksServicer(StartRuns(PostgresRunStarter(database))),
-                ),
-            ],
+            client_services=client_services,
+            tasks_services=tasks_services,
             probe=database.ping,
         )
-        try:
-            await server.serve(stop)
-        finally:
-            await resolver.close()
+        await server.serve(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The other contexts, as runs sees them."""
+
+    versions: VersionResolver
+    environments: Environments
+    events: Events
+    endpoints: Endpoints
+
+
+def grpc_services(
+    database: Database, relay: OutboxRelay, writer: RunWriter, neighbours: Neighbours
+) -> tuple[list[GrpcService], list[GrpcService]]:
+    """The services for clients, and those for other services and the worker queue."""
+    reader = PostgresRunReader(database)
+    executions = PostgresRunExecutions(database)
+    tasks = RunsTasksServicer(
+        StartRuns(
+            PostgresRunStarter(database, relay), neighbours.versions, neighbours.environments
+        ),
+        PerformRunExecutions(
+            executions, neighbours.events, neighbours.environments, neighbours.endpoints
+        ),
+        FailRun(executions),
+    )
+    return (
+        [
+            GrpcService(
+                runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
+                RunsServicer(GetRun(reader), ListRuns(reader)),
+            )
+        ],
+        [
+            GrpcService(
+                runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
+                RunsInternalServicer(CreateRun(writer)),
+            ),
+            GrpcService(
+                runs_tasks_service_pb2.DESCRIPTOR.services_by_name["RunsTasksService"], tasks
+            ),
+        ],
+    )

@@ -15,44 +15,31 @@ from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
-from kongflow_common.rpc.server import GrpcService
+from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.grpc_server import InProcessServer, bearer, in_process_server
-from kongflow_runs.adapters.run_reader import PostgresRunReader
-from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
-from kongflow_runs.application.create_run import CreateRun
-from kongflow_runs.application.queries import GetRun, ListRuns
-from kongflow_runs.application.start_run import StartRuns
+from kongflow_runs.main import grpc_services
 from kongflow_runs.rpc.error_catalog import CATALOG
-from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
-from kongflow_runs.rpc.runs_servicer import RunsServicer
-from kongflow_runs.rpc.runs_tasks_servicer import RunsTasksServicer
+from services.runs.tests.neighbours import Others, answered
 
 TIMEOUT = 10.0
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 @pytest.fixture
-async def server(database: Database, writer: BatchingRunWriter) -> AsyncIterator[InProcessServer]:
+def others() -> Others:
+    return Others()
+
+
+@pytest.fixture
+async def server(
+    database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
+) -> AsyncIterator[InProcessServer]:
     """The runs service in this process, as its main puts it together."""
-    reader = PostgresRunReader(database)
+    client_services, tasks_services = grpc_services(database, relay, writer, others.neighbours)
     async with in_process_server(
-        catalog=CATALOG,
-        client_services=[
-            GrpcService(
-                runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
-                RunsServicer(GetRun(reader), ListRuns(reader)),
-            )
-        ],
-        tasks_services=[
-            GrpcService(
-                internal_pb.DESCRIPTOR.services_by_name["RunsInternalService"],
-                RunsInternalServicer(CreateRun(writer)),
-            ),
-            GrpcService(
-                tasks_pb.DESCRIPTOR.services_by_name["RunsTasksService"],
-                RunsTasksServicer(StartRuns(PostgresRunStarter(database))),
-            ),
-        ],
+        catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
     ) as server:
         yield server
 
@@ -185,3 +172,181 @@ async def test_a_users_key_creates_no_run(server: InProcessServer) -> None:
             request_in(environment), metadata=bearer(key), timeout=TIMEOUT
         )
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def turn(environment: EnvironmentScope, queued_job_id: str, token: int) -> Metadata:
+    """What the worker queue tells of a queued job."""
+    return (
+        ("kongflow-queued-job-id", queued_job_id),
+        ("kongflow-attempt", "1"),
+        ("kongflow-fencing-token", str(token)),
+        ("kongflow-environment", str(environment.environment_id)),
+    )
+
+
+async def started_run(server: InProcessServer, environment: EnvironmentScope) -> str:
+    (run_id,) = await create(server, request_in(environment))
+    await server.caller("workerqueue").call(
+        RunsTasksServiceStub(server.tasks_channel).StartRun,
+        tasks_pb.StartRunRequest(run_id=run_id),
+        timeout=TIMEOUT,
+        metadata=turn(environment, str(new_id()), 1),
+    )
+    return run_id
+
+
+async def read_run(
+    server: InProcessServer, environment: EnvironmentScope, run_id: str
+) -> run_pb2.Run:
+    return (
+        await RunsServiceStub(server.channel).GetRun(
+            runs_service_pb2.GetRunRequest(id=run_id),
+            metadata=bearer(server.credentials.add_secret_key(environment)),
+            timeout=TIMEOUT,
+        )
+    ).run
+
+
+async def perform(
+    server: InProcessServer,
+    environment: EnvironmentScope,
+    run_id: str,
+    queued_job_id: str,
+    token: int = 1,
+) -> dict[str, str]:
+    """Executes a run as the worker queue does; answers the trailing metadata."""
+    call = RunsTasksServiceStub(server.tasks_channel).PerformRunExecution(
+        tasks_pb.PerformRunExecutionRequest(run_id=run_id),
+        metadata=(
+            *bearer(server.service_token("workerqueue")),
+            *turn(environment, queued_job_id, token),
+        ),
+        timeout=TIMEOUT,
+    )
+    await call
+    return {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
+
+
+async def test_a_run_is_executed_to_its_end(server: InProcessServer, others: Others) -> None:
+    environment = server.credentials.add_environment()
+    run_id = await started_run(server, environment)
+    others.outcomes = [answered(b'{"status":"SUCCESS","output":{"sum":3}}')]
+    await perform(server, environment, run_id, str(new_id()))
+    run = await read_run(server, environment, run_id)
+    assert run.state == run_pb2.Run.STATE_SUCCESS
+    assert run.output.value.struct_value.fields["sum"].number_value == 3
+    assert (run.job_slug, run.number) == ("order", 1)
+    assert (run.execution_count, run.execution_failure_count) == (1, 0)
+    assert run.execution_duration.ToMilliseconds() == 12
+    assert run.HasField("complete_time")
+    # A repeat asks nobody.
+    await perform(server, environment, run_id, str(new_id()))
+    assert len(others.bodies) == 1
+
+
+async def test_an_undefined_output_is_not_null(server: InProcessServer, others: Others) -> None:
+    environment = server.credentials.add_environment()
+    others.outcomes = [
+        answered(b'{"status":"SUCCESS"}'),
+        answered(b'{"status":"SUCCESS","output":null}'),
+    ]
+    undefined = await started_run(server, environment)
+    await perform(server, environment, undefined, str(new_id()))
+    null = await started_run(server, environment)
+    await perform(server, environment, null, str(new_id()))
+    assert not (await read_run(server, environment, undefined)).HasField("output")
+    assert (await read_run(server, environment, null)).output.value.HasField("null_value")
+
+
+async def test_an_unreachable_endpoint_is_asked_again_later(
+    server: InProcessServer, others: Others
+) -> None:
+    environment = server.credentials.add_environment()
+    run_id = await started_run(server, environment)
+    queued_job_id = str(new_id())
+    others.outcomes = [answered(b"", 503), answered(b'{"status":"SUCCESS","output":1}')]
+    trailing = await perform(server, environment, run_id, queued_job_id, 1)
+    assert trailing["kongflow-snooze"] == "0.750000s"
+    run = await read_run(server, environment, run_id)
+    assert run.state == run_pb2.Run.STATE_WAITING_TO_EXECUTE
+    assert (run.execution_count, run.execution_failure_count) == (1, 1)
+    assert "kongflow-snooze" not in await perform(server, environment, run_id, queued_job_id, 2)
+    run = await read_run(server, environment, run_id)
+    assert run.state == run_pb2.Run.STATE_SUCCESS
+    assert (run.execution_count, run.execution_failure_count) == (2, 1)
+
+
+async def test_of_two_turns_the_older_one_stores_nothing(
+    server: InProcessServer, others: Others
+) -> None:
+    environment = server.credentials.add_environment()
+    run_id = await started_run(server, environment)
+    queued_job_id = str(new_id())
+    others.outcomes = [answered(b"", 503)]
+    await perform(server, environment, run_id, queued_job_id, 5)
+    others.away = True
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await perform(server, environment, run_id, queued_job_id, 6)
+    # Nobody could be asked: that spends no attempt.
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    others.away = False
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await perform(server, environment, run_id, queued_job_id, 5)
+    assert caught.value.code() is grpc.StatusCode.ABORTED
+    assert len(others.bodies) == 1
+    others.outcomes = [answered(b'{"status":"SUCCESS","output":1}')]
+    await perform(server, environment, run_id, queued_job_id, 6)
+    assert (await read_run(server, environment, run_id)).state == run_pb2.Run.STATE_SUCCESS
+
+
+async def test_a_run_of_an_unknown_job_ends_with_a_message(
+    server: InProcessServer, others: Others
+) -> None:
+    environment = server.credentials.add_environment()
+    others.version = None
+    run_id = await started_run(server, environment)
+    run = await read_run(server, environment, run_id)
+    assert run.state == run_pb2.Run.STATE_FAILURE
+    assert run.error_message == f"Job {run.job_id} is not registered in this environment"
+    assert run.number == 0
+
+
+async def test_a_run_that_is_given_up_ends_with_the_reason(server: InProcessServer) -> None:
+    environment = server.credentials.add_environment()
+    run_id = await started_run(server, environment)
+    request = tasks_pb.FailRunRequest(
+        request=tasks_pb.PerformRunExecutionRequest(run_id=run_id),
+        discard=envelope_pb2.Discard(attempts=12),
+    )
+    request.discard.status.message = "it broke"
+    stub = RunsTasksServiceStub(server.tasks_channel)
+    for _ in range(2):
+        await server.caller("workerqueue").call(
+            stub.FailRun,
+            request,
+            timeout=TIMEOUT,
+            metadata=turn(environment, str(new_id()), 1),
+        )
+    run = await read_run(server, environment, run_id)
+    assert run.state == run_pb2.Run.STATE_FAILURE
+    assert run.error_message == "The execution was given up after 12 attempts: it broke"
+
+
+async def test_a_run_without_a_dispatcher_is_unique_by_its_request(
+    server: InProcessServer,
+) -> None:
+    environment = server.credentials.add_environment()
+    request = request_in(environment)
+    request.ClearField("dispatcher_id")
+    request.request_id = "event:1"
+    request.version_id = str(new_id())
+    (run_id,) = await create(server, request)
+    assert await create(server, request, request) == [run_id, run_id]
+    elsewhere = request_in(server.credentials.add_environment())
+    elsewhere.ClearField("dispatcher_id")
+    elsewhere.request_id = "event:1"
+    (other,) = await create(server, elsewhere)
+    assert other != run_id
+    neither = request_in(environment)
+    neither.ClearField("dispatcher_id")
+    assert await create(server, neither) == [""]

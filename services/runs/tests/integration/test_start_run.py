@@ -1,15 +1,21 @@
 """Pending runs get numbers within their job, once."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.polling import eventually
+from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
-from kongflow_runs.domain.run import NewRun
-from services.runs.tests.conftest import a_run
+from kongflow_runs.domain.run import NewRun, RunState
+from kongflow_runs.domain.start import StartedAs
+from services.runs.tests.conftest import TRACEPARENT, a_run
+from services.runs.tests.neighbours import a_version
 
 
 async def stored(writer: BatchingRunWriter, count: int) -> list[NewRun]:
@@ -20,6 +26,11 @@ async def stored(writer: BatchingRunWriter, count: int) -> list[NewRun]:
     return runs
 
 
+def queued(runs: Sequence[NewRun]) -> list[tuple[StartedAs, str]]:
+    """Plans that queue runs."""
+    return [(StartedAs(run.id, RunState.QUEUED, a_version()), TRACEPARENT) for run in runs]
+
+
 async def numbers(database: Database, runs: list[NewRun]) -> list[tuple[int | None, str]]:
     """Number and state of each run, in the order given."""
     rows = await database.pool.execute("SELECT id, number, status FROM runs.job_runs")
@@ -28,33 +39,58 @@ async def numbers(database: Database, runs: list[NewRun]) -> list[tuple[int | No
 
 
 async def test_runs_are_numbered_from_one_without_gaps(
-    database: Database, writer: BatchingRunWriter
+    database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
-    runs = await stored(writer, 5)
-    starter = PostgresRunStarter(database)
+    runs = await stored(writer, 6)
+    starter = PostgresRunStarter(database, relay)
     environment_id = runs[0].environment_id
-    await starter.start(environment_id, [run.id for run in runs[:3]])
-    await starter.start(environment_id, [run.id for run in runs[3:]])
+    ended = StartedAs(runs[3].id, RunState.ABORTED, a_version(), "disabled")
+    await starter.start(environment_id, [*queued(runs[:3]), (ended, TRACEPARENT)])
+    await starter.start(environment_id, queued(runs[4:]))
     found = await numbers(database, runs)
+    assert found[3] == (None, "ABORTED"), "only what is executed is counted"
+    del found[3]
     assert {state for _, state in found} == {"QUEUED"}
     assert sorted(number or 0 for number, _ in found) == [1, 2, 3, 4, 5]
 
 
+async def test_a_queued_run_is_enqueued_for_execution_and_no_other(
+    database: Database,
+    writer: BatchingRunWriter,
+    relay: OutboxRelay,
+    worker_queue: RecordingWorkerQueue,
+) -> None:
+    runs = await stored(writer, 2)
+    waiting = StartedAs(runs[1].id, RunState.WAITING_ON_CONNECTIONS, a_version())
+    await PostgresRunStarter(database, relay).start(
+        runs[0].environment_id, [*queued(runs[:1]), (waiting, TRACEPARENT)]
+    )
+    await eventually(lambda: any(m.kind == "performRunExecution" for m in worker_queue.messages))
+    [message] = [m for m in worker_queue.messages if m.kind == "performRunExecution"]
+    worker_queue.assert_enqueued("performRunExecution", runId=str(runs[0].id))
+    assert message.job_key == f"job_run:EXECUTE_JOB:{runs[0].id}"
+    assert message.traceparent == TRACEPARENT
+
+
 async def test_a_repeated_start_changes_nothing(
-    database: Database, writer: BatchingRunWriter
+    database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
     runs = await stored(writer, 3)
-    starter = PostgresRunStarter(database)
-    ids = [run.id for run in runs]
-    started = await asyncio.gather(*(starter.start(runs[0].environment_id, ids) for _ in range(8)))
-    assert sorted(chain.from_iterable(started)) == sorted(ids)
+    starter = PostgresRunStarter(database, relay)
+    started = await asyncio.gather(
+        *(starter.start(runs[0].environment_id, queued(runs)) for _ in range(8))
+    )
+    changed = [run_id for run_id, _ in chain.from_iterable(started)]
+    assert sorted(changed) == sorted(run.id for run in runs)
     assert sorted(number or 0 for number, _ in await numbers(database, runs)) == [1, 2, 3]
 
 
 async def test_another_environment_starts_nothing(
-    database: Database, writer: BatchingRunWriter
+    database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
     runs = await stored(writer, 1)
     stranger = a_run().environment_id
-    assert await PostgresRunStarter(database).start(stranger, [runs[0].id]) == []
+    starter = PostgresRunStarter(database, relay)
+    assert await starter.pending(stranger, [runs[0].id]) == []
+    assert await starter.start(stranger, queued(runs)) == []
     assert await numbers(database, runs) == [(None, "PENDING")]

@@ -15,6 +15,7 @@ from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.logging import configure_logging
 from kongflow_common.rpc.server import GrpcServer, GrpcService
+from kongflow_tenancy.adapters.environment_reader import PostgresEnvironmentReader
 from kongflow_tenancy.adapters.key_vault import FernetKeyVault
 from kongflow_tenancy.adapters.own_credentials import OwnCredentialLookup
 from kongflow_tenancy.adapters.principals import PostgresPrincipals
@@ -24,10 +25,12 @@ from kongflow_tenancy.application.create_environment import CreateEnvironment
 from kongflow_tenancy.application.create_environment_key import CreateEnvironmentKey
 from kongflow_tenancy.application.create_organization import CreateOrganization
 from kongflow_tenancy.application.create_project import CreateProject
+from kongflow_tenancy.application.describe_environment import DescribeEnvironment
 from kongflow_tenancy.application.key_maker import KeyMaker
 from kongflow_tenancy.application.look_up_principal import LookUpCredential, LookUpEnvironment
 from kongflow_tenancy.application.ports import NewUnitOfWork
 from kongflow_tenancy.application.queries import TenancyQueries
+from kongflow_tenancy.application.reveal_secret_key import RevealSecretKey
 from kongflow_tenancy.application.revoke_environment_key import RevokeEnvironmentKey
 from kongflow_tenancy.application.rotate_environment_key import RotateEnvironmentKey
 from kongflow_tenancy.application.update_organization import UpdateOrganization
@@ -78,7 +81,13 @@ def grpc_services(
     """The services of the client listener, and those of the tasks listener."""
     principals = PostgresPrincipals(database)
     tenancy = TenancyServicer(use_cases(lambda: PostgresUnitOfWork(database), vault, clock))
-    lookups = PrincipalServicer(LookUpCredential(principals, clock), LookUpEnvironment(principals))
+    environments = PostgresEnvironmentReader(database)
+    lookups = PrincipalServicer(
+        LookUpCredential(principals, clock),
+        LookUpEnvironment(principals),
+        DescribeEnvironment(environments),
+        RevealSecretKey(environments, vault, clock),
+    )
     return (
         [GrpcService(tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"], tenancy)],
         [

@@ -10,7 +10,7 @@ from kongflow_common.auth.credentials import CachedCredentialResolver, ResolvedC
 from kongflow_common.auth.principals import CallerKind, EnvironmentScope, Principal
 from kongflow_common.rpc.channel import RemoteError, ServiceCaller
 
-__all__ = ["TenancyCredentialLookup", "TenancyCredentialResolver"]
+__all__ = ["TenancyCredentialLookup", "TenancyCredentialResolver", "environment_scope"]
 
 # Far below the age at which an answer must no longer be used.
 _TIMEOUT_SECONDS = 2.0
@@ -53,7 +53,7 @@ class TenancyCredentialLookup:
             if error.code is grpc.StatusCode.NOT_FOUND:
                 return None
             raise
-        return _scope(response.environment)
+        return environment_scope(response.environment)
 
 
 class TenancyCredentialResolver(CachedCredentialResolver):
@@ -66,7 +66,7 @@ class TenancyCredentialResolver(CachedCredentialResolver):
 def _principal(response: pb.LookUpCredentialResponse) -> Principal | None:
     if response.HasField("key"):
         key = response.key
-        environment = _scope(key.environment)
+        environment = environment_scope(key.environment)
         return Principal(
             kind=CallerKind.PUBLIC_KEY if key.public else CallerKind.SECRET_KEY,
             name=environment.slug,
@@ -85,7 +85,8 @@ def _principal(response: pb.LookUpCredentialResponse) -> Principal | None:
     return None
 
 
-def _scope(environment: pb.EnvironmentContext) -> EnvironmentScope:
+def environment_scope(environment: pb.EnvironmentContext) -> EnvironmentScope:
+    """The environment that a call acts in, as tenancy says it."""
     return EnvironmentScope(
         environment_id=UUID(environment.environment_id),
         project_id=UUID(environment.project_id),

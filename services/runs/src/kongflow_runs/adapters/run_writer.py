@@ -34,6 +34,8 @@ RUNS = RowParameters(
     external_account_id="uuid",
     is_test="boolean",
     internal="boolean",
+    version_id="uuid",
+    request_id="text",
 )
 STARTS = OutboxRows(SCHEMA, join="JOIN stored ON stored.id = o.owner")
 
@@ -41,27 +43,39 @@ ADD_RUNS = f"""
 WITH stored AS (
     INSERT INTO runs.job_runs (
         id, job_id, version_alias, version, event_record_id, dispatcher_id, environment_id,
-        organization_id, project_id, external_account_id, is_test, internal)
+        organization_id, project_id, external_account_id, is_test, internal, version_id,
+        request_id)
     SELECT {RUNS.columns} FROM {RUNS.source}
-    ON CONFLICT (event_record_id, dispatcher_id, job_id) WHERE dispatcher_id IS NOT NULL
-        DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 ), enqueued AS ({STARTS.insert})
 SELECT id FROM stored
 """  # nosec B608 - made of constants
 
 PLACES = RowParameters(
-    "p", environment_id="uuid", event_record_id="uuid", dispatcher_id="uuid", job_id="uuid"
+    "p",
+    place="integer",
+    environment_id="uuid",
+    event_record_id="uuid",
+    dispatcher_id="uuid",
+    job_id="uuid",
+    request_id="text",
 )
-# The environment bounds the answer: an id that is another environment's is not told.
+# The environment bounds the answer: an id that is another environment's is not told. Each branch
+# has an index of its own.
 FIND_HOLDERS = f"""
-SELECT run.event_record_id, run.dispatcher_id, run.job_id, run.id
-FROM runs.job_runs run JOIN {PLACES.source}
+WITH p AS MATERIALIZED (SELECT * FROM {PLACES.source})
+SELECT p.place, run.id FROM p JOIN runs.job_runs run
     ON run.event_record_id = p.event_record_id AND run.dispatcher_id = p.dispatcher_id
     AND run.job_id = p.job_id AND run.environment_id = p.environment_id
+WHERE p.request_id IS NULL
+UNION ALL
+SELECT p.place, run.id FROM p JOIN runs.job_runs run
+    ON run.environment_id = p.environment_id AND run.request_id = p.request_id
+WHERE p.request_id IS NOT NULL
 """  # nosec B608
 
-Place = tuple[UUID, UUID, UUID]
+_NO_DISPATCHER = UUID(int=0)
 
 
 class BatchingRunWriter:
@@ -104,26 +118,41 @@ class BatchingRunWriter:
             [message for run, message in zip(ordered, messages, strict=True) if run.id in stored],
             claimed_by,
         )
-        holders: dict[Place, UUID] = {}
+        holders: dict[UUID, UUID] = {}
         if len(stored) < len(runs):
             holders = await self._find_holders([run for run in ordered if run.id not in stored])
         return [_answer(run, stored, holders) for run in runs]
 
-    async def _find_holders(self, runs: Sequence[NewRun]) -> dict[Place, UUID]:
-        places = {(run.environment_id, *_place(run)) for run in runs}
-        rows = await self._database.pool.execute(FIND_HOLDERS, PLACES.bind(sorted(places)))
-        return {(row[0], row[1], row[2]): row[3] for row in rows}
+    async def _find_holders(self, runs: Sequence[NewRun]) -> dict[UUID, UUID]:
+        rows = await self._database.pool.execute(
+            FIND_HOLDERS,
+            PLACES.bind(
+                [
+                    (
+                        place,
+                        run.environment_id,
+                        run.event_record_id,
+                        run.dispatcher_id,
+                        run.job_id,
+                        run.request_id,
+                    )
+                    for place, run in enumerate(runs)
+                ]
+            ),
+        )
+        return {runs[place].id: holder for place, holder in rows}
 
 
-def _answer(run: NewRun, stored: set[UUID], holders: dict[Place, UUID]) -> UUID | Exception:
+def _answer(run: NewRun, stored: set[UUID], holders: dict[UUID, UUID]) -> UUID | Exception:
     if run.id in stored:
         return run.id
-    holder = holders.get(_place(run))
+    holder = holders.get(run.id)
     return holder if holder is not None else RunPlaceTaken(event_record_id=run.event_record_id)
 
 
-def _place(run: NewRun) -> Place:
-    return run.event_record_id, run.dispatcher_id, run.job_id
+def _place(run: NewRun) -> tuple[UUID, UUID, UUID, str]:
+    dispatcher_id = run.dispatcher_id or _NO_DISPATCHER
+    return run.event_record_id, dispatcher_id, run.job_id, run.request_id or ""
 
 
 def _row(run: NewRun) -> tuple[object, ...]:
@@ -140,6 +169,8 @@ def _row(run: NewRun) -> tuple[object, ...]:
         run.external_account_id,
         run.is_test,
         run.internal,
+        run.version_id,
+        run.request_id,
     )
 
 

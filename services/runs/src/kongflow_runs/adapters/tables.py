@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Index,
+    Integer,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kongflow_common.outbox.table import outbox_table
 from kongflow_runs.domain.run import RunState
@@ -45,12 +47,29 @@ JOB_RUNS = Table(
     Column("completed_at", TIME),
     Column("created_at", TIME, nullable=False, server_default=text("now()")),
     Column("updated_at", TIME, nullable=False, server_default=text("now()")),
+    Column("request_id", Text),
+    Column("version_id", Uuid),
+    Column("job_slug", Text),
+    Column("job_version", Text),
+    Column("endpoint_id", Uuid),
+    Column("queue_id", Uuid),
+    Column("preprocess", Boolean, nullable=False, server_default=text("false")),
+    Column("output", JSONB),
+    Column("error", Text),
+    Column("execution_count", Integer, nullable=False, server_default=text("0")),
+    Column("execution_failure_count", Integer, nullable=False, server_default=text("0")),
+    Column("execution_duration_ms", BigInteger, nullable=False, server_default=text("0")),
+    Column("execution_job_id", Uuid),
+    Column("execution_token", BigInteger),
+    Column("timed_out_at", TIME),
+    Column("timed_out_reason", Text),
     PrimaryKeyConstraint("id", name="job_runs_pkey"),
     CheckConstraint(
         f"status IN ({STATES})",
         name="job_runs_status_check",
     ),
     CheckConstraint("num_nonnulls(version_alias, version) = 1", name="job_runs_selector_check"),
+    CheckConstraint("char_length(request_id) BETWEEN 1 AND 600", name="job_runs_request_id_check"),
 )
 Index(
     "job_runs_event_record_id_dispatcher_id_job_id_key",
@@ -59,6 +78,13 @@ Index(
     JOB_RUNS.c.job_id,
     unique=True,
     postgresql_where=JOB_RUNS.c.dispatcher_id.is_not(None),
+)
+Index(
+    "job_runs_environment_id_request_id_key",
+    JOB_RUNS.c.environment_id,
+    JOB_RUNS.c.request_id,
+    unique=True,
+    postgresql_where=JOB_RUNS.c.request_id.is_not(None),
 )
 Index(
     "job_runs_environment_id_created_at_idx",

@@ -1,12 +1,23 @@
 """What the use cases of runs need from outside."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from kongflow_common.filtering import Filter
-from kongflow_runs.domain.run import NewRun, Run
+from kongflow_runs.domain.execution import (
+    Ended,
+    EndpointLimits,
+    EndpointOutcome,
+    EnvironmentDescription,
+    ExecutedEvent,
+    ExecutingRun,
+    Verdict,
+)
+from kongflow_runs.domain.run import NewRun, Run, RunState
+from kongflow_runs.domain.start import PendingRun, ResolvedVersion, StartedAs
 
 
 class RunWriter(Protocol):
@@ -15,21 +26,101 @@ class RunWriter(Protocol):
     async def create(self, run: NewRun) -> UUID:
         """Stores a run and enqueues its start in one transaction.
 
-        Answers the id of the run that holds the place of (event record, dispatcher, job): the
-        new one, or the one that was there before. Concurrent calls share a transaction.
-        Raises RunPlaceTaken when the place is held in another environment.
+        Answers the id of the run that holds the place of (event record, dispatcher, job), or the
+        request id: the new one, or the one that was there before. Concurrent calls share a
+        transaction. Raises RunPlaceTaken when the place is held in another environment.
         """
         ...
 
 
 class RunStarter(Protocol):
-    """Numbers pending runs and marks them queued."""
+    """Numbers pending runs, marks them queued and enqueues their execution."""
 
-    async def start(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
-        """Numbers the pending ones among the runs and marks them QUEUED, in one transaction.
+    async def pending(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[PendingRun]:
+        """Those of the runs that are pending."""
+        ...
 
-        Answers the ids of the runs that this call changed. Others are left as they are.
+    async def start(
+        self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
+    ) -> Sequence[tuple[UUID, RunState]]:
+        """Carries plans out on those that are still pending, in one transaction.
+
+        A plan comes with the traceparent of its run. Answers the runs that this call changed.
         """
+        ...
+
+
+class VersionResolver(Protocol):
+    """Finds the versions that runs execute."""
+
+    async def resolve(
+        self, environment_id: UUID, runs: Sequence[PendingRun]
+    ) -> Sequence[ResolvedVersion | None]:
+        """The version of each run; None where there is none. Raises DependencyUnavailable."""
+        ...
+
+
+class Environments(Protocol):
+    """Describes environments."""
+
+    async def describe(self, environment_id: UUID) -> EnvironmentDescription | None:
+        """The environment, at most some seconds old; raises DependencyUnavailable."""
+        ...
+
+
+class Events(Protocol):
+    """Reads events."""
+
+    async def read(self, environment_id: UUID, event_record_id: UUID) -> ExecutedEvent | None:
+        """The event, or ``None``; raises DependencyUnavailable."""
+        ...
+
+
+class Endpoints(Protocol):
+    """Calls users' programs."""
+
+    async def limits(self, environment_id: UUID, endpoint_id: UUID) -> EndpointLimits | None:
+        """The limits, at most some seconds old; raises DependencyUnavailable."""
+        ...
+
+    async def execute(
+        self, environment_id: UUID, endpoint_id: UUID, body: bytes, *, timeout_ms: int
+    ) -> EndpointOutcome:
+        """What came of the call, whatever it was.
+
+        Raises DependencyUnavailable when the endpoints service could not be asked.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionTurn:
+    """A turn of a queued job: the fence of what it writes."""
+
+    queued_job_id: UUID
+    token: int
+
+
+class RunExecutions(Protocol):
+    """The stored side of executions."""
+
+    async def begin(
+        self, environment_id: UUID, run_id: UUID, turn: ExecutionTurn
+    ) -> ExecutingRun | None:
+        """Marks a run as executing in this turn; None when there is nothing to execute.
+
+        Raises OutdatedTurn when a newer turn of the same queued job has begun.
+        """
+        ...
+
+    async def finish(
+        self, run: ExecutingRun, turn: ExecutionTurn, verdict: Verdict, duration_ms: int
+    ) -> bool:
+        """Stores what came of it, unless a newer turn has begun or the run has ended."""
+        ...
+
+    async def fail(self, environment_id: UUID, run_id: UUID, ended: Ended) -> bool:
+        """Ends a run that has not ended, whatever its state."""
         ...
 
 

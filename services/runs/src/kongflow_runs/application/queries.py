@@ -14,6 +14,7 @@ RUN_FILTER_FIELDS = (
     FilterField("job_id", FieldType.ID),
     FilterField("event_record_id", FieldType.ID),
     FilterField("dispatcher_id", FieldType.ID),
+    FilterField("job_slug", FieldType.TEXT),
     FilterField("test", FieldType.BOOLEAN),
     FilterField("create_time", FieldType.TIME),
 )

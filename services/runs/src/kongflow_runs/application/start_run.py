@@ -1,4 +1,4 @@
-"""Starts runs: numbers pending ones and marks them queued."""
+"""Starts runs: finds out what pending ones execute, numbers them and has them executed."""
 
 import logging
 from collections import defaultdict
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from kongflow_runs.application.ports import RunStarter
+from kongflow_runs.application.ports import Environments, RunStarter, VersionResolver
+from kongflow_runs.domain.run import RunState
+from kongflow_runs.domain.start import start
 
 logger = logging.getLogger(__name__)
 
@@ -17,32 +19,55 @@ class Start:
 
     environment_id: UUID
     run_id: UUID
-    trace_id: str
+    traceparent: str
+
+    @property
+    def trace_id(self) -> str:
+        """The part of the trace that log lines show."""
+        return self.traceparent[3:35]
 
 
 class StartRuns:
-    """Numbers pending runs within their job and marks them QUEUED (docs/behaviour.md#start-run).
+    """Numbers pending runs within their job and enqueues their execution.
 
-    A run that is gone, or no longer pending, is left as it is: its start is done.
+    See docs/behaviour.md#start-run. A run that is gone, or no longer pending, is left as it is:
+    its start is done.
     """
 
-    def __init__(self, starter: RunStarter) -> None:
+    def __init__(
+        self, starter: RunStarter, versions: VersionResolver, environments: Environments
+    ) -> None:
         self._starter = starter
+        self._versions = versions
+        self._environments = environments
 
     async def __call__(self, starts: Sequence[Start]) -> None:
-        """Starts runs, those of one environment in one transaction."""
+        """Starts runs, those of one environment in one transaction.
+
+        Raises DependencyUnavailable when nobody could say what they execute.
+        """
         by_environment: defaultdict[UUID, list[Start]] = defaultdict(list)
-        for start in starts:
-            by_environment[start.environment_id].append(start)
+        for each in starts:
+            by_environment[each.environment_id].append(each)
         for environment_id, group in by_environment.items():
-            started = set(
-                await self._starter.start(environment_id, [start.run_id for start in group])
+            await self._start(environment_id, group)
+
+    async def _start(self, environment_id: UUID, group: Sequence[Start]) -> None:
+        traces = {each.run_id: each for each in group}
+        pending = await self._starter.pending(environment_id, list(traces))
+        started: dict[UUID, RunState] = {}
+        if pending:
+            versions = await self._versions.resolve(environment_id, pending)
+            environment = await self._environments.describe(environment_id)
+            enabled = environment is not None and environment.runs_enabled
+            plans = [
+                (start(run, version, runs_enabled=enabled), traces[run.id].traceparent)
+                for run, version in zip(pending, versions, strict=True)
+            ]
+            started = dict(await self._starter.start(environment_id, plans))
+        for run_id, each in traces.items():
+            state = started.get(run_id)
+            logger.info(
+                f"run {state.value.lower()}" if state is not None else "run was started before",
+                extra={"trace_id": each.trace_id, "fields": {"run_id": str(run_id)}},
             )
-            for start in group:
-                logger.info(
-                    "run queued" if start.run_id in started else "run was started before",
-                    extra={
-                        "trace_id": start.trace_id,
-                        "fields": {"run_id": str(start.run_id)},
-                    },
-                )

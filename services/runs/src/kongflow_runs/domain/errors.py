@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from kongflow_common.errors import NotFound, PreconditionFailed
+from kongflow_common.errors import Contended, NotFound, PreconditionFailed
 
 
 class RunNotFound(NotFound):
@@ -14,3 +14,7 @@ class RunNotFound(NotFound):
 
 class RunPlaceTaken(PreconditionFailed):
     """The runs of this event record belong to another environment than the call names."""
+
+
+class OutdatedTurn(Contended):
+    """A newer turn of this queued job has begun; this one counts no more."""

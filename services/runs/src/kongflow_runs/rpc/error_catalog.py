@@ -10,5 +10,6 @@ CATALOG = ErrorCatalog(
     {
         errors.RunNotFound: ErrorSpec(StatusCode.NOT_FOUND, "RUN_NOT_FOUND"),
         errors.RunPlaceTaken: ErrorSpec(StatusCode.FAILED_PRECONDITION, "RUN_PLACE_TAKEN"),
+        errors.OutdatedTurn: ErrorSpec(StatusCode.ABORTED, "OUTDATED_TURN", retry_after=0.1),
     },
 )

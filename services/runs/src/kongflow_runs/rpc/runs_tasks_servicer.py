@@ -1,4 +1,4 @@
-"""Answers the worker queue: starts runs."""
+"""Answers the worker queue: starts runs, has them executed, ends those that are given up."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,25 +8,37 @@ from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
 from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
-from kongflow_common.rpc.task_results import TaskOutcome, job_results
+from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
+from kongflow_runs.application.perform_run_execution import (
+    FailRun,
+    PerformRunExecution,
+    PerformRunExecutions,
+)
+from kongflow_runs.application.ports import ExecutionTurn
 from kongflow_runs.application.start_run import Start, StartRuns
 from kongflow_runs.rpc.error_catalog import CATALOG
 
+_LONGEST_REASON = 2_000
 
-class _Metadata(Protocol):
+
+class _Context(Protocol):
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None: ...
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
 
 
 class RunsTasksServicer:
     """kongflow.runs.tasks.v1.RunsTasksService."""
 
-    def __init__(self, start_runs: StartRuns) -> None:
+    def __init__(
+        self, start_runs: StartRuns, perform_run_execution: PerformRunExecutions, fail_run: FailRun
+    ) -> None:
         self._start_runs = start_runs
+        self._perform_run_execution = perform_run_execution
+        self._fail_run = fail_run
 
-    async def StartRun(
-        self, request: pb.StartRunRequest, context: _Metadata
-    ) -> pb.StartRunResponse:
-        """Numbers a pending run and marks it queued."""
+    async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
+        """Numbers a pending run, marks it queued and enqueues its execution."""
         envelope = Envelope.from_metadata(context.invocation_metadata())
         await self._start_runs([_start(request, envelope)])
         return pb.StartRunResponse()
@@ -51,12 +63,40 @@ class RunsTasksServicer:
         await self._start_runs(starts)
         return pb.BatchStartRunsResponse(results=job_results(outcomes, CATALOG))
 
+    async def PerformRunExecution(
+        self, request: pb.PerformRunExecutionRequest, context: _Context
+    ) -> pb.PerformRunExecutionResponse:
+        """Has the endpoint execute a run once."""
+        envelope = Envelope.from_metadata(context.invocation_metadata())
+        again = await self._perform_run_execution(
+            PerformRunExecution(
+                environment_id=_environment(envelope),
+                run_id=required_id(request.run_id, "run_id"),
+                turn=ExecutionTurn(envelope.queued_job_id, envelope.fencing_token),
+                trace_id=envelope.traceparent[3:35],
+            )
+        )
+        if again is not None:
+            say_snooze(context, Snooze(again))
+        return pb.PerformRunExecutionResponse()
+
+    async def FailRun(self, request: pb.FailRunRequest, context: _Context) -> pb.FailRunResponse:
+        """Ends a run whose execution was given up."""
+        envelope = Envelope.from_metadata(context.invocation_metadata())
+        message = request.discard.status.message[:_LONGEST_REASON]
+        await self._fail_run(
+            _environment(envelope),
+            required_id(request.request.run_id, "request.run_id"),
+            f"The execution was given up after {request.discard.attempts} attempts: {message}",
+        )
+        return pb.FailRunResponse()
+
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:
     return Start(
         environment_id=_environment(envelope),
         run_id=required_id(request.run_id, "run_id"),
-        trace_id=envelope.traceparent[3:35],
+        traceparent=envelope.traceparent,
     )
 
 

@@ -17,6 +17,7 @@ from kongflow_tenancy.domain.credentials import (
 from kongflow_tenancy.domain.organization import (
     Environment,
     EnvironmentContext,
+    EnvironmentDescription,
     EnvironmentType,
     Organization,
     Project,
@@ -248,6 +249,24 @@ class Principals(Protocol):
 
     async def of_environment(self, environment_id: UUID) -> EnvironmentContext | None:
         """The environment with what it belongs to, or ``None``."""
+        ...
+
+
+class EnvironmentReader(Protocol):
+    """What users' programs are told of their environment; asked every few seconds.
+
+    Both raise DependencyUnavailable when the database does not answer in time.
+    """
+
+    async def description(self, environment_id: UUID) -> EnvironmentDescription | None:
+        """The environment with its project and organization, or ``None``."""
+        ...
+
+    async def newest_secret_key(self, environment_id: UUID, now: datetime) -> SealedText | None:
+        """The newest secret key that counts then; ``None`` when there is none.
+
+        Raises EnvironmentNotFound.
+        """
         ...
 
 

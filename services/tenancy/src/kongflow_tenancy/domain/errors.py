@@ -1,6 +1,11 @@
 """What can go wrong in tenancy, as facts; rpc/error_catalog.py says what they mean on the wire."""
 
-from kongflow_common.errors import AlreadyExists, NotFound, PreconditionFailed
+from kongflow_common.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+)
 
 
 class OrganizationNotFound(NotFound):
@@ -33,6 +38,14 @@ class KeyNotFound(NotFound):
 
 class KeyRevoked(PreconditionFailed):
     """The key has been revoked; a revoked key cannot be rotated."""
+
+
+class EnvironmentHasNoKey(PreconditionFailed):
+    """The environment has no secret key that is neither revoked nor expired."""
+
+
+class SecretKeyNotShown(PermissionDenied):
+    """Secret keys are revealed to the endpoints service only."""
 
 
 class CredentialNotFound(NotFound):

@@ -68,3 +68,18 @@ class EnvironmentContext:
     slug: str
     type: EnvironmentType
     runs_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentDescription:
+    """An environment as the programs of users are told of it.
+
+    `maximum_execution_time_per_run` is the organization's: all executions of a run together.
+    """
+
+    environment: EnvironmentContext
+    project_slug: str
+    project_name: str
+    organization_slug: str
+    organization_title: str
+    maximum_execution_time_per_run: timedelta

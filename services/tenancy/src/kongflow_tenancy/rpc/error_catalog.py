@@ -16,6 +16,10 @@ CATALOG = ErrorCatalog(
         errors.EnvironmentExists: ErrorSpec(StatusCode.ALREADY_EXISTS, "ENVIRONMENT_EXISTS"),
         errors.KeyNotFound: ErrorSpec(StatusCode.NOT_FOUND, "KEY_NOT_FOUND"),
         errors.KeyRevoked: ErrorSpec(StatusCode.FAILED_PRECONDITION, "KEY_REVOKED"),
+        errors.EnvironmentHasNoKey: ErrorSpec(
+            StatusCode.FAILED_PRECONDITION, "ENVIRONMENT_HAS_NO_KEY"
+        ),
+        errors.SecretKeyNotShown: ErrorSpec(StatusCode.PERMISSION_DENIED, "SECRET_KEY_NOT_SHOWN"),
         errors.CredentialNotFound: ErrorSpec(StatusCode.NOT_FOUND, "CREDENTIAL_NOT_FOUND"),
         errors.RequestIdReused: ErrorSpec(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     },

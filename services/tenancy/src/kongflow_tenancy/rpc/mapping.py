@@ -22,6 +22,7 @@ from kongflow_tenancy.domain.credentials import (
 from kongflow_tenancy.domain.organization import (
     Environment,
     EnvironmentContext,
+    EnvironmentDescription,
     EnvironmentType,
     Organization,
     Project,
@@ -141,6 +142,20 @@ def environment_context(value: EnvironmentContext) -> internal_pb.EnvironmentCon
         slug=value.slug,
         type=value.type.value,
         runs_enabled=value.runs_enabled,
+    )
+
+
+def environment_description(
+    value: EnvironmentDescription,
+) -> internal_pb.DescribeEnvironmentResponse:
+    """A description, as other services see it."""
+    return internal_pb.DescribeEnvironmentResponse(
+        environment=environment_context(value.environment),
+        project_slug=value.project_slug,
+        project_name=value.project_name,
+        organization_slug=value.organization_slug,
+        organization_title=value.organization_title,
+        maximum_execution_time_per_run=to_duration(value.maximum_execution_time_per_run),
     )
 
 

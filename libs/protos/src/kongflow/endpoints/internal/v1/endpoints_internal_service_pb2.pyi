@@ -137,6 +137,9 @@ class ExecuteJobResponse(_message.Message):
     UNREACHABLE_FIELD_NUMBER: _builtins.int
     WITHOUT_URL_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """The URL that was called; empty when there is none."""
     @_builtins.property
     def answer(self) -> Global___EndpointAnswer:
         """The endpoint answered."""
@@ -160,10 +163,11 @@ class ExecuteJobResponse(_message.Message):
         unreachable: Global___EndpointUnreachable | None = ...,
         without_url: Global___EndpointWithoutUrl | None = ...,
         duration: _duration_pb2.Duration | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "duration", b"duration", "outcome", b"outcome", "unreachable", b"unreachable", "without_url", b"without_url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "duration", b"duration", "outcome", b"outcome", "unreachable", b"unreachable", "without_url", b"without_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "duration", b"duration", "outcome", b"outcome", "unreachable", b"unreachable", "url", b"url", "without_url", b"without_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "unreachable", "without_url"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
@@ -212,13 +216,10 @@ class EndpointUnreachable(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
-    URL_FIELD_NUMBER: _builtins.int
     PERMANENT_FIELD_NUMBER: _builtins.int
     TIMED_OUT_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """Why, for people."""
-    url: _builtins.str
-    """The URL that was called."""
     permanent: _builtins.bool
     """Whether it is for good: the address is forbidden, the answer too large."""
     timed_out: _builtins.bool
@@ -227,13 +228,12 @@ class EndpointUnreachable(_message.Message):
         self,
         *,
         message: _builtins.str = ...,
-        url: _builtins.str = ...,
         permanent: _builtins.bool = ...,
         timed_out: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "permanent", b"permanent", "timed_out", b"timed_out", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "permanent", b"permanent", "timed_out", b"timed_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -111,3 +111,89 @@ class BatchStartRunsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchStartRunsResponse: _TypeAlias = BatchStartRunsResponse  # noqa: Y015
+
+@_typing.final
+class PerformRunExecutionRequest(_message.Message):
+    """Executes a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Required. The id of the run."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformRunExecutionRequest: _TypeAlias = PerformRunExecutionRequest  # noqa: Y015
+
+@_typing.final
+class PerformRunExecutionResponse(_message.Message):
+    """The run has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformRunExecutionResponse: _TypeAlias = PerformRunExecutionResponse  # noqa: Y015
+
+@_typing.final
+class FailRunRequest(_message.Message):
+    """Ends a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DISCARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___PerformRunExecutionRequest:
+        """Required. What was given up."""
+
+    @_builtins.property
+    def discard(self) -> _envelope_pb2.Discard:
+        """Required. Why."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___PerformRunExecutionRequest | None = ...,
+        discard: _envelope_pb2.Discard | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discard", b"discard", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discard", b"discard", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailRunRequest: _TypeAlias = FailRunRequest  # noqa: Y015
+
+@_typing.final
+class FailRunResponse(_message.Message):
+    """The run has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailRunResponse: _TypeAlias = FailRunResponse  # noqa: Y015

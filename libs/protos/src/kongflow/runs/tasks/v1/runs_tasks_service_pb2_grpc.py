@@ -40,6 +40,16 @@ class RunsTasksServiceStub:
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunResponse.FromString,
                 _registered_method=True)
+        self.PerformRunExecution = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/PerformRunExecution',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionResponse.FromString,
+                _registered_method=True)
+        self.FailRun = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/FailRun',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunResponse.FromString,
+                _registered_method=True)
         self.BatchStartRuns = channel.unary_unary(
                 '/kongflow.runs.tasks.v1.RunsTasksService/BatchStartRuns',
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsRequest.SerializeToString,
@@ -52,8 +62,27 @@ class RunsTasksServiceServicer:
     """
 
     def StartRun(self, request, context):
-        """Numbers a pending run and marks it queued. Idempotent: a run that is not
-        pending, or that is gone, is left as it is.
+        """Finds out what a pending run executes, numbers it, marks it queued and
+        enqueues its execution. A run whose job is not registered, or disabled,
+        ends. Idempotent: a run that is not pending, or that is gone, is left as
+        it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PerformRunExecution(self, request, context):
+        """Has the endpoint execute a run once, and stores what came of it. Snoozes
+        until it is worth another try. Idempotent: a run that has ended is left as
+        it is, and of two executions of one job the outdated one stores nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailRun(self, request, context):
+        """Ends a run whose execution was given up: FAILURE, with the reason.
+        Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +102,16 @@ def add_RunsTasksServiceServicer_to_server(servicer, server):
                     servicer.StartRun,
                     request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunResponse.SerializeToString,
+            ),
+            'PerformRunExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.PerformRunExecution,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionResponse.SerializeToString,
+            ),
+            'FailRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailRun,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunResponse.SerializeToString,
             ),
             'BatchStartRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchStartRuns,
@@ -108,6 +147,60 @@ class RunsTasksService:
             '/kongflow.runs.tasks.v1.RunsTasksService/StartRun',
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunRequest.SerializeToString,
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.StartRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PerformRunExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/PerformRunExecution',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PerformRunExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/FailRun',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.FailRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,8 +34,19 @@ class RunsTasksServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunsTasksServiceAsyncStub: ...
     StartRun: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.StartRunRequest, _runs_tasks_service_pb2.StartRunResponse]
-    """Numbers a pending run and marks it queued. Idempotent: a run that is not
-    pending, or that is gone, is left as it is.
+    """Finds out what a pending run executes, numbers it, marks it queued and
+    enqueues its execution. A run whose job is not registered, or disabled,
+    ends. Idempotent: a run that is not pending, or that is gone, is left as
+    it is.
+    """
+    PerformRunExecution: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PerformRunExecutionRequest, _runs_tasks_service_pb2.PerformRunExecutionResponse]
+    """Has the endpoint execute a run once, and stores what came of it. Snoozes
+    until it is worth another try. Idempotent: a run that has ended is left as
+    it is, and of two executions of one job the outdated one stores nothing.
+    """
+    FailRun: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.FailRunRequest, _runs_tasks_service_pb2.FailRunResponse]
+    """Ends a run whose execution was given up: FAILURE, with the reason.
+    Idempotent.
     """
     BatchStartRuns: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]
     """Starts many runs of one environment."""
@@ -46,8 +57,19 @@ class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartRun: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.StartRunRequest, _runs_tasks_service_pb2.StartRunResponse]  # type: ignore[assignment]
-    """Numbers a pending run and marks it queued. Idempotent: a run that is not
-    pending, or that is gone, is left as it is.
+    """Finds out what a pending run executes, numbers it, marks it queued and
+    enqueues its execution. A run whose job is not registered, or disabled,
+    ends. Idempotent: a run that is not pending, or that is gone, is left as
+    it is.
+    """
+    PerformRunExecution: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PerformRunExecutionRequest, _runs_tasks_service_pb2.PerformRunExecutionResponse]  # type: ignore[assignment]
+    """Has the endpoint execute a run once, and stores what came of it. Snoozes
+    until it is worth another try. Idempotent: a run that has ended is left as
+    it is, and of two executions of one job the outdated one stores nothing.
+    """
+    FailRun: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.FailRunRequest, _runs_tasks_service_pb2.FailRunResponse]  # type: ignore[assignment]
+    """Ends a run whose execution was given up: FAILURE, with the reason.
+    Idempotent.
     """
     BatchStartRuns: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]  # type: ignore[assignment]
     """Starts many runs of one environment."""
@@ -61,8 +83,31 @@ class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_tasks_service_pb2.StartRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_tasks_service_pb2.StartRunResponse, _abc.Awaitable[_runs_tasks_service_pb2.StartRunResponse]]:
-        """Numbers a pending run and marks it queued. Idempotent: a run that is not
-        pending, or that is gone, is left as it is.
+        """Finds out what a pending run executes, numbers it, marks it queued and
+        enqueues its execution. A run whose job is not registered, or disabled,
+        ends. Idempotent: a run that is not pending, or that is gone, is left as
+        it is.
+        """
+
+    @_abc_1.abstractmethod
+    def PerformRunExecution(
+        self,
+        request: _runs_tasks_service_pb2.PerformRunExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.PerformRunExecutionResponse, _abc.Awaitable[_runs_tasks_service_pb2.PerformRunExecutionResponse]]:
+        """Has the endpoint execute a run once, and stores what came of it. Snoozes
+        until it is worth another try. Idempotent: a run that has ended is left as
+        it is, and of two executions of one job the outdated one stores nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def FailRun(
+        self,
+        request: _runs_tasks_service_pb2.FailRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.FailRunResponse, _abc.Awaitable[_runs_tasks_service_pb2.FailRunResponse]]:
+        """Ends a run whose execution was given up: FAILURE, with the reason.
+        Idempotent.
         """
 
     @_abc_1.abstractmethod

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4kongflow/tenancy/internal/v1/principal_service.proto\x12\x1ckongflow.tenancy.internal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\"-\n\x17LookUpCredentialRequest\x12\x12\n\x04hash\x18\x01 \x01(\x0cR\x04hash\"\xf3\x01\n\x18LookUpCredentialResponse\x12>\n\x03key\x18\x01 \x01(\x0b\x32*.kongflow.tenancy.internal.v1.KeyPrincipalH\x00R\x03key\x12M\n\x08operator\x18\x02 \x01(\x0b\x32/.kongflow.tenancy.internal.v1.OperatorPrincipalH\x00R\x08operator\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTimeB\x0b\n\tprincipal\"\x91\x01\n\x0cKeyPrincipal\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12R\n\x0b\x65nvironment\x18\x03 \x01(\x0b\x32\x30.kongflow.tenancy.internal.v1.EnvironmentContextR\x0b\x65nvironment\"`\n\x11OperatorPrincipal\x12\x1f\n\x0boperator_id\x18\x01 \x01(\tR\noperatorId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\"A\n\x18LookUpEnvironmentRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\"o\n\x19LookUpEnvironmentResponse\x12R\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x30.kongflow.tenancy.internal.v1.EnvironmentContextR\x0b\x65nvironment\"\xce\x01\n\x12\x45nvironmentContext\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x12\n\x04slug\x18\x04 \x01(\tR\x04slug\x12\x12\n\x04type\x18\x05 \x01(\tR\x04type\x12!\n\x0cruns_enabled\x18\x06 \x01(\x08R\x0brunsEnabled2\xaf\x02\n\x10PrincipalService\x12\x8a\x01\n\x10LookUpCredential\x12\x35.kongflow.tenancy.internal.v1.LookUpCredentialRequest\x1a\x36.kongflow.tenancy.internal.v1.LookUpCredentialResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x8d\x01\n\x11LookUpEnvironment\x12\x36.kongflow.tenancy.internal.v1.LookUpEnvironmentRequest\x1a\x37.kongflow.tenancy.internal.v1.LookUpEnvironmentResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4kongflow/tenancy/internal/v1/principal_service.proto\x12\x1ckongflow.tenancy.internal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\"-\n\x17LookUpCredentialRequest\x12\x12\n\x04hash\x18\x01 \x01(\x0cR\x04hash\"\xf3\x01\n\x18LookUpCredentialResponse\x12>\n\x03key\x18\x01 \x01(\x0b\x32*.kongflow.tenancy.internal.v1.KeyPrincipalH\x00R\x03key\x12M\n\x08operator\x18\x02 \x01(\x0b\x32/.kongflow.tenancy.internal.v1.OperatorPrincipalH\x00R\x08operator\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTimeB\x0b\n\tprincipal\"\x91\x01\n\x0cKeyPrincipal\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\x12R\n\x0b\x65nvironment\x18\x03 \x01(\x0b\x32\x30.kongflow.tenancy.internal.v1.EnvironmentContextR\x0b\x65nvironment\"`\n\x11OperatorPrincipal\x12\x1f\n\x0boperator_id\x18\x01 \x01(\tR\noperatorId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n\x06scopes\x18\x03 \x03(\tR\x06scopes\"A\n\x18LookUpEnvironmentRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\"o\n\x19LookUpEnvironmentResponse\x12R\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x30.kongflow.tenancy.internal.v1.EnvironmentContextR\x0b\x65nvironment\"\xce\x01\n\x12\x45nvironmentContext\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12\x12\n\x04slug\x18\x04 \x01(\tR\x04slug\x12\x12\n\x04type\x18\x05 \x01(\tR\x04type\x12!\n\x0cruns_enabled\x18\x06 \x01(\x08R\x0brunsEnabled\"C\n\x1a\x44\x65scribeEnvironmentRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\"\xf2\x02\n\x1b\x44\x65scribeEnvironmentResponse\x12R\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x30.kongflow.tenancy.internal.v1.EnvironmentContextR\x0b\x65nvironment\x12!\n\x0cproject_slug\x18\x02 \x01(\tR\x0bprojectSlug\x12!\n\x0cproject_name\x18\x03 \x01(\tR\x0bprojectName\x12+\n\x11organization_slug\x18\x04 \x01(\tR\x10organizationSlug\x12-\n\x12organization_title\x18\x05 \x01(\tR\x11organizationTitle\x12]\n\x1emaximum_execution_time_per_run\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x1amaximumExecutionTimePerRun\"?\n\x16RevealSecretKeyRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\"8\n\x17RevealSecretKeyResponse\x12\x1d\n\nsecret_key\x18\x01 \x01(\tR\tsecretKey2\xcf\x04\n\x10PrincipalService\x12\x8a\x01\n\x10LookUpCredential\x12\x35.kongflow.tenancy.internal.v1.LookUpCredentialRequest\x1a\x36.kongflow.tenancy.internal.v1.LookUpCredentialResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x8d\x01\n\x11LookUpEnvironment\x12\x36.kongflow.tenancy.internal.v1.LookUpEnvironmentRequest\x1a\x37.kongflow.tenancy.internal.v1.LookUpEnvironmentResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x93\x01\n\x13\x44\x65scribeEnvironment\x12\x38.kongflow.tenancy.internal.v1.DescribeEnvironmentRequest\x1a\x39.kongflow.tenancy.internal.v1.DescribeEnvironmentResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x87\x01\n\x0fRevealSecretKey\x12\x34.kongflow.tenancy.internal.v1.RevealSecretKeyRequest\x1a\x35.kongflow.tenancy.internal.v1.RevealSecretKeyResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +38,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRINCIPALSERVICE'].methods_by_name['LookUpCredential']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_PRINCIPALSERVICE'].methods_by_name['LookUpEnvironment']._loaded_options = None
   _globals['_PRINCIPALSERVICE'].methods_by_name['LookUpEnvironment']._serialized_options = b'\252\226\034\003\n\001\004'
-  _globals['_LOOKUPCREDENTIALREQUEST']._serialized_start=152
-  _globals['_LOOKUPCREDENTIALREQUEST']._serialized_end=197
-  _globals['_LOOKUPCREDENTIALRESPONSE']._serialized_start=200
-  _globals['_LOOKUPCREDENTIALRESPONSE']._serialized_end=443
-  _globals['_KEYPRINCIPAL']._serialized_start=446
-  _globals['_KEYPRINCIPAL']._serialized_end=591
-  _globals['_OPERATORPRINCIPAL']._serialized_start=593
-  _globals['_OPERATORPRINCIPAL']._serialized_end=689
-  _globals['_LOOKUPENVIRONMENTREQUEST']._serialized_start=691
-  _globals['_LOOKUPENVIRONMENTREQUEST']._serialized_end=756
-  _globals['_LOOKUPENVIRONMENTRESPONSE']._serialized_start=758
-  _globals['_LOOKUPENVIRONMENTRESPONSE']._serialized_end=869
-  _globals['_ENVIRONMENTCONTEXT']._serialized_start=872
-  _globals['_ENVIRONMENTCONTEXT']._serialized_end=1078
-  _globals['_PRINCIPALSERVICE']._serialized_start=1081
-  _globals['_PRINCIPALSERVICE']._serialized_end=1384
+  _globals['_PRINCIPALSERVICE'].methods_by_name['DescribeEnvironment']._loaded_options = None
+  _globals['_PRINCIPALSERVICE'].methods_by_name['DescribeEnvironment']._serialized_options = b'\252\226\034\003\n\001\004'
+  _globals['_PRINCIPALSERVICE'].methods_by_name['RevealSecretKey']._loaded_options = None
+  _globals['_PRINCIPALSERVICE'].methods_by_name['RevealSecretKey']._serialized_options = b'\252\226\034\003\n\001\004'
+  _globals['_LOOKUPCREDENTIALREQUEST']._serialized_start=184
+  _globals['_LOOKUPCREDENTIALREQUEST']._serialized_end=229
+  _globals['_LOOKUPCREDENTIALRESPONSE']._serialized_start=232
+  _globals['_LOOKUPCREDENTIALRESPONSE']._serialized_end=475
+  _globals['_KEYPRINCIPAL']._serialized_start=478
+  _globals['_KEYPRINCIPAL']._serialized_end=623
+  _globals['_OPERATORPRINCIPAL']._serialized_start=625
+  _globals['_OPERATORPRINCIPAL']._serialized_end=721
+  _globals['_LOOKUPENVIRONMENTREQUEST']._serialized_start=723
+  _globals['_LOOKUPENVIRONMENTREQUEST']._serialized_end=788
+  _globals['_LOOKUPENVIRONMENTRESPONSE']._serialized_start=790
+  _globals['_LOOKUPENVIRONMENTRESPONSE']._serialized_end=901
+  _globals['_ENVIRONMENTCONTEXT']._serialized_start=904
+  _globals['_ENVIRONMENTCONTEXT']._serialized_end=1110
+  _globals['_DESCRIBEENVIRONMENTREQUEST']._serialized_start=1112
+  _globals['_DESCRIBEENVIRONMENTREQUEST']._serialized_end=1179
+  _globals['_DESCRIBEENVIRONMENTRESPONSE']._serialized_start=1182
+  _globals['_DESCRIBEENVIRONMENTRESPONSE']._serialized_end=1552
+  _globals['_REVEALSECRETKEYREQUEST']._serialized_start=1554
+  _globals['_REVEALSECRETKEYREQUEST']._serialized_end=1617
+  _globals['_REVEALSECRETKEYRESPONSE']._serialized_start=1619
+  _globals['_REVEALSECRETKEYRESPONSE']._serialized_end=1675
+  _globals['_PRINCIPALSERVICE']._serialized_start=1678
+  _globals['_PRINCIPALSERVICE']._serialized_end=2269
 # @@protoc_insertion_point(module_scope)

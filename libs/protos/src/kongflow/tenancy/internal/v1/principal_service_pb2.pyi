@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -230,3 +231,115 @@ class EnvironmentContext(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnvironmentContext: _TypeAlias = EnvironmentContext  # noqa: Y015
+
+@_typing.final
+class DescribeEnvironmentRequest(_message.Message):
+    """Asks for a description."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Required. The id of the environment."""
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeEnvironmentRequest: _TypeAlias = DescribeEnvironmentRequest  # noqa: Y015
+
+@_typing.final
+class DescribeEnvironmentResponse(_message.Message):
+    """Describes an environment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    PROJECT_SLUG_FIELD_NUMBER: _builtins.int
+    PROJECT_NAME_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_SLUG_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_TITLE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_EXECUTION_TIME_PER_RUN_FIELD_NUMBER: _builtins.int
+    project_slug: _builtins.str
+    """The project's slug."""
+    project_name: _builtins.str
+    """The project's name."""
+    organization_slug: _builtins.str
+    """The organization's slug."""
+    organization_title: _builtins.str
+    """The organization's title."""
+    @_builtins.property
+    def environment(self) -> Global___EnvironmentContext:
+        """The environment."""
+
+    @_builtins.property
+    def maximum_execution_time_per_run(self) -> _duration_pb2.Duration:
+        """How long a run may be executed, all executions together."""
+
+    def __init__(
+        self,
+        *,
+        environment: Global___EnvironmentContext | None = ...,
+        project_slug: _builtins.str = ...,
+        project_name: _builtins.str = ...,
+        organization_slug: _builtins.str = ...,
+        organization_title: _builtins.str = ...,
+        maximum_execution_time_per_run: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "maximum_execution_time_per_run", b"maximum_execution_time_per_run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "maximum_execution_time_per_run", b"maximum_execution_time_per_run", "organization_slug", b"organization_slug", "organization_title", b"organization_title", "project_name", b"project_name", "project_slug", b"project_slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeEnvironmentResponse: _TypeAlias = DescribeEnvironmentResponse  # noqa: Y015
+
+@_typing.final
+class RevealSecretKeyRequest(_message.Message):
+    """Asks for a secret key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Required. The id of the environment."""
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealSecretKeyRequest: _TypeAlias = RevealSecretKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevealSecretKeyResponse(_message.Message):
+    """Holds a secret key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_KEY_FIELD_NUMBER: _builtins.int
+    secret_key: _builtins.str
+    """The key's text."""
+    def __init__(
+        self,
+        *,
+        secret_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret_key", b"secret_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealSecretKeyResponse: _TypeAlias = RevealSecretKeyResponse  # noqa: Y015

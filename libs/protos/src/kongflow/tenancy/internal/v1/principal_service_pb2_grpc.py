@@ -46,6 +46,16 @@ class PrincipalServiceStub:
                 request_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentRequest.SerializeToString,
                 response_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.DescribeEnvironment = channel.unary_unary(
+                '/kongflow.tenancy.internal.v1.PrincipalService/DescribeEnvironment',
+                request_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentResponse.FromString,
+                _registered_method=True)
+        self.RevealSecretKey = channel.unary_unary(
+                '/kongflow.tenancy.internal.v1.PrincipalService/RevealSecretKey',
+                request_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyRequest.SerializeToString,
+                response_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyResponse.FromString,
+                _registered_method=True)
 
 
 class PrincipalServiceServicer:
@@ -70,6 +80,25 @@ class PrincipalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeEnvironment(self, request, context):
+        """Describes an environment with its project and organization, as the
+        programs of users are told of them.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevealSecretKey(self, request, context):
+        """Reveals the newest usable secret key of an environment: the endpoints
+        service shows it to the user's programs. Refused to other services.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; FAILED_PRECONDITION
+        ENVIRONMENT_HAS_NO_KEY; PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PrincipalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +111,16 @@ def add_PrincipalServiceServicer_to_server(servicer, server):
                     servicer.LookUpEnvironment,
                     request_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentRequest.FromString,
                     response_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentResponse.SerializeToString,
+            ),
+            'DescribeEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeEnvironment,
+                    request_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentResponse.SerializeToString,
+            ),
+            'RevealSecretKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealSecretKey,
+                    request_deserializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyRequest.FromString,
+                    response_serializer=kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -140,6 +179,60 @@ class PrincipalService:
             '/kongflow.tenancy.internal.v1.PrincipalService/LookUpEnvironment',
             kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentRequest.SerializeToString,
             kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.LookUpEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.tenancy.internal.v1.PrincipalService/DescribeEnvironment',
+            kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentRequest.SerializeToString,
+            kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.DescribeEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealSecretKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.tenancy.internal.v1.PrincipalService/RevealSecretKey',
+            kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyRequest.SerializeToString,
+            kongflow_dot_tenancy_dot_internal_dot_v1_dot_principal__service__pb2.RevealSecretKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,17 @@ class PrincipalServiceStub:
     """Finds an environment with what it belongs to.
     Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
     """
+    DescribeEnvironment: _grpc.UnaryUnaryMultiCallable[_principal_service_pb2.DescribeEnvironmentRequest, _principal_service_pb2.DescribeEnvironmentResponse]
+    """Describes an environment with its project and organization, as the
+    programs of users are told of them.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
+    RevealSecretKey: _grpc.UnaryUnaryMultiCallable[_principal_service_pb2.RevealSecretKeyRequest, _principal_service_pb2.RevealSecretKeyResponse]
+    """Reveals the newest usable secret key of an environment: the endpoints
+    service shows it to the user's programs. Refused to other services.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; FAILED_PRECONDITION
+    ENVIRONMENT_HAS_NO_KEY; PERMISSION_DENIED.
+    """
 
 @_typing.type_check_only
 class PrincipalServiceAsyncStub(PrincipalServiceStub):
@@ -60,6 +71,17 @@ class PrincipalServiceAsyncStub(PrincipalServiceStub):
     LookUpEnvironment: _aio.UnaryUnaryMultiCallable[_principal_service_pb2.LookUpEnvironmentRequest, _principal_service_pb2.LookUpEnvironmentResponse]  # type: ignore[assignment]
     """Finds an environment with what it belongs to.
     Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
+    DescribeEnvironment: _aio.UnaryUnaryMultiCallable[_principal_service_pb2.DescribeEnvironmentRequest, _principal_service_pb2.DescribeEnvironmentResponse]  # type: ignore[assignment]
+    """Describes an environment with its project and organization, as the
+    programs of users are told of them.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
+    RevealSecretKey: _aio.UnaryUnaryMultiCallable[_principal_service_pb2.RevealSecretKeyRequest, _principal_service_pb2.RevealSecretKeyResponse]  # type: ignore[assignment]
+    """Reveals the newest usable secret key of an environment: the endpoints
+    service shows it to the user's programs. Refused to other services.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; FAILED_PRECONDITION
+    ENVIRONMENT_HAS_NO_KEY; PERMISSION_DENIED.
     """
 
 class PrincipalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,6 +108,29 @@ class PrincipalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_principal_service_pb2.LookUpEnvironmentResponse, _abc.Awaitable[_principal_service_pb2.LookUpEnvironmentResponse]]:
         """Finds an environment with what it belongs to.
         Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DescribeEnvironment(
+        self,
+        request: _principal_service_pb2.DescribeEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_principal_service_pb2.DescribeEnvironmentResponse, _abc.Awaitable[_principal_service_pb2.DescribeEnvironmentResponse]]:
+        """Describes an environment with its project and organization, as the
+        programs of users are told of them.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RevealSecretKey(
+        self,
+        request: _principal_service_pb2.RevealSecretKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_principal_service_pb2.RevealSecretKeyResponse, _abc.Awaitable[_principal_service_pb2.RevealSecretKeyResponse]]:
+        """Reveals the newest usable secret key of an environment: the endpoints
+        service shows it to the user's programs. Refused to other services.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND; FAILED_PRECONDITION
+        ENVIRONMENT_HAS_NO_KEY; PERMISSION_DENIED.
         """
 
 def add_PrincipalServiceServicer_to_server(servicer: PrincipalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,127 @@
+"""The stored side of executions: begun and finished under the fence of the queued job's turn."""
+
+from uuid import UUID
+
+from kongflow_common.db.engine import Database
+from kongflow_runs.application.ports import ExecutionTurn
+from kongflow_runs.domain.errors import OutdatedTurn
+from kongflow_runs.domain.execution import Ended, ExecutingRun, TryAgain, Verdict
+from kongflow_runs.domain.run import ENDED, RunState
+
+_ENDED = ", ".join(f"'{state.value}'" for state in sorted(ENDED))
+
+# A turn that is repeated begins anew: the one before it died. An older one does not.
+_BEGIN = """
+WITH run AS (
+    SELECT id FROM runs.job_runs
+    WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
+      AND status IN ('QUEUED', 'STARTED', 'EXECUTING', 'WAITING_TO_EXECUTE')
+    FOR UPDATE)
+UPDATE runs.job_runs r SET
+    status = 'EXECUTING', started_at = coalesce(r.started_at, now()),
+    execution_job_id = %(queued_job_id)b::uuid, execution_token = %(token)b::bigint
+FROM run
+WHERE r.id = run.id AND (r.execution_job_id IS DISTINCT FROM %(queued_job_id)b::uuid
+                         OR r.execution_token <= %(token)b::bigint)
+RETURNING r.id, r.environment_id, r.event_record_id, r.endpoint_id, r.job_slug,
+    r.job_version, r.is_test, r.execution_failure_count,
+    r.execution_duration_ms, now()
+"""
+
+_IS_OUTDATED = """
+SELECT 1 FROM runs.job_runs
+WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid AND status = 'EXECUTING'
+  AND execution_job_id = %(queued_job_id)b::uuid AND execution_token > %(token)b::bigint
+"""
+
+_MINE = """WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
+  AND status = 'EXECUTING' AND execution_job_id = %(queued_job_id)b::uuid
+  AND execution_token = %(token)b::bigint"""
+
+_COUNT = """execution_count = execution_count + 1,
+    execution_failure_count = execution_failure_count + %(failed)b::integer,
+    execution_duration_ms = execution_duration_ms + %(duration_ms)b::bigint"""
+
+_END = f"""
+UPDATE runs.job_runs SET
+    status = %(status)b::text, output = %(output)b::jsonb, error = %(error)b::text,
+    completed_at = now(), {_COUNT},
+    timed_out_at = CASE WHEN %(status)b::text = 'TIMED_OUT' THEN now() END,
+    timed_out_reason = CASE WHEN %(status)b::text = 'TIMED_OUT' THEN %(error)b::text END
+{_MINE}
+RETURNING id
+"""  # nosec B608 - made of constants
+
+_AGAIN = f"""
+UPDATE runs.job_runs SET status = 'WAITING_TO_EXECUTE', {_COUNT}
+{_MINE}
+RETURNING id
+"""  # nosec B608
+
+_FAIL = f"""
+UPDATE runs.job_runs SET
+    status = %(status)b::text, output = %(output)b::jsonb, error = %(error)b::text,
+    completed_at = now()
+WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid AND status NOT IN ({_ENDED})
+RETURNING id
+"""  # nosec B608
+
+
+class PostgresRunExecutions:
+    """The RunExecutions on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._pool = database.pool
+
+    async def begin(
+        self, environment_id: UUID, run_id: UUID, turn: ExecutionTurn
+    ) -> ExecutingRun | None:
+        """Marks a run as executing in this turn; see RunExecutions.begin."""
+        parameters = {
+            "id": run_id,
+            "environment_id": environment_id,
+            "queued_job_id": turn.queued_job_id,
+            "token": turn.token,
+        }
+        rows = await self._pool.execute(_BEGIN, parameters)
+        if rows:
+            return ExecutingRun(*rows[0])
+        if await self._pool.execute(_IS_OUTDATED, parameters):
+            raise OutdatedTurn
+        return None
+
+    async def finish(
+        self, run: ExecutingRun, turn: ExecutionTurn, verdict: Verdict, duration_ms: int
+    ) -> bool:
+        """Stores what came of an execution; see RunExecutions.finish."""
+        parameters: dict[str, object] = {
+            "id": run.id,
+            "environment_id": run.environment_id,
+            "queued_job_id": turn.queued_job_id,
+            "token": turn.token,
+            "duration_ms": duration_ms,
+        }
+        if isinstance(verdict, TryAgain):
+            return bool(await self._pool.execute(_AGAIN, {**parameters, "failed": 1}))
+        return bool(
+            await self._pool.execute(
+                _END, {**parameters, "failed": int(verdict.failed), **_end(verdict)}
+            )
+        )
+
+    async def fail(self, environment_id: UUID, run_id: UUID, ended: Ended) -> bool:
+        """Ends a run that has not ended, whatever its state."""
+        return bool(
+            await self._pool.execute(
+                _FAIL, {"id": run_id, "environment_id": environment_id, **_end(ended)}
+            )
+        )
+
+
+def _end(ended: Ended) -> dict[str, object]:
+    state: RunState = ended.state
+    return {
+        "status": state.value,
+        "output": None if ended.output is None else ended.output.text.decode(),
+        "error": ended.error,
+    }

@@ -1,0 +1,68 @@
+"""What becomes of a pending run when it is started."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from kongflow_common.payload import JsonDocument
+from kongflow_runs.domain.run import RunState, VersionSelector
+
+__all__ = ["PendingRun", "ResolvedVersion", "StartedAs", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRun:
+    """A run that has not been started."""
+
+    id: UUID
+    job_id: UUID
+    selector: VersionSelector
+    version_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedVersion:
+    """The version that a run executes."""
+
+    version_id: UUID
+    version: str
+    job_slug: str
+    endpoint_id: UUID
+    queue_id: UUID
+    active: bool
+    preprocess: bool
+    hosted_integrations: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartedAs:
+    """How a run goes on: QUEUED to be executed, waiting, or ended with a message."""
+
+    run_id: UUID
+    state: RunState
+    version: ResolvedVersion | None
+    error: str | None = None
+
+    @property
+    def output(self) -> JsonDocument | None:
+        """What is stored of the error."""
+        if self.error is None:
+            return None
+        return JsonDocument(orjson.dumps({"message": self.error}))
+
+
+def start(run: PendingRun, version: ResolvedVersion | None, *, runs_enabled: bool) -> StartedAs:
+    """How a pending run goes on (docs/behaviour.md#start-run)."""
+    if version is None:
+        message = f"Job {run.job_id} is not registered in this environment"
+        return StartedAs(run.id, RunState.FAILURE, None, message)
+    if not runs_enabled:
+        message = "The organization may not run jobs"
+        return StartedAs(run.id, RunState.ABORTED, version, message)
+    if not version.active:
+        message = f"Version {version.version} of the job {version.job_slug} is disabled"
+        return StartedAs(run.id, RunState.ABORTED, version, message)
+    if version.hosted_integrations:
+        return StartedAs(run.id, RunState.WAITING_ON_CONNECTIONS, version)
+    return StartedAs(run.id, RunState.QUEUED, version)
