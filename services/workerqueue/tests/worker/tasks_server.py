@@ -221,6 +221,14 @@ class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
         self._server = server
 
+    async def PerformRunExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PerformRunExecution", request.run_id, context)
+        return runs_pb.PerformRunExecutionResponse()
+
+    async def FailRun(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("FailRun", request.request.run_id, context)
+        return runs_pb.FailRunResponse()
+
     async def StartRun(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._server.one("StartRun", request.run_id, context)
         return runs_pb.StartRunResponse()
