@@ -203,6 +203,9 @@ def _service_environment(
     if context == "tenancy":
         secrets = inputs.secrets
         own["KONGFLOW_SECRET_KEYS"] = json.dumps({secrets.secret_key_id: secrets.secret_key})
+    if context == "endpoints":
+        # The programs that are being developed listen on this machine.
+        own["KONGFLOW_ALLOW_PRIVATE_ENDPOINTS"] = "true"
     if context == "workerqueue":
         own["KONGFLOW_TASK_TARGETS"] = json.dumps(
             {name: _address(inputs.ports[f"{name}-tasks"]) for name in TASK_CONTEXTS}

@@ -1,7 +1,12 @@
 """Puts the endpoints service together: the only file that constructs."""
 
 import asyncio
+import secrets
+from contextlib import AsyncExitStack
 
+from kongflow.endpoints.internal.v1 import endpoints_internal_service_pb2
+from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
+from kongflow.endpoints.v1 import endpoints_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -9,10 +14,37 @@ from kongflow_common.auth.service_tokens import (
     parse_private_key,
     parse_public_key,
 )
+from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.http.addresses import AddressPolicy
+from kongflow_common.http.guarded_client import GuardedHttpClient
+from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
-from kongflow_common.rpc.server import GrpcServer
+from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
+from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
+from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
+from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
+from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
+from kongflow_endpoints.adapters.job_registry import GrpcJobRegistry
+from kongflow_endpoints.adapters.secret_keys import RevealedKeys
+from kongflow_endpoints.adapters.unit_of_work import SqlUnitOfWork
+from kongflow_endpoints.application.create_endpoint import CreateEndpoint
+from kongflow_endpoints.application.execute_job import ExecuteJob
+from kongflow_endpoints.application.index_endpoint import IndexEndpoint
+from kongflow_endpoints.application.perform_endpoint_indexing import (
+    FailEndpointIndex,
+    PerformEndpointIndexing,
+)
+from kongflow_endpoints.application.ports import EndpointProgram, JobRegistry, SecretKeys
+from kongflow_endpoints.application.queries import EndpointQueries
+from kongflow_endpoints.application.register_job import FailRegisterJob, RegisterJobs
+from kongflow_endpoints.application.update_endpoint import DeleteEndpoint, UpdateEndpoint
+from kongflow_endpoints.application.validate_endpoint import ValidateEndpoint
+from kongflow_endpoints.rpc.endpoints_internal_servicer import EndpointsInternalServicer
+from kongflow_endpoints.rpc.endpoints_servicer import EndpointsServicer, EndpointUseCases
+from kongflow_endpoints.rpc.endpoints_tasks_servicer import EndpointsTasksServicer
 from kongflow_endpoints.rpc.error_catalog import CATALOG
 from kongflow_endpoints.settings import EndpointsSettings
 
@@ -22,27 +54,111 @@ SERVICE = "endpoints"
 async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
     """Serves until ``stop`` is set, then drains."""
     signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
-    async with (
-        Database.connect(
-            settings.database_url.get_secret_value(),
-            pool_size=settings.database_pool_size,
-            application_name=settings.instance,
-        ) as database,
-        service_channel(settings.tenancy_target, settings) as tenancy,
-    ):
-        resolver = TenancyCredentialResolver(ServiceCaller(tenancy, "tenancy", signer))
-        public_keys = {
-            service: parse_public_key(key) for service, key in settings.service_public_keys.items()
-        }
+    public_keys = {
+        service: parse_public_key(key) for service, key in settings.service_public_keys.items()
+    }
+    async with AsyncExitStack() as stack:
+
+        async def caller(target: str, name: str) -> ServiceCaller:
+            channel = await stack.enter_async_context(service_channel(target, settings))
+            return ServiceCaller(channel, name, signer)
+
+        database = await stack.enter_async_context(
+            Database.connect(
+                settings.database_url.get_secret_value(),
+                pool_size=settings.database_pool_size,
+                application_name=settings.instance,
+            )
+        )
+        worker_queue = await caller(settings.workerqueue_target, "workerqueue")
+        relay = await stack.enter_async_context(
+            OutboxRelay(database, SERVICE, GrpcEnqueuer(worker_queue), instance=settings.instance)
+        )
+        tenancy = await caller(settings.tenancy_target, "tenancy")
+        resolver = TenancyCredentialResolver(tenancy)
+        stack.push_async_callback(resolver.close)
+        environments = TenancyEnvironments(tenancy)
+        stack.push_async_callback(environments.close)
+        client = await stack.enter_async_context(
+            GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_endpoints))
+        )
+        client_services, tasks_services = grpc_services(
+            database,
+            relay,
+            endpoint_program(settings, client),
+            RevealedKeys(environments),
+            GrpcJobRegistry(await caller(settings.jobs_target, "jobs")),
+            SystemClock(),
+        )
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
             catalog=CATALOG,
-            client_services=[],
-            tasks_services=[],
+            client_services=client_services,
+            tasks_services=tasks_services,
             probe=database.ping,
         )
-        try:
-            await server.serve(stop)
-        finally:
-            await resolver.close()
+        await server.serve(stop)
+
+
+def endpoint_program(settings: EndpointsSettings, client: GuardedHttpClient) -> EndpointProgram:
+    """How programs are spoken to."""
+    return HttpEndpointProgram(
+        client,
+        ping_seconds=settings.endpoint_ping_seconds,
+        index_seconds=settings.endpoint_index_seconds,
+        redirect_hosts=settings.endpoint_redirect_hosts,
+    )
+
+
+def grpc_services(
+    database: Database,
+    relay: OutboxRelay,
+    program: EndpointProgram,
+    keys: SecretKeys,
+    jobs: JobRegistry,
+    clock: Clock,
+) -> tuple[list[GrpcService], list[GrpcService]]:
+    """The services for clients, and those for other services and the worker queue."""
+
+    def unit_of_work() -> SqlUnitOfWork:
+        return SqlUnitOfWork(database, relay)
+
+    reader = SqlEndpointReader(database)
+    performance = PostgresIndexPerformance(database, relay)
+    clients = EndpointsServicer(
+        EndpointUseCases(
+            create=CreateEndpoint(program, keys, unit_of_work, secrets.choice),
+            validate=ValidateEndpoint(program, keys),
+            update=UpdateEndpoint(program, keys, reader, unit_of_work),
+            delete=DeleteEndpoint(unit_of_work),
+            index=IndexEndpoint(unit_of_work, clock),
+            queries=EndpointQueries(reader),
+        )
+    )
+    internal = EndpointsInternalServicer(ExecuteJob(reader, program, keys))
+    tasks = EndpointsTasksServicer(
+        PerformEndpointIndexing(performance, program, keys, jobs),
+        FailEndpointIndex(performance),
+        RegisterJobs(performance, jobs),
+        FailRegisterJob(performance),
+    )
+    return (
+        [
+            GrpcService(
+                endpoints_service_pb2.DESCRIPTOR.services_by_name["EndpointsService"], clients
+            )
+        ],
+        [
+            GrpcService(
+                endpoints_internal_service_pb2.DESCRIPTOR.services_by_name[
+                    "EndpointsInternalService"
+                ],
+                internal,
+            ),
+            GrpcService(
+                endpoints_tasks_service_pb2.DESCRIPTOR.services_by_name["EndpointsTasksService"],
+                tasks,
+            ),
+        ],
+    )

@@ -11,6 +11,7 @@ from kongflow.events.v1.events_service_pb2_grpc import EventsServiceServicer
 from kongflow_common.auth.principals import current_environment
 from kongflow_common.rpc.field_parsing import optional_enum
 from kongflow_common.rpc.filtering import parse_filter
+from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
@@ -30,7 +31,6 @@ from kongflow_events.rpc.event_mapping import (
     to_send_event,
     to_whole_event,
 )
-from kongflow_events.rpc.page_size import fitting
 
 __all__ = ["EventsServicer"]
 

@@ -4,13 +4,13 @@ from kongflow.jobs.v1 import jobs_service_pb2 as pb
 from kongflow_common.auth.principals import current_environment
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.filtering import parse_filter
+from kongflow_common.rpc.name_paging import name_page
 from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_jobs.application.delete_job import DeleteJob
 from kongflow_jobs.application.invoke_job import InvokeJob
 from kongflow_jobs.application.queries import JOB_FILTER_FIELDS, JobQueries
 from kongflow_jobs.application.test_job import TestJob
 from kongflow_jobs.rpc import mapping
-from kongflow_jobs.rpc.name_pages import name_page
 
 
 class JobsServicer:

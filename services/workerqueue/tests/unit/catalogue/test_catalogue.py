@@ -111,7 +111,9 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
         "events.invokeDispatcher",
         "failEndpointIndex",
         "failRegisterJob",
+        "failRun",
         "performEndpointIndexing",
+        "performRunExecution",
         "registerJob",
         "startRun",
     }

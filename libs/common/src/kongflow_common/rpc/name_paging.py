@@ -29,9 +29,11 @@ class NamePage:
 
     def next_token(self, names: Sequence[str]) -> str:
         """The token of the next page, if more names were found than are shown."""
-        if len(names) <= self.size:
-            return ""
-        raw = self.binding + names[self.size - 1].encode()
+        return self.token_after(names[self.size - 1]) if len(names) > self.size else ""
+
+    def token_after(self, name: str) -> str:
+        """The token of a page that begins after a name."""
+        raw = self.binding + name.encode()
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
