@@ -8,6 +8,7 @@ signature: whoever knows the key of the environment may call.
 """
 
 import argparse
+import contextlib
 import hmac
 import json
 import os
@@ -105,7 +106,7 @@ def execute(execution: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return 404, {"message": "Job not found"}
     try:
         output = job.run(execution["event"].get("payload"), execution)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server is told
         return 200, {
             "status": "ERROR",
             "error": {
@@ -223,10 +224,8 @@ def main() -> None:
     with Server((options.host, options.port), Endpoint) as server:
         host, port = server.server_address[:2]
         print(f"listening on http://{host}:{port}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

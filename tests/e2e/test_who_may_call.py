@@ -6,19 +6,27 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.common.v1 import access_pb2
+from kongflow.endpoints.v1 import endpoint_pb2
+from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
+from kongflow.endpoints.v1.endpoints_service_pb2_grpc import EndpointsServiceStub
 from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2
 from kongflow.events.v1 import events_service_pb2 as events_pb
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
+from kongflow.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
 from kongflow.runs.v1 import runs_service_pb2 as runs_pb
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.tenancy.v1 import environment_key_pb2, environment_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2 as tenancy_pb
 from kongflow.tenancy.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 from tests.e2e.every_method import Method, every_method
+from tests.example_endpoint import example_endpoint
 from tests.local_system import LocalSystem, poll_until
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +49,10 @@ class Tenant:
     dispatchable_id: str
     dispatcher_id: str
     run_id: str
+    endpoint_id: str
+    endpoint_index_id: str
+    job_id: str
+    version_id: str
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +104,50 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         return bool(runs)
 
     poll_until(has_run, seconds=30, what="a run of the event")
-    return Tenant(
-        metadata, event.event_id, event.id, dispatcher.dispatchable_id, dispatcher.id, runs[0]
+    endpoint_id, index_id = register(system, channels)
+    job = (
+        JobsServiceStub(channels["jobs"])
+        .GetJob(jobs_pb.GetJobRequest(slug="audit-order"), metadata=metadata, timeout=TIMEOUT)
+        .job
     )
+    return Tenant(
+        metadata,
+        event.event_id,
+        event.id,
+        dispatcher.dispatchable_id,
+        dispatcher.id,
+        runs[0],
+        endpoint_id,
+        index_id,
+        job.id,
+        job.latest_version.id,
+    )
+
+
+def register(system: LocalSystem, channels: dict[str, grpc.Channel]) -> tuple[str, str]:
+    """Has the example's jobs registered; answers the ids of its endpoint and its index."""
+    stub = EndpointsServiceStub(channels["endpoints"])
+    with example_endpoint(system.connection()["api_key"]) as url:
+        created = stub.CreateEndpoint(
+            endpoints_pb.CreateEndpointRequest(
+                endpoint=endpoint_pb2.Endpoint(slug="python-example", url=url)
+            ),
+            metadata=system.metadata,
+            timeout=TIMEOUT,
+        )
+        index_id = created.endpoint_index.id
+
+        def is_done() -> bool:
+            index = stub.GetEndpointIndex(
+                endpoints_pb.GetEndpointIndexRequest(id=index_id),
+                metadata=system.metadata,
+                timeout=TIMEOUT,
+            ).endpoint_index
+            assert index.state != endpoint_pb2.EndpointIndex.STATE_FAILURE, index
+            return index.state == endpoint_pb2.EndpointIndex.STATE_SUCCESS
+
+        poll_until(is_done, seconds=30, what="the end of the index")
+    return created.endpoint.id, index_id
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +230,10 @@ def test_a_method_for_services_is_not_there_for_clients(
 OWN = grpc.StatusCode.OK
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 DENIED = grpc.StatusCode.PERMISSION_DENIED
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+# These would leave the owner without what the others ask for.
+DESTRUCTIVE = frozenset({"DeleteEndpoint"})
 
 # What another environment's key gets for the owner's ids. A method that is missing here fails
 # the test below: whoever adds one says what a stranger gets.
@@ -219,6 +276,84 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         OWN,
         lambda _: events_pb.ListEventDispatchersRequest(page_size=1000),
     ),
+    "EndpointsService.CreateEndpoint": (
+        PRECONDITION,
+        lambda _: endpoints_pb.CreateEndpointRequest(
+            endpoint=endpoint_pb2.Endpoint(slug="nobody", url="http://127.0.0.1:9/")
+        ),
+    ),
+    "EndpointsService.ValidateEndpoint": (
+        PRECONDITION,
+        lambda _: endpoints_pb.ValidateEndpointRequest(url="http://127.0.0.1:9/"),
+    ),
+    "EndpointsService.GetEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.GetEndpointRequest(id=owner.endpoint_id),
+    ),
+    "EndpointsService.ListEndpoints": (OWN, lambda _: endpoints_pb.ListEndpointsRequest()),
+    "EndpointsService.UpdateEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.UpdateEndpointRequest(
+            endpoint=endpoint_pb2.Endpoint(
+                id=owner.endpoint_id, run_chunk_execution_limit=Duration(seconds=60)
+            ),
+            update_mask=FieldMask(paths=["run_chunk_execution_limit"]),
+        ),
+    ),
+    "EndpointsService.IndexEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.IndexEndpointRequest(id=owner.endpoint_id),
+    ),
+    "EndpointsService.GetEndpointIndex": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.GetEndpointIndexRequest(id=owner.endpoint_index_id),
+    ),
+    "EndpointsService.ListEndpointIndexes": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.ListEndpointIndexesRequest(endpoint_id=owner.endpoint_id),
+    ),
+    "EndpointsService.ListEndpointIndexItems": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.ListEndpointIndexItemsRequest(
+            endpoint_index_id=owner.endpoint_index_id
+        ),
+    ),
+    "EndpointsService.DeleteEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.DeleteEndpointRequest(id=owner.endpoint_id),
+    ),
+    # A job is its project's, and the stranger is of the same project; versions are not.
+    "JobsService.GetJob": (OWN, lambda owner: jobs_pb.GetJobRequest(id=owner.job_id)),
+    "JobsService.ListJobs": (OWN, lambda _: jobs_pb.ListJobsRequest()),
+    "JobsService.GetJobVersion": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.GetJobVersionRequest(id=owner.version_id),
+    ),
+    "JobsService.ListJobVersions": (
+        OWN,
+        lambda owner: jobs_pb.ListJobVersionsRequest(job_id=owner.job_id),
+    ),
+    "JobsService.ListJobAliases": (
+        OWN,
+        lambda owner: jobs_pb.ListJobAliasesRequest(job_id=owner.job_id),
+    ),
+    "JobsService.ListEventExamples": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.ListEventExamplesRequest(version_id=owner.version_id),
+    ),
+    "JobsService.ListJobQueues": (OWN, lambda _: jobs_pb.ListJobQueuesRequest()),
+    "JobsService.TestJob": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.TestJobRequest(job_id=owner.job_id),
+    ),
+    "JobsService.InvokeJob": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.InvokeJobRequest(job_id=owner.job_id),
+    ),
+    "JobsService.DeleteJob": (
+        PRECONDITION,
+        lambda owner: jobs_pb.DeleteJobRequest(id=owner.job_id),
+    ),
     "RunsService.GetRun": (NOT_FOUND, lambda owner: runs_pb.GetRunRequest(id=owner.run_id)),
     "RunsService.ListRuns": (OWN, lambda _: runs_pb.ListRunsRequest(page_size=1000)),
 }
@@ -235,12 +370,20 @@ def test_a_stranger_sees_and_changes_nothing(
     expected, request_for = STRANGERS[str(method)]
     request = request_for(owner)
     if expected is not OWN:
-        assert code_of(method, channels, request, owner.metadata) is not NOT_FOUND
+        if method.descriptor.name not in DESTRUCTIVE:
+            assert code_of(method, channels, request, owner.metadata) is not NOT_FOUND
         assert code_of(method, channels, request, stranger) is expected
         return
     answer = method.call(channels[method.context])(request, metadata=stranger, timeout=TIMEOUT)
     text = str(answer)
-    for owned in (owner.event_record_id, owner.dispatcher_id, owner.run_id):
+    for owned in (
+        owner.event_record_id,
+        owner.dispatcher_id,
+        owner.run_id,
+        owner.endpoint_id,
+        owner.endpoint_index_id,
+        owner.version_id,
+    ):
         assert owned not in text
 
 
