@@ -36,6 +36,10 @@ down: setup ## End what `kongflow up --detach` started
 reset: setup ## Empty the development system's data, after asking
 	@exec $(VENV)/bin/kongflow reset $(ARGS)
 
+.PHONY: demo
+demo: setup ## Run an example program, send it six events and show their ways
+	@exec $(VENV)/bin/kongflow demo $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure the running system: a table, and .kongflow/bench.json
 	@exec $(PY) -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Real servers of all four services in this process, which remember what they were asked."""
+"""Real servers of all services in this process, which remember what they were asked."""
 
 import asyncio
 import json
@@ -13,7 +13,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from kongflow.endpoints.v1 import endpoints_service_pb2
 from kongflow.events.v1 import events_service_pb2
+from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
@@ -29,6 +31,8 @@ from kongflow_common.testing.grpc_server import InProcessServer, in_process_serv
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     tenancy_service_pb2.DESCRIPTOR.services_by_name["TenancyService"],
+    endpoints_service_pb2.DESCRIPTOR.services_by_name["EndpointsService"],
+    jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"],
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],

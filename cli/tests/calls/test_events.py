@@ -13,6 +13,8 @@ from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
+from kongflow.runs.v1.run_pb2 import Run as RunMessage
+from kongflow.runs.v1.runs_service_pb2 import ListRunsRequest, ListRunsResponse
 from kongflow.workerqueue.v1.job_options_pb2 import PRIORITY_LOW
 from kongflow_common.auth.principals import CallerKind
 
@@ -161,12 +163,28 @@ class TestGetAndCancel:
     ) -> None:
         assert run("events", "get", *arguments).code == 0
         expected = pb.GetEventRecordRequest(**key)
-        assert system.only_call("GetEventRecord", pb.GetEventRecordRequest) == expected
+        assert system.requests(pb.GetEventRecordRequest) == [expected]
         system.forget()
         assert run("events", "cancel", *arguments).code == 0
         assert system.only_call("CancelEvent", pb.CancelEventRequest) == pb.CancelEventRequest(
             **key
         )
+
+    def test_the_runs_of_an_event_are_shown(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["GetEventRecord"] = pb.GetEventRecordResponse(event_record=record())
+        system.answers["ListRuns"] = ListRunsResponse(
+            runs=[
+                RunMessage(id="r1", job_slug="order", state=RunMessage.STATE_SUCCESS),
+                RunMessage(id="r2", job_slug="audit", error_message="it broke"),
+            ]
+        )
+        shown = run("events", "get", "some-id").out
+        assert "order" in shown
+        assert "it broke" in shown
+        [request] = system.requests(ListRunsRequest)
+        assert request.filter == f'event_record_id = "{record().id}"'
+        runs = run("events", "get", "some-id", "--json").json["runs"]
+        assert [each["id"] for each in runs] == ["r1", "r2"]
 
     @pytest.mark.parametrize("arguments", [(), ("some-id", "--event-id", "mine")])
     def test_by_exactly_one(

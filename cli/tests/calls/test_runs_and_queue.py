@@ -34,7 +34,7 @@ def test_list_runs(system: RecordedSystem, run: Run) -> None:
     assert ended.code == 0, ended.err
     request = system.only_call("ListRuns", runs_service_pb2.ListRunsRequest)
     assert request.filter == (
-        '(state = "FAILURE" OR state = "TIMED_OUT") AND job_id = "j" AND event_record_id = "e" '
+        '(state = "FAILURE" OR state = "TIMED_OUT") AND job_slug = "j" AND event_record_id = "e" '
         'AND dispatcher_id = "d" AND test = true'
     )
     assert system.calls[0].principal.kind is CallerKind.SECRET_KEY

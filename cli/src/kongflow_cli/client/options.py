@@ -11,7 +11,12 @@ from uuid import UUID
 
 import typer
 
-from kongflow_cli.client.connection import ConnectionOptions, Credential, resolve_connection
+from kongflow_cli.client.connection import (
+    Connection,
+    ConnectionOptions,
+    Credential,
+    resolve_connection,
+)
 from kongflow_cli.client.option_groups import OptionGroup
 from kongflow_cli.client.session import Session, open_session
 from kongflow_cli.output.printer import Printer
@@ -140,9 +145,11 @@ def as_operator_of_any_environment(context: str) -> OptionGroup:
 def _session(
     context: str, credential: Credential, options: ConnectionOptions, as_json: bool, wide: bool
 ) -> Iterator[Session]:
-    connection = resolve_connection(context, credential, options, os.environ, Path.cwd())
+    def connection_to(context: str) -> Connection:
+        return resolve_connection(context, credential, options, os.environ, Path.cwd())
+
     printer = Printer(as_json=as_json, wide=wide, now=datetime.now(UTC))
-    with open_session(connection, printer) as opened:
+    with open_session(connection_to(context), printer, connection_to) as opened:
         yield opened
 
 

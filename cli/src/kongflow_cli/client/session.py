@@ -1,8 +1,8 @@
 """Calls of one command to one service."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,10 +25,21 @@ _CA_FILE = "KONGFLOW_TLS_CA_FILE"
 class Session:
     """A channel, who calls, and where the answers are printed."""
 
-    def __init__(self, connection: Connection, channel: grpc.Channel, printer: Printer) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        channel: grpc.Channel,
+        printer: Printer,
+        connection_to: Callable[[str], Connection],
+    ) -> None:
         self._connection = connection
         self.channel = channel
         self.printer = printer
+        self._connection_to = connection_to
+
+    def beside(self, context: str) -> AbstractContextManager["Session"]:
+        """A session with another service of the same system, in the same name."""
+        return open_session(self._connection_to(context), self.printer, self._connection_to)
 
     def call(
         self,
@@ -55,8 +66,13 @@ class Session:
 
 
 @contextmanager
-def open_session(connection: Connection, printer: Printer) -> Iterator[Session]:
-    """Opens the channel for the length of the block; nothing is sent before the first call."""
+def open_session(
+    connection: Connection, printer: Printer, connection_to: Callable[[str], Connection]
+) -> Iterator[Session]:
+    """Opens the channel for the length of the block; nothing is sent before the first call.
+
+    `connection_to` says how another service of the system is reached.
+    """
     # What goes wrong is told in a sentence; gRPC's own log lines would stand beside it.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     options = [
@@ -72,7 +88,7 @@ def open_session(connection: Connection, printer: Printer) -> Iterator[Session]:
         else grpc.insecure_channel(connection.address, options)
     )
     with channel:
-        yield Session(connection, channel, printer)
+        yield Session(connection, channel, printer, connection_to)
 
 
 def _tls_credentials() -> grpc.ChannelCredentials:

@@ -10,11 +10,14 @@ from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from kongflow.runs.v1 import runs_service_pb2
+from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1.job_options_pb2 import Priority
 from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
+from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents
@@ -30,6 +33,7 @@ from kongflow_cli.input.time_text import (
 )
 from kongflow_cli.output.cells import Column, time_of, word, yes_or_no
 from kongflow_cli.output.documents import document_cell
+from kongflow_cli.output.proto_json import to_json
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Send events, and see what became of them."
@@ -50,6 +54,8 @@ _COLUMNS: list[Column[EventRecord]] = [
     Column("Priority", lambda event: word(Priority.Name, event.priority, "PRIORITY_"), wide=True),
     Column("Test", lambda event: yes_or_no(event.test), wide=True),
 ]
+_SHOWN_RUNS = 100
+_RUN_COLUMNS = [*RUN_COLUMNS[:3], *(each for each in RUN_COLUMNS if each.header == "Error")]
 _DETAILS: list[Column[EventRecord]] = [
     *_COLUMNS,
     Column("Happened", lambda event: time_of(event, "event_time")),
@@ -159,12 +165,28 @@ def send_event(  # noqa: PLR0913 - an option each
 @app.command("get")
 @with_options(session=_SESSION)
 def get_event(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
-    """Show an event with its payload and context."""
+    """Show an event with its payload and context, and the runs that came of it."""
     response = session.call(
         EventsServiceStub(session.channel).GetEventRecord,
         events_service_pb2.GetEventRecordRequest(**_one_key(record_id, event_id)),
     )
-    session.printer.resource(response.event_record, _DETAILS)
+    record = response.event_record
+    with session.beside("runs") as runs:
+        found = runs.call(
+            RunsServiceStub(runs.channel).ListRuns,
+            runs_service_pb2.ListRunsRequest(
+                filter=text_is("event_record_id", record.id) or "", page_size=_SHOWN_RUNS
+            ),
+        )
+    if session.printer.as_json:
+        session.printer.json_object(
+            {**to_json(record), "runs": [to_json(run) for run in found.runs]}
+        )
+        return
+    session.printer.resource(record, _DETAILS)
+    if found.runs:
+        session.printer.line("")
+        session.printer.items(iter(found.runs), _RUN_COLUMNS, "No runs.")
 
 
 @app.command("cancel")

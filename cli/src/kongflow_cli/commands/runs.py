@@ -11,47 +11,27 @@ from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
+from kongflow_cli.client.run_end import RUN_COLUMNS, RUN_DETAILS, wait_for_run
 from kongflow_cli.client.session import Session
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of, truth_is
 from kongflow_cli.input.states import RunState
 from kongflow_cli.input.time_text import parse_since
-from kongflow_cli.output.cells import Cell, Column, time_of, word, yes_or_no
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See the runs of jobs.")
 
 _SESSION = in_environment("runs")
 
 
-def _version(run: Run) -> Cell:
-    return run.version or run.version_alias
-
-
-_COLUMNS: list[Column[Run]] = [
-    Column("Id", lambda run: run.id),
-    Column("State", lambda run: word(Run.State.Name, run.state, "STATE_")),
-    Column("Number", lambda run: str(run.number) if run.number else ""),
-    Column("Created", lambda run: time_of(run, "create_time")),
-    Column("Job", lambda run: run.job_id),
-    Column("Version", _version),
-    Column("Event record", lambda run: run.event_record_id, wide=True),
-    Column("Dispatcher", lambda run: run.dispatcher_id, wide=True),
-    Column("Queued", lambda run: time_of(run, "queue_time"), wide=True),
-    Column("Started", lambda run: time_of(run, "start_time"), wide=True),
-    Column("Completed", lambda run: time_of(run, "complete_time"), wide=True),
-    Column("Test", lambda run: yes_or_no(run.test), wide=True),
-]
-
-
 @app.command("get")
 @with_options(session=_SESSION)
 def get_run(
-    session: Session, run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the run.")]
+    session: Session,
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the run.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
 ) -> None:
-    """Show a run."""
-    response = session.call(
-        RunsServiceStub(session.channel).GetRun, runs_service_pb2.GetRunRequest(id=run_id)
-    )
-    session.printer.resource(response.run, _COLUMNS)
+    """Show a run with its output, or what went wrong."""
+    session.printer.resource(wait_for_run(session, run_id, wait=wait), RUN_DETAILS)
 
 
 @app.command("list")
@@ -64,7 +44,7 @@ def list_runs(
         list[RunState] | None,
         typer.Option(case_sensitive=False, help="Only in this state; may be repeated."),
     ] = None,
-    job: Annotated[str | None, typer.Option(help="Only of the job with this id.")] = None,
+    job: Annotated[str | None, typer.Option(help="Only of the job with this slug or id.")] = None,
     event: Annotated[str | None, typer.Option(help="Only for this event record.")] = None,
     dispatcher: Annotated[str | None, typer.Option(help="Only by this dispatcher.")] = None,
     test: Annotated[bool | None, typer.Option(help="Only tests, or none.")] = None,
@@ -76,7 +56,7 @@ def list_runs(
     """List runs, the newest first."""
     filter_text = all_of(
         text_is_one_of("state", (each.name for each in state or ())),
-        text_is("job_id", job),
+        text_is("job_id" if _is_id(job) else "job_slug", job),
         text_is("event_record_id", event),
         text_is("dispatcher_id", dispatcher),
         truth_is("test", test),
@@ -92,4 +72,8 @@ def list_runs(
         response = session.call(stub.ListRuns, request)
         return list(response.runs), response.next_page_token
 
-    print_list(session.printer, page, fetch, _COLUMNS, "No runs.")
+    print_list(session.printer, page, fetch, RUN_COLUMNS, "No runs.")
+
+
+def _is_id(job: str | None) -> bool:
+    return job is not None and len(job) == 36 and job.count("-") == 4
