@@ -48,6 +48,7 @@ class GrpcEventDispatchers:
                 generation=wish.generation,
                 enabled=wish.enabled,
             ),
+            refused="metadata",
         )
         return list(response.warnings)
 
@@ -77,6 +78,7 @@ class GrpcEventRecords:
                 test=event.is_test,
                 internal=True,
             ),
+            refused="event",
         )
         account = response.external_account_id
         return StoredEvent(
@@ -91,13 +93,15 @@ async def _call(
     events: ServiceCaller,
     method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Response]",
     request: _Request,
+    *,
+    refused: str,
 ) -> _Response:
     try:
         return await events.call(method, request, timeout=time_left(_TIMEOUT_SECONDS))
     except RemoteError as error:
         if error.code is grpc.StatusCode.INVALID_ARGUMENT:
             # What the program, or the caller, said: nobody will take it later either.
-            raise InvalidField("metadata", error.message) from error
+            raise InvalidField(refused, error.message) from error
         raise
 
 

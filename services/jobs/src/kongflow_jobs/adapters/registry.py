@@ -2,11 +2,13 @@
 
 Whoever changes a job holds its row's lock until the commit, so that of two registrations the
 second sees all that the first wrote, and their dispatchers' generations are in the order of their
-commits.
+commits. What is said of a version counts by its generation, also before the version is there.
 """
 
 from typing import Any
 from uuid import UUID
+
+from psycopg import Rollback
 
 from kongflow_common.db.connection_pool import Connection
 from kongflow_common.db.engine import Database
@@ -39,13 +41,25 @@ class PostgresRegistry:
 
     async def register(self, registration: Registration) -> Registered | None:
         """Stores a version with all that belongs to it; see Registry.register."""
-        async with self._pool.connection() as connection, connection.transaction():
-            return await _Registering(connection, registration).carry_out()
+        async with self._pool.connection() as connection, connection.transaction() as transaction:
+            registered = await _Registering(connection, registration).carry_out()
+            if registered is None:
+                # Not even the job is left behind.
+                raise Rollback(transaction)
+        return registered
 
     async def disable(self, disabling: Disabling) -> Disabled:
         """Disables a version; see Registry.disable."""
-        async with self._pool.connection() as connection, connection.transaction():
-            return await _disable(connection, disabling)
+        while True:
+            async with (
+                self._pool.connection() as connection,
+                connection.transaction() as transaction,
+            ):
+                disabled = await _disable(connection, disabling)
+                if disabled is None:
+                    # A registration was committed meanwhile: its job is locked before all else.
+                    raise Rollback(transaction)
+                return disabled
 
     async def delete(self, place: JobPlace, job_id: UUID) -> None:
         """Marks a job as deleted; see Registry.delete."""
@@ -85,13 +99,13 @@ class _Registering:
         versions = await self._upsert_version(job_id)
         if not versions:
             # What is stored is newer: its own registration tells the dispatcher of it.
-            [(version_id,)] = await self._fetch(
+            found = await self._fetch(
                 sql.FIND_VERSION,
                 job_id=job_id,
                 version=self._metadata.version,
                 environment_id=self._place.environment_id,
             )
-            return Registered(job_id, version_id, None)
+            return Registered(job_id, found[0][0], None) if found else None
         [(version_id, is_new)] = versions
         if self._metadata.event.examples or not is_new:
             await self._write_examples(version_id)
@@ -110,10 +124,12 @@ class _Registering:
                 name=limit.id,
                 limit=limit.limit,
                 environment_id=place.environment_id,
+                generation=registration.generation,
             )
         return await self._fetch(
             sql.UPSERT_VERSION,
             id=new_id(),
+            slug=metadata.id,
             version=metadata.version,
             trigger=_jsonb(registration.trigger.text),
             event_specification=_jsonb(registration.event_specification.text),
@@ -230,20 +246,24 @@ INTEGRATIONS = RowParameters(
 )
 
 
-async def _disable(connection: Connection, disabling: Disabling) -> Disabled:
+async def _disable(connection: Connection, disabling: Disabling) -> Disabled | None:
+    """What became of it; None when the job came to be while this looked for it."""
     place = disabling.place
-    jobs = await _fetch(
-        connection, sql.LOCK_JOB, {"slug": disabling.slug, "project_id": place.project_id}
-    )
-    if not jobs:
-        return _NOTHING
-    [(job_id,)] = jobs
-    key = {"job_id": job_id, "environment_id": place.environment_id}
-    changed = await _fetch(
+    job = {"slug": disabling.slug, "project_id": place.project_id}
+    version = {"environment_id": place.environment_id, "version": disabling.version}
+    jobs = await _fetch(connection, sql.LOCK_JOB, job)
+    said = await _fetch(
         connection,
-        sql.DISABLE_VERSION,
-        {**key, "version": disabling.version, "generation": disabling.generation},
+        sql.SAY,
+        {**version, "slug": disabling.slug, "generation": disabling.generation},
     )
+    if not said:
+        return _NOTHING
+    if not jobs:
+        # Where a registration holds the version, the statement before waited for its commit.
+        return None if await _fetch(connection, sql.FIND_JOB, job) else _NOTHING
+    [(job_id,)] = jobs
+    changed = await _fetch(connection, sql.DISABLE_VERSION, {**version, "job_id": job_id})
     if not changed:
         return _NOTHING
     [(version_id, was_active, trigger, specification, standing_for)] = changed

@@ -11,7 +11,8 @@ ON CONFLICT (project_id, slug) DO UPDATE SET
     deleted_at = CASE WHEN excluded.generation >= j.generation AND %(enabled)b::boolean
                       THEN NULL ELSE j.deleted_at END,
     generation = greatest(excluded.generation, j.generation)
-WHERE j.deleted_at IS NULL OR %(enabled)b::boolean
+WHERE j.deleted_at IS NULL
+   OR (%(enabled)b::boolean AND excluded.generation >= j.generation)
 RETURNING j.id
 """
 
@@ -19,6 +20,11 @@ LOCK_JOB = """
 SELECT id FROM jobs.jobs
 WHERE project_id = %(project_id)b::uuid AND slug = %(slug)b::text
 FOR UPDATE
+"""
+
+FIND_JOB = """
+SELECT id FROM jobs.jobs
+WHERE project_id = %(project_id)b::uuid AND slug = %(slug)b::text
 """
 
 LOCK_JOB_BY_ID = """
@@ -39,35 +45,50 @@ ON CONFLICT (environment_id, name) DO NOTHING
 """
 
 UPSERT_GROUP = """
-INSERT INTO jobs.concurrency_limit_groups (id, name, concurrency_limit, environment_id)
-VALUES (%(id)b::uuid, %(name)b::text, %(limit)b::integer, %(environment_id)b::uuid)
-ON CONFLICT (environment_id, name) DO UPDATE SET concurrency_limit = excluded.concurrency_limit
+INSERT INTO jobs.concurrency_limit_groups AS g
+    (id, name, concurrency_limit, environment_id, generation)
+VALUES (%(id)b::uuid, %(name)b::text, %(limit)b::integer, %(environment_id)b::uuid,
+        %(generation)b::bigint)
+ON CONFLICT (environment_id, name) DO UPDATE SET
+    concurrency_limit = CASE WHEN excluded.generation >= g.generation
+                             THEN excluded.concurrency_limit ELSE g.concurrency_limit END,
+    generation = greatest(excluded.generation, g.generation)
 RETURNING id
 """
 
+# What an older index says of a version does not count, also where a newer one said it before the
+# version was ever there. Nothing is answered then.
+SAY = """
+INSERT INTO jobs.version_generations AS g (environment_id, slug, version, generation)
+VALUES (%(environment_id)b::uuid, %(slug)b::text, %(version)b::text, %(generation)b::bigint)
+ON CONFLICT (environment_id, slug, version) DO UPDATE SET generation = excluded.generation
+WHERE g.generation <= excluded.generation
+RETURNING generation
+"""
+
 # xmax tells an inserted row from an updated one.
-UPSERT_VERSION = """
+UPSERT_VERSION = f"""
+WITH said AS ({SAY})
 INSERT INTO jobs.job_versions AS v (
     id, version, status, trigger, event_specification, properties, trigger_link, trigger_help,
     job_id, endpoint_id, environment_id, organization_id, project_id, queue_id, start_position,
-    preprocess_runs, concurrency_limit, concurrency_limit_group_id, generation)
-VALUES (
+    preprocess_runs, concurrency_limit, concurrency_limit_group_id)
+SELECT
     %(id)b::uuid, %(version)b::text, 'ACTIVE', %(trigger)b::jsonb, %(event_specification)b::jsonb,
     %(properties)b::jsonb, %(trigger_link)b::text, %(trigger_help)b::jsonb, %(job_id)b::uuid,
     %(endpoint_id)b::uuid, %(environment_id)b::uuid, %(organization_id)b::uuid,
     %(project_id)b::uuid, %(queue_id)b::uuid, 'LATEST', %(preprocess_runs)b::boolean,
-    %(concurrency_limit)b::integer, %(concurrency_limit_group_id)b::uuid, %(generation)b::bigint)
+    %(concurrency_limit)b::integer, %(concurrency_limit_group_id)b::uuid
+FROM said
 ON CONFLICT (job_id, version, environment_id) DO UPDATE SET
     status = 'ACTIVE', trigger = excluded.trigger,
     event_specification = excluded.event_specification, properties = excluded.properties,
     trigger_link = excluded.trigger_link, trigger_help = excluded.trigger_help,
     endpoint_id = excluded.endpoint_id, queue_id = excluded.queue_id, start_position = 'LATEST',
     preprocess_runs = excluded.preprocess_runs, concurrency_limit = excluded.concurrency_limit,
-    concurrency_limit_group_id = excluded.concurrency_limit_group_id,
-    generation = excluded.generation
-WHERE v.generation <= excluded.generation
+    concurrency_limit_group_id = excluded.concurrency_limit_group_id
 RETURNING v.id, v.xmax = 0
-"""
+"""  # nosec B608 - made of constants
 
 FIND_VERSION = """
 SELECT id FROM jobs.job_versions
@@ -146,8 +167,8 @@ DISABLE_VERSION = """
 WITH before AS (
     SELECT id, status FROM jobs.job_versions
     WHERE job_id = %(job_id)b::uuid AND environment_id = %(environment_id)b::uuid
-      AND version = %(version)b::text AND generation <= %(generation)b::bigint)
-UPDATE jobs.job_versions v SET status = 'DISABLED', generation = %(generation)b::bigint
+      AND version = %(version)b::text)
+UPDATE jobs.job_versions v SET status = 'DISABLED'
 FROM before WHERE v.id = before.id
 RETURNING v.id, before.status = 'ACTIVE', v.trigger, v.event_specification,
     (SELECT a.version_id FROM jobs.job_aliases a

@@ -65,6 +65,7 @@ CONCURRENCY_LIMIT_GROUPS = Table(
     Column("name", Text, nullable=False),
     Column("concurrency_limit", Integer, nullable=False),
     Column("environment_id", Uuid, nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("id", name="concurrency_limit_groups_pkey"),
@@ -113,7 +114,6 @@ JOB_VERSIONS = Table(
             name="job_versions_concurrency_limit_group_id_fkey",
         ),
     ),
-    Column("generation", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("id", name="job_versions_pkey"),
@@ -236,6 +236,16 @@ JOB_DISPATCHERS = Table(
     Column("environment_id", Uuid, nullable=False),
     Column("generation", BigInteger, nullable=False),
     PrimaryKeyConstraint("job_id", "environment_id", name="job_dispatchers_pkey"),
+)
+
+VERSION_GENERATIONS = Table(
+    "version_generations",
+    METADATA,
+    Column("environment_id", Uuid, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    PrimaryKeyConstraint("environment_id", "slug", "version", name="version_generations_pkey"),
 )
 
 TEST_REQUESTS = Table(

@@ -7,11 +7,15 @@ from kongflow_common.payload import JsonDocument
 __all__ = ["event_id_of_test", "event_of"]
 
 _OWN_SOURCE = "trigger.dev"
+_MAX_NAME = 480
 
 
 def event_id_of_test(name: str, milliseconds: int) -> str:
-    """The id of a test's event, which says when it was asked for."""
-    return f"test:{name}:{milliseconds}"
+    """The id of a test's event, which says when it was asked for.
+
+    Of a very long name the beginning: an event's id has its limit too.
+    """
+    return f"test:{name[:_MAX_NAME]}:{milliseconds}"
 
 
 def event_of(specification: JsonDocument) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from kongflow_common.payload import JsonDocument, parse_json
+from kongflow_common.payload import MAX_PAYLOAD_BYTES, JsonDocument, parse_json
 from kongflow_jobs.domain.job import JobPlace, TriggerKind
 from kongflow_protocol.documents import InvalidDocument, Issue, read_value
 from kongflow_protocol.jobs import JobMetadata
@@ -52,6 +52,8 @@ def read_registration(
     slugs = [example.id for example in job.event.examples]
     if len(set(slugs)) != len(slugs):
         raise InvalidDocument([Issue("event.examples", "two examples have the same id")])
+    if issues := _too_large_filters(trigger):
+        raise InvalidDocument(issues)
     return Registration(
         place=place,
         endpoint_id=endpoint_id,
@@ -63,6 +65,19 @@ def read_registration(
         trigger_help=_optional(trigger.get("help")),
         example_payloads=tuple(_dump(example.get("payload")) for example in examples),
     )
+
+
+def _too_large_filters(trigger: dict[str, Any]) -> list[Issue]:
+    """What the events service would refuse once the version is stored already."""
+    rule: dict[str, Any] = trigger.get("rule") or {}
+    return [
+        Issue(
+            f"trigger.rule.{name}",
+            f"is longer than {MAX_PAYLOAD_BYTES} bytes, as much as a filter may have",
+        )
+        for name in ("payload", "context")
+        if rule.get(name) and len(_dump(rule[name]).text) > MAX_PAYLOAD_BYTES
+    ]
 
 
 def _dump(value: object) -> JsonDocument:

@@ -72,7 +72,9 @@ class RegisterJobResponse(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The id of the job; empty when it is deleted and disabled, and was left so."""
+    """The id of the job; empty when nothing is registered: it is deleted and
+    was left so, or a newer index had disabled the version before it was here.
+    """
     version_id: _builtins.str
     """The id of the version."""
     @_builtins.property
