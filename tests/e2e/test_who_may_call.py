@@ -376,15 +376,8 @@ def test_a_stranger_sees_and_changes_nothing(
         return
     answer = method.call(channels[method.context])(request, metadata=stranger, timeout=TIMEOUT)
     text = str(answer)
-    for owned in (
-        owner.event_record_id,
-        owner.dispatcher_id,
-        owner.run_id,
-        owner.endpoint_id,
-        owner.endpoint_index_id,
-        owner.version_id,
-    ):
-        assert owned not in text
+    for kind in ("event_record", "dispatcher", "run", "endpoint", "endpoint_index", "version"):
+        assert getattr(owner, f"{kind}_id") not in text
 
 
 def test_the_owner_still_has_what_it_had(channels: dict[str, grpc.Channel], owner: Tenant) -> None:
