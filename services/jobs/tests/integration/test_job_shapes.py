@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kongflow_common.db.engine import Database
+from kongflow_common.ids import new_id
 from kongflow_jobs.adapters.registry import PostgresRegistry
 from kongflow_jobs.domain.dispatcher_wish import DispatcherWish
 from kongflow_jobs.domain.job import JobPlace
@@ -29,7 +30,7 @@ BOTH_FILTERS = {
     "rule": {"event": "a", "source": "s", "payload": {}, "context": {"b": ["c"]}},
 }
 TAKES_ORDERS = (("order.created",), "trigger.dev", {"n": [{"$gt": 1}]}, None, False)
-IS_CALLED = (("dev.trigger.scheduled",), "trigger.dev", {}, {}, True)
+IS_CALLED: tuple[Any, ...] = (("dev.trigger.scheduled",), "trigger.dev", {}, {}, True)
 
 
 @dataclass(frozen=True)
@@ -241,14 +242,15 @@ def shape(request: pytest.FixtureRequest) -> Shape:
 async def test_a_new_job(
     registry: PostgresRegistry, database: Database, place: JobPlace, shape: Shape
 ) -> None:
+    endpoint_id = new_id()
     for generation in (1, 1, 2):
-        job = registration(place, described(**shape.says), generation)
+        job = registration(place, described(**shape.says), generation, endpoint_id)
         registered = await registry.register(job)
         assert registered is not None
         assert taken(registered.dispatcher) == shape.takes
         assert await stored(database) == expected(shape)
     assert (await database.pool.execute("SELECT endpoint_id FROM jobs.job_versions", {})) == [
-        (job.endpoint_id,)
+        (endpoint_id,)
     ]
 
 
