@@ -14,9 +14,13 @@ _METADATA = frozenset(
         # The names and addresses under which clouds tell machines their secrets.
         ipaddress.ip_address("169.254.169.254"),
         ipaddress.ip_address("100.100.100.200"),
+        ipaddress.ip_address("168.63.129.16"),
+        ipaddress.ip_address("192.0.0.192"),
         ipaddress.ip_address("fd00:ec2::254"),
+        ipaddress.ip_address("fd20:ce::254"),
     }
 )
+_GLOBAL = ipaddress.ip_network("2000::/3")
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -86,11 +90,11 @@ class AddressPolicy:
             return "it is an address of the machine's own network"
         if found.is_multicast or found.is_unspecified:
             return "it is no address of a single machine"
-        if isinstance(found, ipaddress.IPv4Address) and str(found) == "255.255.255.255":
-            return "it is no address of a single machine"
+        if isinstance(found, ipaddress.IPv4Address) and found.is_reserved:
+            return "it is a reserved address"
         if found.is_loopback or found.is_private or _is_carrier(found):
             return "" if self.allow_private else "it is a private address"
-        if found.is_reserved:
+        if isinstance(found, ipaddress.IPv6Address) and found not in _GLOBAL:
             return "it is a reserved address"
         return ""
 

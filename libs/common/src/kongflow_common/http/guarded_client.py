@@ -1,31 +1,37 @@
 """The one way to call a URL that a user has named.
 
-What is checked is the address that is connected to, when it is connected to: a name is resolved
-here, each of its addresses is judged, and the connection goes to one that passed. So a name that
-leads elsewhere the second time gains nothing. Redirects are handed back, never followed.
+What is judged is the address that is connected to, at the moment when its socket is opened:
+whatever a URL's text looked like, and wherever its name led before. Redirects are handed back,
+never followed.
 """
 
 import asyncio
+import io
 import ipaddress
 import socket
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from kongflow_common.http.addresses import AddressPolicy, read_url
+from kongflow_common.http.bounded_handler import BoundedConnector, BoundedHandler
 from kongflow_common.http.errors import (
-    AnswerTooLarge,
     CallTimedOut,
-    HttpCallFailed,
     NotReached,
     UrlRefused,
 )
+from kongflow_common.http.names import (
+    AddressForbidden,
+    JudgingResolver,
+    SystemNames,
+    forbidden_in,
+)
+from kongflow_common.http.unpacking import BodyReader
 
 __all__ = ["GuardedHttpClient", "HttpAnswer", "RequestLimits"]
 
@@ -34,8 +40,7 @@ _CONNECTIONS_PER_HOST = 50
 """One host that stalls keeps no other waiting."""
 _MAX_HEADER_BYTES = 65_536
 _CHUNK_BYTES = 65_536
-_CONNECT_SECONDS = 10.0
-_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 0}
+_LARGE_BODY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,10 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer, whatever its status; names of headers are in lower case, the body unpacked."""
+    """An answer, whatever its status; names of headers are in lower case, the body unpacked.
+
+    Bytes of headers that are not UTF-8 are replaced.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -59,23 +67,35 @@ class HttpAnswer:
 class GuardedHttpClient:
     """Calls users' URLs; open while its `async with` block is.
 
-    `resolver` finds addresses for names; the machine's own when left out.
+    `resolver` finds addresses for names, and is its owner's to close; the machine's own when left
+    out. A connection is made within `connect_seconds`, or not at all.
     """
 
-    def __init__(self, policy: AddressPolicy, *, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        resolver: AbstractResolver | None = None,
+        connect_seconds: float = 10.0,
+    ) -> None:
         self._policy = policy
         self._resolver = resolver
+        self._connect_seconds = connect_seconds
+        self._names: SystemNames | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        resolver = _JudgingResolver(self._resolver or aiohttp.ThreadedResolver(), self._policy)
+        names = self._resolver
+        if names is None:
+            names = self._names = SystemNames()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=BoundedConnector(
                 limit=_CONNECTIONS,
                 limit_per_host=_CONNECTIONS_PER_HOST,
-                resolver=resolver,
+                resolver=JudgingResolver(names, self._policy),
                 # A name is judged for each call.
                 use_dns_cache=False,
+                socket_factory=self._open_socket,
                 # A connection that the program closes while it is idle would look like a program
                 # that is away, and that ends runs.
                 force_close=True,
@@ -99,6 +119,9 @@ class GuardedHttpClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._names is not None:
+            await self._names.close()
+            self._names = None
 
     async def request(
         self,
@@ -122,29 +145,39 @@ class GuardedHttpClient:
                     method,
                     url,
                     headers={**headers, "accept-encoding": "gzip, deflate"},
-                    data=body,
+                    data=_sent(body),
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),
                 ) as response,
             ):
-                content = await _read(response, limits.max_answer_bytes)
+                received = _readable(response.headers)
+                most = limits.max_answer_bytes
+                reader = BodyReader(received.get("content-encoding", ""), most)
+                _expect_body(response, most)
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    reader.take(chunk)
                 return HttpAnswer(
                     status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
-                    body=content,
+                    headers=received,
+                    body=reader.end(),
                     duration_seconds=time.monotonic() - began,
                 )
-        except HttpCallFailed:
-            raise
-        except _Forbidden as error:
-            raise UrlRefused(str(error)) from None
+        except aiohttp.ConnectionTimeoutError as error:
+            raise NotReached(_reason(error)) from None
         except TimeoutError:
             raise CallTimedOut(f"no answer within {limits.timeout_seconds:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
-            refused = _forbidden_cause(error)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = forbidden_in(error)
             if refused is not None:
                 raise UrlRefused(str(refused)) from None
             raise NotReached(_reason(error)) from None
+
+    def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, (host, *_) = address
+        refusal = self._policy.refusal(host)
+        if refusal:
+            raise AddressForbidden(f"The URL's host leads to no address to call: {refusal}")
+        return socket.socket(family, kind, protocol)
 
     def _judge(self, url: str) -> None:
         """Refuse what the URL's text alone gives away: names are judged when they are resolved."""
@@ -165,78 +198,30 @@ class GuardedHttpClient:
             raise UrlRefused(f"The URL leads to {address}: {refusal}")
 
 
-class _Forbidden(OSError):
-    """A name leads to no address that may be connected to."""
+def _sent(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A body as it is handed over: a large one piece by piece, so that others get their turn."""
+    return io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY_BYTES else body
 
 
-class _JudgingResolver(AbstractResolver):
-    """Lets only those addresses of a name through that may be connected to."""
-
-    def __init__(self, resolver: AbstractResolver, policy: AddressPolicy) -> None:
-        self._resolver = resolver
-        self._policy = policy
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The addresses that passed; raises OSError when none did, or there are none."""
-        found = await self._resolver.resolve(host, port, family)
-        passed = [each for each in found if not self._policy.refusal(each["host"])]
-        if found and not passed:
-            address = found[0]["host"]
-            raise _Forbidden(f"The URL's host leads to {address}: {self._policy.refusal(address)}")
-        return passed
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def _expect_body(response: aiohttp.ClientResponse, most: int) -> None:
+    connection = response.connection
+    # None once the answer is there as a whole.
+    if connection is not None and isinstance(connection.protocol, BoundedHandler):
+        connection.protocol.expect_body(most)
 
 
-def _forbidden_cause(error: BaseException) -> _Forbidden | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, _Forbidden):
-            return cause
-        os_error = getattr(cause, "os_error", None)
-        if isinstance(os_error, _Forbidden):
-            return os_error
-        cause = cause.__cause__ or cause.__context__
-    return None
+def _readable(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.lower(): value.encode(errors="surrogateescape").decode(errors="replace")
+        for name, value in headers.items()
+    }
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate does not hold"
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return "no connection could be made"
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
         return "the connection was closed without an answer"
     return "the answer is not one of HTTP"
-
-
-async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """The body, unpacked as it comes, and not a byte more than is taken."""
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    unpack = _unpacker(encoding)
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        pending = chunk
-        while pending:
-            if unpack is None:
-                content += pending
-                pending = b""
-            else:
-                content += unpack.decompress(pending, max_bytes + 1 - len(content))
-                pending = unpack.unconsumed_tail
-            if len(content) > max_bytes:
-                response.close()
-                raise AnswerTooLarge(f"the answer is larger than {max_bytes} bytes")
-    if unpack is not None and not unpack.eof and content:
-        raise NotReached("the packed answer ends in the middle")
-    return bytes(content)
-
-
-def _unpacker(encoding: str) -> "zlib._Decompress | None":
-    if encoding in ("", "identity"):
-        return None
-    bits = _ENCODINGS.get(encoding)
-    if bits is None:
-        raise NotReached(f"the answer is packed in a way that was not asked for: {encoding:.40}")
-    return zlib.decompressobj(bits or zlib.MAX_WBITS)
