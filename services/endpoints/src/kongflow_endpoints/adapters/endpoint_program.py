@@ -146,7 +146,10 @@ class HttpEndpointProgram:
                 )
             if followed == MAX_REDIRECTS:
                 break
-            target = urljoin(at, location)
+            try:
+                target = urljoin(at, location)
+            except ValueError:
+                return IndexFailure(f"Endpoint {at} is redirecting to a URL that is not a URL")
             refusal = self._refusal(at, target)
             if refusal:
                 return IndexFailure(refusal)
