@@ -40,7 +40,6 @@ from kongflow_jobs.domain.registration import Registration, read_registration
 from kongflow_protocol.documents import InvalidDocument
 
 _MAX_GENERATION = 2**62
-_MAX_REQUEST_ID = 128
 
 _STATES = {
     status: job_pb2.JobVersion.State.Value(f"STATE_{status.name}") for status in VersionStatus
@@ -142,8 +141,7 @@ def command_of_test(request: pb.TestJobRequest, scope: EnvironmentScope) -> Test
         version_id=required_id(request.version_id, "version_id") if job is None else None,
         payload=_payload(request, "payload"),
         account_id=optional_text(request.account_id, "account_id") or "",
-        request_id=optional_text(request.request_id, "request_id", max_length=_MAX_REQUEST_ID)
-        or "",
+        request_id=optional_text(request.request_id, "request_id") or "",
     )
 
 
