@@ -20,6 +20,7 @@ from kongflow_common.auth.service_tokens import (
     parse_public_key,
 )
 from kongflow_common.db.engine import Database
+from kongflow_common.ids import new_id
 from kongflow_common.logging import configure_logging
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
@@ -27,14 +28,19 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
-from kongflow_workerqueue.adapters.ledger_retry import PostgresRetryLedger
+from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
+from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
+from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
-from kongflow_workerqueue.application.ports import Catalogue, Window
+from kongflow_workerqueue.application.pause_queue import PauseQueue
+from kongflow_workerqueue.application.ports import Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
+from kongflow_workerqueue.application.queue_queries import QueueQueries
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
@@ -89,20 +95,29 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    database: Database, window: Window, catalogue: Catalogue, *, window_cap: int
+    database: Database, window: Window, catalogue: KindCatalogue, *, window_cap: int
 ) -> AsyncIterator[Services]:
     """Put the services together; what they have taken is stored before the block is left."""
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
     enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
     queries = QueuedJobQueries(PostgresQueuedJobReader(database))
-    retry_queued_job = RetryQueuedJob(PostgresRetryLedger(database), queries, dispatch)
+    operators = PostgresOperatorLedger(database)
+    queues = QueueQueries(PostgresQueueReader(database))
+    servicer = WorkerQueueServicer(
+        queries,
+        queues,
+        retry_queued_job=RetryQueuedJob(operators, queries, dispatch),
+        cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
+        delete_queued_job=DeleteQueuedJob(operators),
+        pause_queue=PauseQueue(operators, queues),
+    )
     try:
         yield Services(
             client=[
                 GrpcService(
                     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
-                    WorkerQueueServicer(queries, retry_queued_job),
+                    servicer,
                 )
             ],
             tasks=[

@@ -48,6 +48,7 @@ from kongflow_workerqueue.worker.circuit import Parking
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.lane import Lane, LaneSettings
 from kongflow_workerqueue.worker.lease import WorkerLease
+from kongflow_workerqueue.worker.orders import Orders
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.queue_worker import QueueWorker
 from kongflow_workerqueue.worker.reconciliation import Reconciliation
@@ -169,17 +170,21 @@ class _Assembly:
                 queue_key=queue_key(queue),
                 on_popped=refills[queue].note_pop,
             )
+        orders = Orders(self.oversight, runner, lanes)
+        from_postgres = PostgresWakeUps(database_url, list(lanes), ask_ledger, orders.hear)
         helpers: dict[str, Callable[[], Awaitable[None]]] = {
             "wake-ups from Redis": RedisWakeUps(self.redis, list(lanes), wake).run,
-            "wake-ups from PostgreSQL": PostgresWakeUps(database_url, list(lanes), ask_ledger).run,
+            "wake-ups from PostgreSQL": from_postgres.run,
+            "orders": orders.run,
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
-            "kinds known now": partial(
-                waiting.release_known, [kind.kind for kind in self.catalogue]
-            ),
+            "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
         }
         return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+
+    def _known_kinds(self, waiting: WaitingJobs) -> Callable[[], Awaitable[None]]:
+        return partial(waiting.release_known, [kind.kind for kind in self.catalogue])
 
     def _runner(self, gates: Mapping[str, TargetGate], finisher: Finisher) -> CallRunner:
         return CallRunner(

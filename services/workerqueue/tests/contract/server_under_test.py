@@ -136,8 +136,10 @@ async def server_under_test(database_url: str, redis_url: str) -> AsyncIterator[
         BackgroundTasks() as probes,
     ):
         await database.pool.execute(
-            "TRUNCATE workerqueue.queued_jobs, workerqueue.command_receipts"
+            "TRUNCATE workerqueue.queued_jobs, workerqueue.command_receipts,"
+            " workerqueue.audit_entries"
         )
+        await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         redis = open_redis(redis_url)
         window = RedisWindow(redis, probes)
         catalogue = KindCatalogue(built_in_kinds())
@@ -151,7 +153,9 @@ async def server_under_test(database_url: str, redis_url: str) -> AsyncIterator[
                     probe=database.ping,
                 ) as server,
             ):
-                operator = server.credentials.add_operator("queue:read", "queue:write")
+                operator = server.credentials.add_operator(
+                    "queue:read", "queue:write", "queue:arguments"
+                )
                 yield ServerUnderTest(server, database, window, operator)
         finally:
             await redis.aclose()

@@ -14,10 +14,13 @@ from kongflow_common.ids import new_id
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
-from kongflow_workerqueue.adapters.ledger_retry import PostgresRetryLedger
+from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
+from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.ports import ClaimedJob, InsertOutcome, NewJob, Removal
 from kongflow_workerqueue.domain.states import Priority
+
+BY = Intervention("operator", "ops", "op-1", "because")
 
 
 def new_job(**options: Any) -> NewJob:
@@ -39,7 +42,7 @@ class LedgerUnderTest:
     enqueue: PostgresEnqueueLedger
     worker: PostgresWorkerLedger
     maintenance: PostgresMaintenanceLedger
-    retry: PostgresRetryLedger
+    operators: PostgresOperatorLedger
     worker_id: UUID
 
     async def insert(self, *commands: NewJob | Removal) -> list[InsertOutcome]:
@@ -88,8 +91,9 @@ async def ledger_under_test(url: str) -> AsyncIterator[LedgerUnderTest]:
     async with open_ledger_database(url, pool_size=4, application_name="test") as database:
         await database.pool.execute(
             "TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases,"
-            " workerqueue.command_receipts, workerqueue.duties"
+            " workerqueue.command_receipts, workerqueue.duties, workerqueue.audit_entries"
         )
+        await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         worker = PostgresWorkerLedger(database)
         worker_id = new_id()
         await worker.register_worker(worker_id, host="test", pid=1)
@@ -98,6 +102,6 @@ async def ledger_under_test(url: str) -> AsyncIterator[LedgerUnderTest]:
             enqueue=PostgresEnqueueLedger(database),
             worker=worker,
             maintenance=PostgresMaintenanceLedger(database),
-            retry=PostgresRetryLedger(database),
+            operators=PostgresOperatorLedger(database),
             worker_id=worker_id,
         )

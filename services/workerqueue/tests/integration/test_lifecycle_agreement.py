@@ -7,7 +7,7 @@ import pytest
 
 from kongflow_common.ids import new_id
 from kongflow_workerqueue.application.ports import FinishedJob, InsertResult, Removal
-from kongflow_workerqueue.domain.errors import QueuedJobRunning
+from kongflow_workerqueue.domain.errors import QueuedJobEnded, QueuedJobRunning
 from kongflow_workerqueue.domain.lifecycle import IllegalTransition, JobEvent, Lifecycle
 from kongflow_workerqueue.domain.outcome import (
     Answer,
@@ -22,7 +22,7 @@ from kongflow_workerqueue.domain.outcome import (
 )
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import JobState
-from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
+from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest, new_job
 
 KEY = "walk"
 STEPS = 60
@@ -90,12 +90,19 @@ class Walk:
                 removal = Removal(id=new_id(), kind=self.job.kind, job_key=KEY)
                 [outcome] = await ledger.insert(removal)
                 return outcome.result is InsertResult.REMOVED
-            case JobEvent.RETRY:
-                try:
-                    await ledger.retry.retry(job_id, None, admit_to=[])
-                except QueuedJobRunning:
-                    return False
-                return True
+            case JobEvent.RETRY | JobEvent.CANCEL:
+                return await self._step_in(event)
+
+    async def _step_in(self, event: JobEvent) -> bool:
+        operators = self._ledger.operators
+        try:
+            if event is JobEvent.CANCEL:
+                await operators.cancel(self.job.id, None, BY, follow_up=None)
+            else:
+                await operators.retry(self.job.id, None, BY, admit_to=[])
+        except (QueuedJobEnded, QueuedJobRunning):
+            return False
+        return True
 
     async def _finish(self) -> None:
         transition = settle(

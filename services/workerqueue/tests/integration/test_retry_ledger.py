@@ -14,7 +14,7 @@ from kongflow_workerqueue.domain.errors import (
 )
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode, Transition
 from kongflow_workerqueue.domain.states import JobState
-from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
+from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest, new_job
 
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
 ERROR = CallStatus(StatusCode.INTERNAL, "no")
@@ -31,7 +31,7 @@ async def discard(ledger: LedgerUnderTest, **options: object) -> UUID:
 
 async def test_a_dead_letter_has_its_attempts_anew(ledger: LedgerUnderTest) -> None:
     job_id = await discard(ledger)
-    outcome = await ledger.retry.retry(job_id, None, admit_to=["events"])
+    outcome = await ledger.operators.retry(job_id, None, BY, admit_to=["events"])
     assert outcome.admitted is not None
     assert outcome.admitted.turn == 2
     row = await ledger.row(job_id)
@@ -47,7 +47,7 @@ async def test_a_waiting_job_keeps_the_attempts_it_has_spent(ledger: LedgerUnder
         JobState.RETRYABLE, spends_attempt=True, delay=timedelta(hours=1), error=ERROR
     )
     await ledger.worker.finish(ledger.worker_id, [FinishedJob(job.id, 1, retry)])
-    outcome = await ledger.retry.retry(job.id, None, admit_to=[])
+    outcome = await ledger.operators.retry(job.id, None, BY, admit_to=[])
     assert outcome.available
     assert outcome.admitted is None
     row = await ledger.row(job.id)
@@ -61,11 +61,11 @@ async def test_an_available_job_stays_as_it_is_and_a_running_one_is_refused(
 ) -> None:
     job = new_job()
     await ledger.insert(job)
-    await ledger.retry.retry(job.id, None, admit_to=["events"])
+    await ledger.operators.retry(job.id, None, BY, admit_to=["events"])
     assert (await ledger.row(job.id))["turn"] == 1
     await ledger.claim_one(job.id)
     with pytest.raises(QueuedJobRunning):
-        await ledger.retry.retry(job.id, None, admit_to=[])
+        await ledger.operators.retry(job.id, None, BY, admit_to=[])
 
 
 async def test_jobs_of_other_environments_are_not_there(ledger: LedgerUnderTest) -> None:
@@ -74,9 +74,9 @@ async def test_jobs_of_other_environments_are_not_there(ledger: LedgerUnderTest)
     await ledger.insert(job)
     for asked in (job.id, new_id()):
         with pytest.raises(QueuedJobNotFound):
-            await ledger.retry.retry(asked, new_id(), admit_to=[])
+            await ledger.operators.retry(asked, new_id(), BY, admit_to=[])
     assert (await ledger.row(job.id))["state"] == "scheduled"
-    await ledger.retry.retry(job.id, environment, admit_to=[])
+    await ledger.operators.retry(job.id, environment, BY, admit_to=[])
     assert (await ledger.row(job.id))["state"] == "available"
 
 
@@ -86,5 +86,5 @@ async def test_a_job_whose_place_is_taken_stays_ended(ledger: LedgerUnderTest, p
     job_id = await discard(ledger, **held)
     await ledger.insert(new_job(**held))
     with pytest.raises(QueuedJobReplaced):
-        await ledger.retry.retry(job_id, None, admit_to=[])
+        await ledger.operators.retry(job_id, None, BY, admit_to=[])
     assert (await ledger.row(job_id))["state"] == "discarded"

@@ -34,10 +34,10 @@ ANSWERS = st.sampled_from(
 )
 
 LEGAL = {
-    JobState.AVAILABLE: {JobEvent.CLAIM, JobEvent.REMOVE, JobEvent.RETRY},
-    JobState.SCHEDULED: {JobEvent.BECOME_DUE, JobEvent.REMOVE, JobEvent.RETRY},
-    JobState.RETRYABLE: {JobEvent.BECOME_DUE, JobEvent.REMOVE, JobEvent.RETRY},
-    JobState.RUNNING: {JobEvent.HAND_BACK, JobEvent.LAPSE},
+    JobState.AVAILABLE: {JobEvent.CLAIM, JobEvent.REMOVE, JobEvent.RETRY, JobEvent.CANCEL},
+    JobState.SCHEDULED: {JobEvent.BECOME_DUE, JobEvent.REMOVE, JobEvent.RETRY, JobEvent.CANCEL},
+    JobState.RETRYABLE: {JobEvent.BECOME_DUE, JobEvent.REMOVE, JobEvent.RETRY, JobEvent.CANCEL},
+    JobState.RUNNING: {JobEvent.HAND_BACK, JobEvent.LAPSE, JobEvent.CANCEL},
     JobState.COMPLETED: {JobEvent.RETRY},
     JobState.CANCELLED: {JobEvent.RETRY},
     JobState.DISCARDED: {JobEvent.RETRY},
@@ -85,7 +85,8 @@ class JobsLife(RuleBasedStateMachine):
             assert self.job.turn == before.turn
         if event is JobEvent.CLAIM:
             self.claimed_turns.append(self.job.turn)
-        if event in {JobEvent.HAND_BACK, JobEvent.LAPSE}:
+        if event in {JobEvent.HAND_BACK, JobEvent.LAPSE, JobEvent.CANCEL}:
+            # Neither an outage nor an operator costs an attempt.
             assert self.job.attempt == before.attempt
 
     @precondition(lambda self: self.job.state is JobState.RUNNING)

@@ -18,6 +18,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
 from kongflow_workerqueue.application.dispatch import Dispatch
@@ -62,6 +63,7 @@ class QueueUnderTest:
     redis_url: str
     database: Database
     ledger: PostgresEnqueueLedger
+    operators: PostgresOperatorLedger
     dispatch: Dispatch
     window: RedisWindow
 
@@ -109,6 +111,7 @@ async def queue_under_test(database_url: str, redis_url: str) -> AsyncIterator[Q
         BackgroundTasks() as probes,
     ):
         await database.pool.execute("TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases")
+        await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         redis = open_redis(redis_url)
         try:
             window = RedisWindow(redis, probes)
@@ -118,6 +121,7 @@ async def queue_under_test(database_url: str, redis_url: str) -> AsyncIterator[Q
                 redis_url,
                 database,
                 ledger,
+                PostgresOperatorLedger(database),
                 Dispatch(window, ledger, cap=1_000),
                 window,
             )

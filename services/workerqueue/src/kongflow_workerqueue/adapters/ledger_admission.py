@@ -2,10 +2,16 @@
 
 from kongflow_workerqueue.adapters.job_rows import ENTRIES
 
-ADMIT = """
+NOT_PAUSED = """NOT EXISTS (
+    SELECT FROM workerqueue.queues q
+    WHERE q.name = %(queue)b::text AND q.paused_at IS NOT NULL)"""
+"""Whether the one queue that a statement is about may have jobs begun."""
+
+ADMIT = f"""
 WITH first AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+      AND {NOT_PAUSED}
     ORDER BY priority, run_at, id
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED)
@@ -25,6 +31,7 @@ WITH stale AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state = 'available' AND admitted_at IS NOT NULL
       AND admitted_at < now() - %(older_than)b::interval
+      AND queue <> ALL (ARRAY(SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL))
     ORDER BY admitted_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED)

@@ -110,7 +110,7 @@ SELECT count(*) FROM gone
 """
 
 # One arm per partial index: no index covers all unfinished jobs, and the ended ones are many.
-_DEPTHS = """
+DEPTHS = """
 SELECT queue, sum(available)::bigint, sum(running)::bigint, sum(waiting)::bigint,
        coalesce(now() - min(due), interval '0')
 FROM (
@@ -202,7 +202,7 @@ class PostgresMaintenanceLedger:
         """Count unfinished jobs; see MaintenanceLedger.queue_depths."""
         return {
             queue: QueueDepth(available, running, waiting, oldest_wait)
-            for queue, available, running, waiting, oldest_wait in await self._pool.execute(_DEPTHS)
+            for queue, available, running, waiting, oldest_wait in await self._pool.execute(DEPTHS)
         }
 
     async def try_duty(self, name: str, *, every: timedelta) -> bool:

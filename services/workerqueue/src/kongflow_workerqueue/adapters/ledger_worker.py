@@ -19,7 +19,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     entry_rows,
     new_job_row,
 )
-from kongflow_workerqueue.adapters.ledger_admission import ADMIT, WITHDRAW
+from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
 from kongflow_workerqueue.domain.states import Priority
@@ -54,6 +54,7 @@ _CLAIM = f"""
 UPDATE workerqueue.queued_jobs j SET {_TAKE}
 FROM {ENTRIES.source}
 WHERE j.id = e.id AND j.turn = e.turn AND j.state = %(available)b::text AND {_LIVING}
+  AND j.queue <> ALL (ARRAY(SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL))
 RETURNING {CLAIMED_COLUMNS}
 """
 
@@ -72,7 +73,7 @@ others AS (
     FOR UPDATE SKIP LOCKED)
 UPDATE workerqueue.queued_jobs j SET {_TAKE}
 FROM (SELECT id FROM admitted UNION ALL SELECT id FROM others) AS first
-WHERE j.id = first.id AND {_LIVING}
+WHERE j.id = first.id AND {_LIVING} AND {NOT_PAUSED}
 RETURNING {CLAIMED_COLUMNS}
 """
 

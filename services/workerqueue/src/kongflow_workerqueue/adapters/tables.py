@@ -177,6 +177,32 @@ QUEUES = Table(
     CheckConstraint("length(name) BETWEEN 1 AND 128", name="queues_name_check"),
 )
 
+AUDIT_ENTRIES = Table(
+    "audit_entries",
+    METADATA,
+    Column("id", Uuid),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("queued_job_id", Uuid),
+    Column("environment_id", Uuid),
+    Column("action", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("caller_name", Text, nullable=False),
+    Column("caller_key_id", Text, nullable=False),
+    Column("reason", Text),
+    Column("queue", Text, nullable=False),
+    Column("kind", Text),
+    PrimaryKeyConstraint("id", name="audit_entries_pkey"),
+    CheckConstraint(
+        "action IN ('retry', 'cancel', 'delete', 'pause', 'resume')",
+        name="audit_entries_action_check",
+    ),
+    Index(
+        "audit_entries_queued_job_idx",
+        "queued_job_id",
+        postgresql_where=text("queued_job_id IS NOT NULL"),
+    ),
+)
+
 DUTIES = Table(
     "duties",
     METADATA,

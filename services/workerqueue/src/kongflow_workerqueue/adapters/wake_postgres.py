@@ -9,20 +9,29 @@ import psycopg
 
 from kongflow_common.db.connection_pool import connection_parameters
 
-__all__ = ["WAKE_CHANNEL", "PostgresWakeUps"]
+__all__ = ["ORDERS_CHANNEL", "WAKE_CHANNEL", "PostgresWakeUps"]
 
 logger = logging.getLogger(__name__)
 
 WAKE_CHANNEL = "kongflow_workerqueue"
+ORDERS_CHANNEL = "kongflow_workerqueue_orders"
+"""Where workers hear of operators' orders: `<id>:<turn>` of a running job that was cancelled, an
+empty text when queues were paused or resumed."""
 _QUIET_SECONDS = 5.0
 _AWAY_SECONDS = 0.5
 _STATEMENT_TIMEOUT = "5s"
 
 
 class PostgresWakeUps:
-    """Listens on a connection of its own. `wake` gets the queue."""
+    """Listens on a connection of its own. `wake` gets the queue, `obey` what an order says."""
 
-    def __init__(self, url: str, queues: Sequence[str], wake: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        queues: Sequence[str],
+        wake: Callable[[str], None],
+        obey: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._conninfo = connection_parameters(
             url,
             application_name="kongflow-worker-listen",
@@ -30,6 +39,7 @@ class PostgresWakeUps:
         )
         self._queues = frozenset(queues)
         self._wake = wake
+        self._obey = obey
 
     async def run(self) -> None:
         """Listens until cancelled, with another connection whenever one is lost."""
@@ -45,12 +55,16 @@ class PostgresWakeUps:
             self._conninfo, autocommit=True
         ) as connection:
             await connection.execute(f"LISTEN {WAKE_CHANNEL}")
+            await connection.execute(f"LISTEN {ORDERS_CHANNEL}")
             # What was said before nobody has heard.
             for queue in self._queues:
                 self._wake(queue)
+            self._obey("")
             while True:
                 async for notification in connection.notifies(timeout=_QUIET_SECONDS):
-                    if notification.payload in self._queues:
+                    if notification.channel == ORDERS_CHANNEL:
+                        self._obey(notification.payload)
+                    elif notification.payload in self._queues:
                         self._wake(notification.payload)
                 # A server that is gone with its host does not say so: asking it does.
                 await connection.execute("SELECT 1")

@@ -29,5 +29,11 @@ class Oversight(Protocol):
     async def running(self, worker_id: UUID) -> list[tuple[UUID, int]]:
         """Lists the (id, turn) of each job that runs under a lease."""
 
+    async def cancelled(self, entries: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+        """Tells which of these (id, turn) entries have been cancelled."""
+
+    async def paused_queues(self) -> frozenset[str]:
+        """Names the queues that are paused."""
+
     async def waiting(self) -> Sequence[Waiting]:
         """Lists what waits for targets and kinds."""

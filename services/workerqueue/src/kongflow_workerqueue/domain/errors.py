@@ -23,6 +23,33 @@ class QueuedJobRunning(PreconditionFailed):
         )
 
 
+class QueuedJobEnded(PreconditionFailed):
+    """The queued job has ended: there is nothing to take back."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            f"queued job {id_} has ended", subject=f"queued_jobs/{id_}", queued_job_id=id_
+        )
+
+
+class QueuedJobNotEnded(PreconditionFailed):
+    """The queued job has not ended: it can be cancelled, not deleted."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            f"queued job {id_} has not ended: cancel it first",
+            subject=f"queued_jobs/{id_}",
+            queued_job_id=id_,
+        )
+
+
+class QueueNotFound(NotFound):
+    """There is no such queue: nobody has named it, and it holds no unfinished job."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no queue {name}", queue=name)
+
+
 class QueuedJobReplaced(AlreadyExists):
     """Another job holds the job key of this one, or its place as the only one of its arguments."""
 

@@ -27,6 +27,8 @@ class JobEvent(StrEnum):
     """Its enqueuer takes it back."""
     RETRY = "retry"
     """An operator wants it to run now."""
+    CANCEL = "cancel"
+    """An operator takes it back, from under the worker if need be."""
 
 
 class IllegalTransition(Exception):
@@ -59,7 +61,8 @@ class Lifecycle:
                 return self._available()
             case JobEvent.LAPSE if self.state is JobState.RUNNING:
                 return replace(self._available(), lapses=self.lapses + 1)
-            case JobEvent.REMOVE if not (self.state.is_final or self.state is JobState.RUNNING):
+            case JobEvent.REMOVE | JobEvent.CANCEL if self._may_be_taken_back(event):
+                # The turn stays: what a call still answers meets a job that does not run.
                 return replace(self, state=JobState.CANCELLED)
             case JobEvent.RETRY if self.state is JobState.AVAILABLE:
                 return self
@@ -74,10 +77,16 @@ class Lifecycle:
                 | JobEvent.LAPSE
                 | JobEvent.REMOVE
                 | JobEvent.RETRY
+                | JobEvent.CANCEL
             ):
                 raise IllegalTransition(self.state, event)
             case never:
                 assert_never(never)
+
+    def _may_be_taken_back(self, event: JobEvent) -> bool:
+        """Whether it has not ended: only an operator takes back what runs."""
+        may_run = event is JobEvent.CANCEL
+        return not self.state.is_final and (may_run or self.state is not JobState.RUNNING)
 
     def finish(self, transition: Transition) -> "Lifecycle":
         """Return where the job stands after an answer; raise IllegalTransition."""

@@ -173,6 +173,7 @@ class Transition:
 
 
 COMPLETED = Transition(JobState.COMPLETED, spends_attempt=True)
+CANCELLED = Transition(JobState.CANCELLED, spends_attempt=False)
 
 
 def settle(

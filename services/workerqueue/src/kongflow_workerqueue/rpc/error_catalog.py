@@ -10,6 +10,9 @@ CATALOG = ErrorCatalog(
     {
         errors.QueuedJobNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUED_JOB_NOT_FOUND"),
         errors.QueuedJobRunning: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_RUNNING"),
+        errors.QueuedJobEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_ENDED"),
+        errors.QueuedJobNotEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_NOT_ENDED"),
+        errors.QueueNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND"),
         errors.QueuedJobReplaced: ErrorSpec(StatusCode.ALREADY_EXISTS, "QUEUED_JOB_REPLACED"),
         errors.KindNotOwned: ErrorSpec(StatusCode.PERMISSION_DENIED, "KIND_NOT_OWNED"),
     },

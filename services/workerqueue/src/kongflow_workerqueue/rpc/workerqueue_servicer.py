@@ -1,40 +1,76 @@
 """WorkerQueueService: what operators see of the queue, and how they step in."""
 
+import base64
+import binascii
 from uuid import UUID
 
 import grpc
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2 as pb
+from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob as QueuedJobMessage
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceServicer
-from kongflow_common.auth.principals import current_environment_or_none
-from kongflow_common.rpc.field_parsing import required_id
+from kongflow_common.auth.principals import (
+    CallerKind,
+    current_environment_or_none,
+    current_principal,
+)
+from kongflow_common.errors import InvalidField
+from kongflow_common.rpc.field_parsing import optional_text, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
+from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
+from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
+from kongflow_workerqueue.application.intervention import Intervention
+from kongflow_workerqueue.application.pause_queue import PauseQueue
+from kongflow_workerqueue.application.ports import QueuedJob
 from kongflow_workerqueue.application.queries import FILTER_FIELDS, QueuedJobQueries
+from kongflow_workerqueue.application.queue_queries import QueueQueries
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
 from kongflow_workerqueue.rpc.queued_job_mapping import to_proto
 
 _GetContext = grpc.aio.ServicerContext[pb.GetQueuedJobRequest, pb.GetQueuedJobResponse]
 _ListContext = grpc.aio.ServicerContext[pb.ListQueuedJobsRequest, pb.ListQueuedJobsResponse]
 _RetryContext = grpc.aio.ServicerContext[pb.RetryQueuedJobRequest, pb.RetryQueuedJobResponse]
+_CancelContext = grpc.aio.ServicerContext[pb.CancelQueuedJobRequest, pb.CancelQueuedJobResponse]
+_DeleteContext = grpc.aio.ServicerContext[pb.DeleteQueuedJobRequest, pb.DeleteQueuedJobResponse]
+_QueuesContext = grpc.aio.ServicerContext[pb.ListQueuesRequest, pb.ListQueuesResponse]
+_StatsContext = grpc.aio.ServicerContext[pb.GetQueueStatsRequest, pb.GetQueueStatsResponse]
+_PauseContext = grpc.aio.ServicerContext[pb.PauseQueueRequest, pb.PauseQueueResponse]
+_ResumeContext = grpc.aio.ServicerContext[pb.ResumeQueueRequest, pb.ResumeQueueResponse]
 
 # An answer holds 4 MiB. A page that would pass it ends early; the newest error and the notes of
 # an enqueuer are bounded, but a thousand of them are not.
 _MAX_PAGE_BYTES = 3 * 1024 * 1024
+_MAX_QUEUE_NAME = 128
+_ARGUMENTS_SCOPE = "queue:arguments"
 
 
 class WorkerQueueServicer(WorkerQueueServiceServicer):
     """Serves kongflow.workerqueue.v1.WorkerQueueService."""
 
-    def __init__(self, queries: QueuedJobQueries, retry_queued_job: RetryQueuedJob) -> None:
+    def __init__(
+        self,
+        queries: QueuedJobQueries,
+        queues: QueueQueries,
+        *,
+        retry_queued_job: RetryQueuedJob,
+        cancel_queued_job: CancelQueuedJob,
+        delete_queued_job: DeleteQueuedJob,
+        pause_queue: PauseQueue,
+    ) -> None:
         self._queries = queries
+        self._queues = queues
         self._retry_queued_job = retry_queued_job
+        self._cancel_queued_job = cancel_queued_job
+        self._delete_queued_job = delete_queued_job
+        self._pause_queue = pause_queue
 
     async def GetQueuedJob(
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
     ) -> pb.GetQueuedJobResponse:
         job = await self._queries.get(required_id(request.id, "id"), _environment_id())
-        return pb.GetQueuedJobResponse(queued_job=to_proto(job))
+        return pb.GetQueuedJobResponse(queued_job=_shown(job))
 
     async def ListQueuedJobs(
         self, request: pb.ListQueuedJobsRequest, _context: _ListContext
@@ -70,11 +106,97 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     async def RetryQueuedJob(
         self, request: pb.RetryQueuedJobRequest, _context: _RetryContext
     ) -> pb.RetryQueuedJobResponse:
-        job = await self._retry_queued_job(required_id(request.id, "id"), _environment_id())
-        return pb.RetryQueuedJobResponse(queued_job=to_proto(job))
+        job = await self._retry_queued_job(
+            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+        )
+        return pb.RetryQueuedJobResponse(queued_job=_shown(job))
+
+    async def CancelQueuedJob(
+        self, request: pb.CancelQueuedJobRequest, _context: _CancelContext
+    ) -> pb.CancelQueuedJobResponse:
+        job = await self._cancel_queued_job(
+            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+        )
+        return pb.CancelQueuedJobResponse(queued_job=_shown(job))
+
+    async def DeleteQueuedJob(
+        self, request: pb.DeleteQueuedJobRequest, _context: _DeleteContext
+    ) -> pb.DeleteQueuedJobResponse:
+        await self._delete_queued_job(
+            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+        )
+        return pb.DeleteQueuedJobResponse()
+
+    async def ListQueues(
+        self, request: pb.ListQueuesRequest, _context: _QueuesContext
+    ) -> pb.ListQueuesResponse:
+        size = page_request(method="ListQueues", page_size=request.page_size, page_token="").size
+        queues = await self._queues.list(after=_after(request.page_token), limit=size + 1)
+        shown = queues[:size]
+        return pb.ListQueuesResponse(
+            queues=[queue_to_proto(queue) for queue in shown],
+            next_page_token=_token_after(shown[-1].name) if len(queues) > size else "",
+        )
+
+    async def GetQueueStats(
+        self, request: pb.GetQueueStatsRequest, _context: _StatsContext
+    ) -> pb.GetQueueStatsResponse:
+        stats = await self._queues.stats(_queue_name(request.queue))
+        return pb.GetQueueStatsResponse(queue_stats=stats_to_proto(stats))
+
+    async def PauseQueue(
+        self, request: pb.PauseQueueRequest, _context: _PauseContext
+    ) -> pb.PauseQueueResponse:
+        queue = await self._pause_queue.pause(
+            _queue_name(request.queue), _intervention(request.reason)
+        )
+        return pb.PauseQueueResponse(queue=queue_to_proto(queue))
+
+    async def ResumeQueue(
+        self, request: pb.ResumeQueueRequest, _context: _ResumeContext
+    ) -> pb.ResumeQueueResponse:
+        queue = await self._pause_queue.resume(
+            _queue_name(request.queue), _intervention(request.reason)
+        )
+        return pb.ResumeQueueResponse(queue=queue_to_proto(queue))
 
 
 def _environment_id() -> UUID | None:
     """The environment that the caller named; None shows the jobs of all."""
     environment = current_environment_or_none()
     return environment.environment_id if environment is not None else None
+
+
+def _queue_name(value: str) -> str:
+    return required_text(value, "queue", max_length=_MAX_QUEUE_NAME)
+
+
+def _intervention(reason: str) -> Intervention:
+    principal = current_principal()
+    return Intervention(
+        caller=principal.kind.value,
+        caller_name=principal.name,
+        caller_key_id=principal.key_id,
+        reason=optional_text(reason, "reason"),
+    )
+
+
+def _shown(job: QueuedJob) -> QueuedJobMessage:
+    """What the caller may see of a job: arguments hold what users sent."""
+    principal = current_principal()
+    message = to_proto(job)
+    if principal.kind is CallerKind.OPERATOR and not principal.may(_ARGUMENTS_SCOPE):
+        message.ClearField("args")
+    return message
+
+
+def _token_after(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _after(page_token: str) -> str:
+    """The name after which a page of queues begins; queues belong to no environment."""
+    try:
+        return base64.b64decode(page_token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidField("page_token", "is not a page token") from None

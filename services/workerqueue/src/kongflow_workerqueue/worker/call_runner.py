@@ -16,6 +16,7 @@ from kongflow_workerqueue.application.targets import (
 )
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import (
+    CANCELLED,
     COMPLETED,
     Answer,
     CallStatus,
@@ -52,16 +53,28 @@ _MAYBE_SILENCE = frozenset({StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED})
 class Call:
     """Jobs of one kind and one environment that go into one call.
 
-    `unsettled` holds those that have no outcome yet. The counts are those that arq shows.
+    `unsettled` holds those that have no outcome yet, `called_off` those whose outcome does not
+    count any more. The counts are those that arq shows.
     """
 
-    __slots__ = ("completed", "failed", "jobs", "kind_name", "retried", "unsettled")
+    __slots__ = (
+        "called_off",
+        "completed",
+        "failed",
+        "jobs",
+        "kind_name",
+        "retried",
+        "task",
+        "unsettled",
+    )
 
     def __init__(self, kind_name: str, jobs: Sequence[ClaimedJob]) -> None:
         self.kind_name = kind_name
         self.jobs = jobs
         # By the id's number: a UUID's hash and comparison are Python code.
         self.unsettled: dict[int, ClaimedJob] = {job.id.int: job for job in jobs}
+        self.called_off: set[int] = set()
+        self.task: asyncio.Task[object] | None = None
         self.completed = 0
         self.failed = 0
         self.retried = 0
@@ -88,6 +101,24 @@ class CallRunner:
         self._clock = clock
         self._random = random
         self._new_id = new_id
+        self._live: set[Call] = set()
+
+    def in_flight(self) -> list[tuple[UUID, int]]:
+        """Lists the (id, turn) of each job that is being called."""
+        return [(job.id, job.turn) for call in self._live for job in call.unsettled.values()]
+
+    def call_off(self, entries: Iterable[tuple[UUID, int]]) -> None:
+        """Ends the calls of jobs that were cancelled.
+
+        A call that other jobs share goes on; what it answers about these is dropped.
+        """
+        for id_, turn in entries:
+            for call in self._live:
+                job = call.unsettled.get(id_.int)
+                if job is not None and job.turn == turn and id_.int not in call.called_off:
+                    call.called_off.add(id_.int)
+                    if call.unsettled.keys() <= call.called_off and call.task is not None:
+                        call.task.cancel()
 
     def calls(self, jobs: Iterable[ClaimedJob]) -> Iterator[Call]:
         """Groups jobs, in the order of their priority and age, into calls."""
@@ -102,6 +133,19 @@ class CallRunner:
 
     async def run(self, call: Call) -> None:
         """Makes a call and settles its jobs; raises nothing but CancelledError."""
+        call.task = asyncio.current_task()
+        self._live.add(call)
+        try:
+            await self._make(call)
+        except asyncio.CancelledError:
+            if not call.unsettled or not call.unsettled.keys() <= call.called_off:
+                raise
+            for job in list(call.unsettled.values()):
+                self._drop(call, job)
+        finally:
+            self._live.discard(call)
+
+    async def _make(self, call: Call) -> None:
         kind = self._catalogue.find(call.kind_name)
         if kind is None:
             answer = TargetUnavailable(WAITING_FOR_KIND, _UNKNOWN_KIND_WAIT)
@@ -198,6 +242,9 @@ class CallRunner:
     ) -> None:
         done: list[ClaimedJob] = []
         for job, answer in answers:
+            if job.id.int in call.called_off:
+                self._drop(call, job)
+                continue
             del call.unsettled[job.id.int]
             if isinstance(answer, Done):
                 done.append(job)
@@ -207,6 +254,12 @@ class CallRunner:
         if done:
             call.completed += len(done)
             self._log.write_completed(done)
+
+    def _drop(self, call: Call, job: ClaimedJob) -> None:
+        """Lets go of a job that the ledger has ended already."""
+        del call.unsettled[job.id.int]
+        self._finisher.finish(FinishedJob(job.id, job.turn, CANCELLED))
+        self._log.write(job, CANCELLED)
 
     def _settle(self, call: Call, kind: WorkKind | None, job: ClaimedJob, answer: Answer) -> None:
         transition = settle(

@@ -109,6 +109,8 @@ class Lane(Worker):
             log_results=False,
         )
         self.queue = settings.queue
+        # Whether the queue is paused; the ledger gives nothing out then, this saves the asking.
+        self.is_paused = False
         self._window = window
         self._ledger = ledger
         self._lease = lease
@@ -146,7 +148,7 @@ class Lane(Worker):
     @property
     def room(self) -> int:
         """How many jobs may be taken now."""
-        if not self.allow_pick_jobs or not self._lease.is_held:
+        if not self.allow_pick_jobs or self.is_paused or not self._lease.is_held:
             return 0
         if self._finisher.pending > 4 * self.max_jobs:
             return 0

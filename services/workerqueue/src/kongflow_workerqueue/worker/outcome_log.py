@@ -23,6 +23,7 @@ _LEVELS = {
     JobState.COMPLETED.value: logging.INFO,
     _SNOOZED: logging.INFO,
     _WAITING: logging.DEBUG,
+    JobState.CANCELLED.value: logging.INFO,
     JobState.RETRYABLE.value: logging.WARNING,
     JobState.DISCARDED.value: logging.ERROR,
 }

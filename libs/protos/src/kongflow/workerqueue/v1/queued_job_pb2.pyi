@@ -149,7 +149,7 @@ class QueuedJob(_message.Message):
     @_builtins.property
     def args(self) -> _struct_pb2.Struct:
         """Output only. The request, as proto JSON: what grpcurl would take. Left
-        out of lists.
+        out of lists, and for operators without the scope `queue:arguments`.
         """
 
     @_builtins.property

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.workerqueue.v1 import queue_pb2 as kongflow_dot_workerqueue_dot_v1_dot_queue__pb2
 from kongflow.workerqueue.v1 import queued_job_pb2 as kongflow_dot_workerqueue_dot_v1_dot_queued__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1kongflow/workerqueue/v1/workerqueue_service.proto\x12\x17kongflow.workerqueue.v1\x1a\x1fkongflow/common/v1/access.proto\x1a(kongflow/workerqueue/v1/queued_job.proto\"%\n\x13GetQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"Y\n\x14GetQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"k\n\x15ListQueuedJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x85\x01\n\x16ListQueuedJobsResponse\x12\x43\n\x0bqueued_jobs\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\nqueuedJobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\'\n\x15RetryQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"[\n\x16RetryQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob2\xac\x03\n\x12WorkerQueueService\x12\x81\x01\n\x0cGetQueuedJob\x12,.kongflow.workerqueue.v1.GetQueuedJobRequest\x1a-.kongflow.workerqueue.v1.GetQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eListQueuedJobs\x12..kongflow.workerqueue.v1.ListQueuedJobsRequest\x1a/.kongflow.workerqueue.v1.ListQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eRetryQueuedJob\x12..kongflow.workerqueue.v1.RetryQueuedJobRequest\x1a/.kongflow.workerqueue.v1.RetryQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:writeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1kongflow/workerqueue/v1/workerqueue_service.proto\x12\x17kongflow.workerqueue.v1\x1a\x1fkongflow/common/v1/access.proto\x1a#kongflow/workerqueue/v1/queue.proto\x1a(kongflow/workerqueue/v1/queued_job.proto\"%\n\x13GetQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"Y\n\x14GetQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"k\n\x15ListQueuedJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x85\x01\n\x16ListQueuedJobsResponse\x12\x43\n\x0bqueued_jobs\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\nqueuedJobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n\x15RetryQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"[\n\x16RetryQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x43\x61ncelQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\\\n\x17\x43\x61ncelQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x44\x65leteQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n\x17\x44\x65leteQueuedJobResponse\"O\n\x11ListQueuesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x12ListQueuesResponse\x12\x36\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x06queues\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n\x14GetQueueStatsRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"]\n\x15GetQueueStatsResponse\x12\x44\n\x0bqueue_stats\x18\x01 \x01(\x0b\x32#.kongflow.workerqueue.v1.QueueStatsR\nqueueStats\"A\n\x11PauseQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"J\n\x12PauseQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\"B\n\x12ResumeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"K\n\x13ResumeQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue2\xc5\t\n\x12WorkerQueueService\x12\x81\x01\n\x0cGetQueuedJob\x12,.kongflow.workerqueue.v1.GetQueuedJobRequest\x1a-.kongflow.workerqueue.v1.GetQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eListQueuedJobs\x12..kongflow.workerqueue.v1.ListQueuedJobsRequest\x1a/.kongflow.workerqueue.v1.ListQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eRetryQueuedJob\x12..kongflow.workerqueue.v1.RetryQueuedJobRequest\x1a/.kongflow.workerqueue.v1.RetryQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x43\x61ncelQueuedJob\x12/.kongflow.workerqueue.v1.CancelQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.CancelQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x44\x65leteQueuedJob\x12/.kongflow.workerqueue.v1.DeleteQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.DeleteQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12z\n\nListQueues\x12*.kongflow.workerqueue.v1.ListQueuesRequest\x1a+.kongflow.workerqueue.v1.ListQueuesResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x83\x01\n\rGetQueueStats\x12-.kongflow.workerqueue.v1.GetQueueStatsRequest\x1a..kongflow.workerqueue.v1.GetQueueStatsResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12{\n\nPauseQueue\x12*.kongflow.workerqueue.v1.PauseQueueRequest\x1a+.kongflow.workerqueue.v1.PauseQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12~\n\x0bResumeQueue\x12+.kongflow.workerqueue.v1.ResumeQueueRequest\x1a,.kongflow.workerqueue.v1.ResumeQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:writeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,18 +40,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERQUEUESERVICE'].methods_by_name['ListQueuedJobs']._serialized_options = b'\252\226\034\020\n\002\003\004\022\nqueue:read'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['RetryQueuedJob']._loaded_options = None
   _globals['_WORKERQUEUESERVICE'].methods_by_name['RetryQueuedJob']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
-  _globals['_GETQUEUEDJOBREQUEST']._serialized_start=153
-  _globals['_GETQUEUEDJOBREQUEST']._serialized_end=190
-  _globals['_GETQUEUEDJOBRESPONSE']._serialized_start=192
-  _globals['_GETQUEUEDJOBRESPONSE']._serialized_end=281
-  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_start=283
-  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_end=390
-  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_start=393
-  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_end=526
-  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_start=528
-  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_end=567
-  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_start=569
-  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_end=660
-  _globals['_WORKERQUEUESERVICE']._serialized_start=663
-  _globals['_WORKERQUEUESERVICE']._serialized_end=1091
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['CancelQueuedJob']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['CancelQueuedJob']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['DeleteQueuedJob']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['DeleteQueuedJob']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ListQueues']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ListQueues']._serialized_options = b'\252\226\034\017\n\001\003\022\nqueue:read'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['GetQueueStats']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['GetQueueStats']._serialized_options = b'\252\226\034\017\n\001\003\022\nqueue:read'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['PauseQueue']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['PauseQueue']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ResumeQueue']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ResumeQueue']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
+  _globals['_GETQUEUEDJOBREQUEST']._serialized_start=190
+  _globals['_GETQUEUEDJOBREQUEST']._serialized_end=227
+  _globals['_GETQUEUEDJOBRESPONSE']._serialized_start=229
+  _globals['_GETQUEUEDJOBRESPONSE']._serialized_end=318
+  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_start=320
+  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_end=427
+  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_start=430
+  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_end=563
+  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_start=565
+  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_end=628
+  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_start=630
+  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_end=721
+  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_start=723
+  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_end=787
+  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_start=789
+  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_end=881
+  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_start=883
+  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_end=947
+  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_start=949
+  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_end=974
+  _globals['_LISTQUEUESREQUEST']._serialized_start=976
+  _globals['_LISTQUEUESREQUEST']._serialized_end=1055
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=1057
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=1173
+  _globals['_GETQUEUESTATSREQUEST']._serialized_start=1175
+  _globals['_GETQUEUESTATSREQUEST']._serialized_end=1219
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=1221
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1314
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1316
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1381
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1383
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1457
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1459
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1525
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1527
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1602
+  _globals['_WORKERQUEUESERVICE']._serialized_start=1605
+  _globals['_WORKERQUEUESERVICE']._serialized_end=2826
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class WorkerQueueServiceStub:
-    """Shows the worker queue to operators, and lets them step in.
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
     """
 
     def __init__(self, channel):
@@ -50,14 +51,46 @@ class WorkerQueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobResponse.FromString,
                 _registered_method=True)
+        self.CancelQueuedJob = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/CancelQueuedJob',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobResponse.FromString,
+                _registered_method=True)
+        self.DeleteQueuedJob = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/DeleteQueuedJob',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobResponse.FromString,
+                _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/ListQueues',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
+        self.GetQueueStats = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/GetQueueStats',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsResponse.FromString,
+                _registered_method=True)
+        self.PauseQueue = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/PauseQueue',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueResponse.FromString,
+                _registered_method=True)
+        self.ResumeQueue = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/ResumeQueue',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerQueueServiceServicer:
-    """Shows the worker queue to operators, and lets them step in.
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
     """
 
     def GetQueuedJob(self, request, context):
-        """Gets a queued job with its arguments and errors.
+        """Gets a queued job with its arguments and errors. Operators see the
+        arguments with the scope `queue:arguments` only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -83,6 +116,61 @@ class WorkerQueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelQueuedJob(self, request, context):
+        """Takes a queued job back before it has ended. The call of a running one is
+        cancelled within a second, unless other jobs share it, and whatever it
+        still answers is dropped. The kind's discarded method is told, as it is
+        when a job is given up.
+        Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+        QUEUED_JOB_ENDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteQueuedJob(self, request, context):
+        """Deletes a queued job that has ended.
+        Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+        QUEUED_JOB_NOT_ENDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueues(self, request, context):
+        """Lists the queues by their names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQueueStats(self, request, context):
+        """Gets what a queue holds and what it has done of late. It counts, so it is
+        not to be asked every second.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseQueue(self, request, context):
+        """Pauses a queue, kept over restarts: no job of it is begun any more, what
+        runs is finished, and it takes new jobs as before. A queue that is paused
+        already is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeQueue(self, request, context):
+        """Resumes a queue. One that is not paused is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerQueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -101,6 +189,36 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
                     request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobResponse.SerializeToString,
             ),
+            'CancelQueuedJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelQueuedJob,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobResponse.SerializeToString,
+            ),
+            'DeleteQueuedJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteQueuedJob,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobResponse.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesResponse.SerializeToString,
+            ),
+            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueueStats,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsResponse.SerializeToString,
+            ),
+            'PauseQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseQueue,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueResponse.SerializeToString,
+            ),
+            'ResumeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeQueue,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kongflow.workerqueue.v1.WorkerQueueService', rpc_method_handlers)
@@ -110,7 +228,8 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerQueueService:
-    """Shows the worker queue to operators, and lets them step in.
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
     """
 
     @staticmethod
@@ -184,6 +303,168 @@ class WorkerQueueService:
             '/kongflow.workerqueue.v1.WorkerQueueService/RetryQueuedJob',
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelQueuedJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/CancelQueuedJob',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelQueuedJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteQueuedJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/DeleteQueuedJob',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.DeleteQueuedJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/ListQueues',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueueStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/GetQueueStats',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetQueueStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/PauseQueue',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.PauseQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/ResumeQueue',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

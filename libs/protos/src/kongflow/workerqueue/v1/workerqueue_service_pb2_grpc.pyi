@@ -27,14 +27,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkerQueueServiceStub:
-    """Shows the worker queue to operators, and lets them step in."""
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkerQueueServiceAsyncStub: ...
     GetQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]
-    """Gets a queued job with its arguments and errors.
+    """Gets a queued job with its arguments and errors. Operators see the
+    arguments with the scope `queue:arguments` only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]
@@ -47,14 +50,47 @@ class WorkerQueueServiceStub:
     QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
     holds its key or its place as the only one of its arguments.
     """
+    CancelQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelQueuedJobRequest, _workerqueue_service_pb2.CancelQueuedJobResponse]
+    """Takes a queued job back before it has ended. The call of a running one is
+    cancelled within a second, unless other jobs share it, and whatever it
+    still answers is dropped. The kind's discarded method is told, as it is
+    when a job is given up.
+    Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+    QUEUED_JOB_ENDED.
+    """
+    DeleteQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.DeleteQueuedJobRequest, _workerqueue_service_pb2.DeleteQueuedJobResponse]
+    """Deletes a queued job that has ended.
+    Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+    QUEUED_JOB_NOT_ENDED.
+    """
+    ListQueues: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuesRequest, _workerqueue_service_pb2.ListQueuesResponse]
+    """Lists the queues by their names."""
+    GetQueueStats: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueueStatsRequest, _workerqueue_service_pb2.GetQueueStatsResponse]
+    """Gets what a queue holds and what it has done of late. It counts, so it is
+    not to be asked every second.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    PauseQueue: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.PauseQueueRequest, _workerqueue_service_pb2.PauseQueueResponse]
+    """Pauses a queue, kept over restarts: no job of it is begun any more, what
+    runs is finished, and it takes new jobs as before. A queue that is paused
+    already is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    ResumeQueue: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ResumeQueueRequest, _workerqueue_service_pb2.ResumeQueueResponse]
+    """Resumes a queue. One that is not paused is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
-    """Shows the worker queue to operators, and lets them step in."""
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]  # type: ignore[assignment]
-    """Gets a queued job with its arguments and errors.
+    """Gets a queued job with its arguments and errors. Operators see the
+    arguments with the scope `queue:arguments` only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]  # type: ignore[assignment]
@@ -67,9 +103,41 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
     holds its key or its place as the only one of its arguments.
     """
+    CancelQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelQueuedJobRequest, _workerqueue_service_pb2.CancelQueuedJobResponse]  # type: ignore[assignment]
+    """Takes a queued job back before it has ended. The call of a running one is
+    cancelled within a second, unless other jobs share it, and whatever it
+    still answers is dropped. The kind's discarded method is told, as it is
+    when a job is given up.
+    Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+    QUEUED_JOB_ENDED.
+    """
+    DeleteQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.DeleteQueuedJobRequest, _workerqueue_service_pb2.DeleteQueuedJobResponse]  # type: ignore[assignment]
+    """Deletes a queued job that has ended.
+    Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+    QUEUED_JOB_NOT_ENDED.
+    """
+    ListQueues: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuesRequest, _workerqueue_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
+    """Lists the queues by their names."""
+    GetQueueStats: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueueStatsRequest, _workerqueue_service_pb2.GetQueueStatsResponse]  # type: ignore[assignment]
+    """Gets what a queue holds and what it has done of late. It counts, so it is
+    not to be asked every second.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    PauseQueue: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.PauseQueueRequest, _workerqueue_service_pb2.PauseQueueResponse]  # type: ignore[assignment]
+    """Pauses a queue, kept over restarts: no job of it is begun any more, what
+    runs is finished, and it takes new jobs as before. A queue that is paused
+    already is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    ResumeQueue: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ResumeQueueRequest, _workerqueue_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
+    """Resumes a queue. One that is not paused is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
 
 class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the worker queue to operators, and lets them step in."""
+    """Shows the worker queue to operators, and lets them step in. Who stepped in,
+    how, when and why is kept in an audit trail.
+    """
 
     @_abc_1.abstractmethod
     def GetQueuedJob(
@@ -77,7 +145,8 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workerqueue_service_pb2.GetQueuedJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.GetQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.GetQueuedJobResponse]]:
-        """Gets a queued job with its arguments and errors.
+        """Gets a queued job with its arguments and errors. Operators see the
+        arguments with the scope `queue:arguments` only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
 
@@ -101,6 +170,72 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
         QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
         holds its key or its place as the only one of its arguments.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelQueuedJob(
+        self,
+        request: _workerqueue_service_pb2.CancelQueuedJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.CancelQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.CancelQueuedJobResponse]]:
+        """Takes a queued job back before it has ended. The call of a running one is
+        cancelled within a second, unless other jobs share it, and whatever it
+        still answers is dropped. The kind's discarded method is told, as it is
+        when a job is given up.
+        Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+        QUEUED_JOB_ENDED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteQueuedJob(
+        self,
+        request: _workerqueue_service_pb2.DeleteQueuedJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.DeleteQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.DeleteQueuedJobResponse]]:
+        """Deletes a queued job that has ended.
+        Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
+        QUEUED_JOB_NOT_ENDED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListQueues(
+        self,
+        request: _workerqueue_service_pb2.ListQueuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.ListQueuesResponse, _abc.Awaitable[_workerqueue_service_pb2.ListQueuesResponse]]:
+        """Lists the queues by their names."""
+
+    @_abc_1.abstractmethod
+    def GetQueueStats(
+        self,
+        request: _workerqueue_service_pb2.GetQueueStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.GetQueueStatsResponse, _abc.Awaitable[_workerqueue_service_pb2.GetQueueStatsResponse]]:
+        """Gets what a queue holds and what it has done of late. It counts, so it is
+        not to be asked every second.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseQueue(
+        self,
+        request: _workerqueue_service_pb2.PauseQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.PauseQueueResponse, _abc.Awaitable[_workerqueue_service_pb2.PauseQueueResponse]]:
+        """Pauses a queue, kept over restarts: no job of it is begun any more, what
+        runs is finished, and it takes new jobs as before. A queue that is paused
+        already is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeQueue(
+        self,
+        request: _workerqueue_service_pb2.ResumeQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.ResumeQueueResponse, _abc.Awaitable[_workerqueue_service_pb2.ResumeQueueResponse]]:
+        """Resumes a queue. One that is not paused is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
         """
 
 def add_WorkerQueueServiceServicer_to_server(servicer: WorkerQueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
