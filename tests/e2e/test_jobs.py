@@ -1,6 +1,7 @@
 """Jobs of a program that changes: what events start, and what is started by name."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -54,6 +55,11 @@ class Scene:
 
     def index(self, *jobs: dict[str, Any]) -> None:
         """Has the program hold these jobs, and waits for the end of its index."""
+        index_id = self.begin_index(*jobs)
+        poll_until(lambda: self.is_indexed(index_id), seconds=30, what="the end of the index")
+
+    def begin_index(self, *jobs: dict[str, Any]) -> str:
+        """Has the program hold these jobs and asks for an index; answers its id."""
         self.program.jobs = list(jobs)
         if self.endpoint_id:
             request = endpoints_pb.IndexEndpointRequest(id=self.endpoint_id)
@@ -67,14 +73,14 @@ class Scene:
                 ),
             )
             self.endpoint_id, index_id = created.endpoint.id, created.endpoint_index.id
+        return str(index_id)
 
-        def is_done() -> bool:
-            request = endpoints_pb.GetEndpointIndexRequest(id=index_id)
-            index = self.call(EndpointsServiceStub, "GetEndpointIndex", request).endpoint_index
-            assert index.state != endpoint_pb2.EndpointIndex.STATE_FAILURE, index
-            return bool(index.state == endpoint_pb2.EndpointIndex.STATE_SUCCESS)
-
-        poll_until(is_done, seconds=30, what="the end of the index")
+    def is_indexed(self, index_id: str) -> bool:
+        """Whether an index has ended, and well."""
+        request = endpoints_pb.GetEndpointIndexRequest(id=index_id)
+        index = self.call(EndpointsServiceStub, "GetEndpointIndex", request).endpoint_index
+        assert index.state != endpoint_pb2.EndpointIndex.STATE_FAILURE, index
+        return bool(index.state == endpoint_pb2.EndpointIndex.STATE_SUCCESS)
 
     def send(self, name: str, payload: Any, event_id: str = "") -> list[dict[str, Any]]:
         """Sends an event; answers what its runs came to, once it is processed."""
@@ -123,6 +129,18 @@ class Scene:
             job_slug=slug, payload=document(payload), idempotency_key=key
         )
         return cast("jobs_pb.InvokeJobResponse", self.call(JobsServiceStub, "InvokeJob", request))
+
+    def registered(self) -> int:
+        """How many of the endpoint's jobs are there, as far as a page shows; 0 with jobs away."""
+        request = jobs_pb.ListJobsRequest(
+            filter=f'endpoint_id = "{self.endpoint_id}" AND state = "ACTIVE"', page_size=1000
+        )
+        try:
+            return len(self.call(JobsServiceStub, "ListJobs", request).jobs)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return 0
 
     def job(self, slug: str) -> job_pb2.Job:
         request = jobs_pb.GetJobRequest(slug=slug)
@@ -230,3 +248,37 @@ def test_a_test_is_seen_by_the_job_it_is_for_alone(scene: Scene, name: str) -> N
     ).event_record
     assert (found.test, found.internal) == (True, True)
     assert found.state == event_record_pb2.EventRecord.STATE_DELIVERED
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(180)
+def test_an_index_survives_the_death_of_those_it_asks(scene: Scene, name: str) -> None:
+    """Killed between a job's commit and its dispatcher, and anywhere else: all comes right."""
+    scene.index(job(f"{name}-gone", name))
+    wanted = [job(f"{name}-{n}", f"{name}.{n % 20}") for n in range(400)]
+    index_id = scene.begin_index(*wanted)
+    during = known = 0
+    for process in ("jobs", "events", "jobs", "worker", "jobs", "events"):
+
+        def goes_on(known: int = known) -> bool:
+            return scene.registered() > known or scene.is_indexed(index_id)
+
+        poll_until(goes_on, seconds=30, what="another job is registered", interval=0.02)
+        if scene.is_indexed(index_id):
+            break
+        known = scene.registered()
+        last = scene.system.signal(process, signal.SIGKILL)
+
+        def is_back(process: str = process, last: int | None = last) -> bool:
+            return scene.system.pid(process) not in {None, last}
+
+        poll_until(is_back, seconds=30, what=f"{process} is started again", interval=0.02)
+        during += last is not None
+    assert during >= 2, "the index was too fast for this test"
+    poll_until(
+        lambda: scene.is_indexed(index_id), seconds=120, what="the end of the index", interval=0.5
+    )
+    for n in range(20):
+        taken = {run["job"] for run in scene.send(f"{name}.{n}", {})}
+        assert taken == {each["id"] for each in wanted if each["event"]["name"] == f"{name}.{n}"}
+    assert scene.send(name, {}) == []
