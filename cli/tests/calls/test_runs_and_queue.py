@@ -11,8 +11,11 @@ from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.runs.v1.run_pb2 import Run as RunMessage
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow.workerqueue.v1.queue_pb2 import Queue, QueueStats
 from kongflow.workerqueue.v1.queued_job_pb2 import AttemptError, QueuedJob
+from kongflow_cli.client.exit_codes import CONFLICT
 from kongflow_common.auth.principals import CallerKind
+from kongflow_common.errors import PreconditionFailed
 
 
 def test_get_run(system: RecordedSystem, run: Run) -> None:
@@ -81,6 +84,34 @@ class TestQueue:
         request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
         assert request.id == "q1"
 
+    def test_cancel_says_why_and_shows_the_job(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["CancelQueuedJob"] = workerqueue_service_pb2.CancelQueuedJobResponse(
+            queued_job=QueuedJob(id="q1", state=QueuedJob.STATE_CANCELLED)
+        )
+        ended = run("queue", "jobs", "cancel", "q1", "--reason", "a mistake")
+        assert ended.code == 0, ended.err
+        assert "cancelled" in ended.out
+        request = system.only_call(
+            "CancelQueuedJob", workerqueue_service_pb2.CancelQueuedJobRequest
+        )
+        assert (request.id, request.reason) == ("q1", "a mistake")
+
+    def test_cancel_of_an_ended_job_is_refused(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["CancelQueuedJob"] = PreconditionFailed("q1 has ended", subject="q1")
+        ended = run("queue", "jobs", "cancel", "q1")
+        assert ended.code == CONFLICT
+        assert "has ended" in ended.err
+
+    def test_delete(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "delete", "q1")
+        assert (ended.code, ended.out) == (0, "")
+        assert "deleted" in ended.err
+        request = system.only_call(
+            "DeleteQueuedJob", workerqueue_service_pb2.DeleteQueuedJobRequest
+        )
+        assert request.id == "q1"
+        assert run("queue", "jobs", "delete", "q1", "--json").json == {}
+
     def test_failed_means_both(self, system: RecordedSystem, run: Run) -> None:
         ended = run(
             *("queue", "jobs", "list", "--state", "failed", "--state", "discarded"),
@@ -98,3 +129,49 @@ class TestQueue:
         ended = run("queue", "jobs", "list", "--environment", system.environment_id)
         assert ended.code == 0, ended.err
         assert system.calls[0].metadata["kongflow-environment"] == system.environment_id
+
+
+class TestQueues:
+    def test_list(self, system: RecordedSystem, run: Run) -> None:
+        paused = Queue(name="mail", waiting_count=2)
+        paused.pause_time.GetCurrentTime()
+        busy = Queue(name="events", available_count=7, running_count=20)
+        busy.oldest_wait.FromSeconds(90)
+        system.answers["ListQueues"] = workerqueue_service_pb2.ListQueuesResponse(
+            queues=[busy, paused]
+        )
+        lines = run("queue", "list").out.splitlines()
+        assert re.match(r"events +on +7 +20 +0 +0:01:30$", lines[1])
+        assert re.match(r"mail +paused +0 +0 +2 +now$", lines[2])
+        assert [each["name"] for each in run("queue", "list", "--json").json["items"]] == [
+            "events",
+            "mail",
+        ]
+        assert system.calls[0].principal.kind is CallerKind.OPERATOR
+
+    def test_stats(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["GetQueueStats"] = workerqueue_service_pb2.GetQueueStatsResponse(
+            queue_stats=QueueStats(
+                queue=Queue(name="events"),
+                discarded_count=3,
+                last_minute=QueueStats.Throughput(completed_count=90, cancelled_count=1),
+                environments=[
+                    QueueStats.EnvironmentShare(environment_id="e1", unfinished_count=5),
+                    QueueStats.EnvironmentShare(unfinished_count=1, running_count=1),
+                ],
+            )
+        )
+        out = run("queue", "stats", "events").out
+        assert "90 completed (1.5/s), 0 discarded, 1 cancelled" in out
+        assert "e1: 5 unfinished, 0 running" in out
+        assert "above all: 1 unfinished, 1 running" in out
+        request = system.only_call("GetQueueStats", workerqueue_service_pb2.GetQueueStatsRequest)
+        assert request.queue == "events"
+
+    def test_pause_and_resume(self, system: RecordedSystem, run: Run) -> None:
+        assert run("queue", "pause", "events", "--reason", "deploy").code == 0
+        assert run("queue", "resume", "events").code == 0
+        [pause] = system.requests(workerqueue_service_pb2.PauseQueueRequest)
+        assert (pause.queue, pause.reason) == ("events", "deploy")
+        [resume] = system.requests(workerqueue_service_pb2.ResumeQueueRequest)
+        assert (resume.queue, resume.reason) == ("events", "")

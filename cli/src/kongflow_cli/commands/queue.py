@@ -1,31 +1,23 @@
 """`kongflow queue`: shows the worker queue to operators, and lets them step in."""
 
-import json
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Annotated
 
 import typer
+from google.protobuf.duration_pb2 import Duration
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
-from kongflow.workerqueue.v1.job_options_pb2 import Priority
-from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
+from kongflow.workerqueue.v1.queue_pb2 import Queue, QueueStats
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceStub
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
-from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, filtered_pages
+from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, pages
+from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
-from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of
-from kongflow_cli.input.states import PriorityWord, QueuedJobState
-from kongflow_cli.input.time_text import parse_since
-from kongflow_cli.output.cells import Cell, Column, time_of, word
-from kongflow_cli.output.proto_json import document_of_struct
-from kongflow_cli.output.times import absolute
+from kongflow_cli.commands.queue_jobs import jobs
+from kongflow_cli.output.cells import Cell, Column, Word, time_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-jobs = typer.Typer(
-    no_args_is_help=True, help="Queued jobs: durable calls that wait, run, or have ended."
-)
 app.add_typer(jobs, name="jobs")
 
 
@@ -35,127 +27,100 @@ def queue() -> None:
 
 
 _SESSION = as_operator_of_any_environment("workerqueue")
-_FAILED = (QueuedJobState.RETRYABLE, QueuedJobState.DISCARDED)
+_REPEAT = "Whether it was done is not known; to repeat the command is harmless."
+_QueueName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the queue.")]
 
 
-def _attempts(job: QueuedJob) -> Cell:
-    return f"{job.attempt}/{job.max_attempts}"
+def _wait(duration: Duration) -> Cell:
+    wait = timedelta(seconds=duration.seconds)
+    return str(wait) if wait else None
 
 
-def _newest_error(job: QueuedJob) -> Cell:
-    return job.errors[-1].status.message if job.errors else None
+_COLUMNS: list[Column[Queue]] = [
+    Column("Queue", lambda queue: queue.name),
+    Column("State", lambda queue: Word("paused" if queue.HasField("pause_time") else "on")),
+    Column("Available", lambda queue: str(queue.available_count)),
+    Column("Running", lambda queue: str(queue.running_count)),
+    Column("Waiting", lambda queue: str(queue.waiting_count)),
+    Column("Oldest wait", lambda queue: _wait(queue.oldest_wait)),
+    Column("Paused", lambda queue: time_of(queue, "pause_time")),
+]
 
 
-def _errors(job: QueuedJob) -> Cell:
+def _of_queue(column: Column[Queue]) -> Column[QueueStats]:
+    return Column(column.header, lambda stats: column.read(stats.queue))
+
+
+def _ended(throughput: QueueStats.Throughput, seconds: int) -> Cell:
+    return (
+        f"{throughput.completed_count} completed ({throughput.completed_count / seconds:.1f}/s), "
+        f"{throughput.discarded_count} discarded, {throughput.cancelled_count} cancelled"
+    )
+
+
+def _environments(stats: QueueStats) -> Cell:
     return "\n".join(
-        f"{each.attempt}. {absolute(each.time)} {each.status.message}" for each in job.errors
+        f"{share.environment_id or 'above all'}: {share.unfinished_count} unfinished, "
+        f"{share.running_count} running"
+        for share in stats.environments
     )
 
 
-def _arguments(job: QueuedJob) -> Cell:
-    if not job.HasField("args"):
-        return None
-    return json.dumps(document_of_struct(job.args), indent=2, ensure_ascii=False)
-
-
-_COLUMNS: list[Column[QueuedJob]] = [
-    Column("Id", lambda job: job.id),
-    Column("State", lambda job: word(QueuedJob.State.Name, job.state, "STATE_")),
-    Column("Kind", lambda job: job.kind),
-    Column("Attempts", _attempts),
-    Column("Runs", lambda job: time_of(job, "run_time")),
-    Column("Queue", lambda job: job.queue),
-    Column("Waits for", lambda job: job.waiting_for),
-    Column("Priority", lambda job: word(Priority.Name, job.priority, "PRIORITY_"), wide=True),
-    Column("Created", lambda job: time_of(job, "create_time"), wide=True),
-    Column("Tried", lambda job: time_of(job, "attempt_time"), wide=True),
-    Column("Ended", lambda job: time_of(job, "end_time"), wide=True),
-    Column("Environment", lambda job: job.environment_id, wide=True),
-    Column("Job key", lambda job: job.job_key, wide=True),
-    Column("Newest error", _newest_error, wide=True),
-]
-_DETAILS: list[Column[QueuedJob]] = [
-    *_COLUMNS[:-1],
-    Column("Turn", lambda job: str(job.turn)),
-    Column("Tags", lambda job: ", ".join(job.tags)),
-    Column("Trace", lambda job: job.traceparent),
-    Column("Errors", _errors),
-    Column("Arguments", _arguments),
+_STATS: list[Column[QueueStats]] = [
+    *[_of_queue(column) for column in _COLUMNS],
+    Column("Dead letters", lambda stats: str(stats.discarded_count)),
+    Column("Last minute", lambda stats: _ended(stats.last_minute, 60)),
+    Column("Last 5 minutes", lambda stats: _ended(stats.last_five_minutes, 300)),
+    Column("Environments", _environments),
 ]
 
-_JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the queued job.")]
 
-
-@jobs.command("get")
-@with_options(session=_SESSION)
-def get_job(session: Session, job_id: _JobId) -> None:
-    """Show a queued job with its arguments and errors."""
-    response = session.call(
-        WorkerQueueServiceStub(session.channel).GetQueuedJob,
-        workerqueue_service_pb2.GetQueuedJobRequest(id=job_id),
-    )
-    session.printer.resource(response.queued_job, _DETAILS)
-
-
-@jobs.command("retry")
-@with_options(session=_SESSION)
-def retry_job(session: Session, job_id: _JobId) -> None:
-    """Make a queued job run at once; one that has ended gets its attempts anew."""
-    response = session.call(
-        WorkerQueueServiceStub(session.channel).RetryQueuedJob,
-        workerqueue_service_pb2.RetryQueuedJobRequest(id=job_id),
-        repeat="Whether it was done is not known: `kongflow queue jobs get` shows it.",
-    )
-    session.printer.resource(response.queued_job, _DETAILS)
-
-
-@jobs.command("list")
-@with_options(session=_SESSION, page=filtered_pages)
-def list_jobs(
-    session: Session,
-    page: PageOptions,
-    *,
-    state: Annotated[
-        list[QueuedJobState] | None,
-        typer.Option(
-            case_sensitive=False,
-            help="Only in this state; failed means retryable or discarded. May be repeated.",
-        ),
-    ] = None,
-    queue_name: Annotated[
-        str | None, typer.Option("--queue", help="Only those that wait in this queue.")
-    ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
-    priority: Annotated[
-        PriorityWord | None, typer.Option(case_sensitive=False, help="Only of this priority.")
-    ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(parser=parse_since, metavar="TIME", help="Only newer ones: 2h, or a time."),
-    ] = None,
-) -> None:
-    """List queued jobs, the newest first."""
-    filter_text = all_of(
-        text_is_one_of("state", _states(state or ())),
-        text_is("queue", queue_name),
-        text_is("kind", kind),
-        text_is("priority", priority.name if priority else None),
-        is_after("create_time", since),
-        page.filter,
-    )
+@app.command("list")
+@with_options(session=_SESSION, page=pages)
+def list_queues(session: Session, page: PageOptions) -> None:
+    """List the queues with what they hold."""
     stub = WorkerQueueServiceStub(session.channel)
 
-    def fetch(page_size: int, page_token: str) -> tuple[list[QueuedJob], str]:
-        request = workerqueue_service_pb2.ListQueuedJobsRequest(
-            page_size=page_size, page_token=page_token, filter=filter_text
+    def fetch(page_size: int, page_token: str) -> tuple[list[Queue], str]:
+        request = workerqueue_service_pb2.ListQueuesRequest(
+            page_size=page_size, page_token=page_token
         )
-        response = session.call(stub.ListQueuedJobs, request)
-        return list(response.queued_jobs), response.next_page_token
+        response = session.call(stub.ListQueues, request)
+        return list(response.queues), response.next_page_token
 
-    print_list(session.printer, page, fetch, _COLUMNS, "No queued jobs.")
+    print_list(session.printer, page, fetch, _COLUMNS, "No queues.")
 
 
-def _states(states: Sequence[QueuedJobState]) -> Iterator[str]:
-    for each in states:
-        for state in _FAILED if each is QueuedJobState.FAILED else (each,):
-            yield state.name
+@app.command("stats")
+@with_options(session=_SESSION)
+def queue_stats(session: Session, name: _QueueName) -> None:
+    """Show what a queue holds, for whom, and what it has done of late."""
+    response = session.call(
+        WorkerQueueServiceStub(session.channel).GetQueueStats,
+        workerqueue_service_pb2.GetQueueStatsRequest(queue=name),
+    )
+    session.printer.resource(response.queue_stats, _STATS)
+
+
+@app.command("pause")
+@with_options(session=_SESSION)
+def pause_queue(session: Session, name: _QueueName, reason: Reason = "") -> None:
+    """Have no job of a queue begun until it is resumed; what runs is finished."""
+    response = session.call(
+        WorkerQueueServiceStub(session.channel).PauseQueue,
+        workerqueue_service_pb2.PauseQueueRequest(queue=name, reason=reason),
+        repeat=_REPEAT,
+    )
+    session.printer.resource(response.queue, _COLUMNS)
+
+
+@app.command("resume")
+@with_options(session=_SESSION)
+def resume_queue(session: Session, name: _QueueName, reason: Reason = "") -> None:
+    """Let a paused queue go on."""
+    response = session.call(
+        WorkerQueueServiceStub(session.channel).ResumeQueue,
+        workerqueue_service_pb2.ResumeQueueRequest(queue=name, reason=reason),
+        repeat=_REPEAT,
+    )
+    session.printer.resource(response.queue, _COLUMNS)

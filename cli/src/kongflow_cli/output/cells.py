@@ -13,7 +13,7 @@ _Number = TypeVar("_Number", bound=int)
 _STYLES = {
     "green": {"delivered", "completed", "success", "on"},
     "cyan": {"running", "started", "executing", "preprocessing"},
-    "yellow": {"retryable", "unmatched", "waiting_on_connections"},
+    "yellow": {"retryable", "unmatched", "waiting_on_connections", "paused"},
     "red": {
         "discarded",
         "failure",
