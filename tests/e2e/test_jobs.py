@@ -2,7 +2,9 @@
 
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
@@ -81,6 +83,11 @@ class Scene:
         index = self.call(EndpointsServiceStub, "GetEndpointIndex", request).endpoint_index
         assert index.state != endpoint_pb2.EndpointIndex.STATE_FAILURE, index
         return bool(index.state == endpoint_pb2.EndpointIndex.STATE_SUCCESS)
+
+    def is_fetched(self, index_id: str) -> bool:
+        """Whether it is known what an index found."""
+        request = endpoints_pb.ListEndpointIndexItemsRequest(endpoint_index_id=index_id)
+        return bool(self.call(EndpointsServiceStub, "ListEndpointIndexItems", request).ListFields())
 
     def send(self, name: str, payload: Any, event_id: str = "") -> list[dict[str, Any]]:
         """Sends an event; answers what its runs came to, once it is processed."""
@@ -282,3 +289,41 @@ def test_an_index_survives_the_death_of_those_it_asks(scene: Scene, name: str) -
         taken = {run["job"] for run in scene.send(f"{name}.{n}", {})}
         assert taken == {each["id"] for each in wanted if each["event"]["name"] == f"{name}.{n}"}
     assert scene.send(name, {}) == []
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(180)
+def test_jobs_that_wait_to_be_registered_are_overtaken_by_an_index_without_them(
+    scene: Scene, name: str
+) -> None:
+    """With events away registrations wait; the program drops their jobs meanwhile."""
+    kept = job(f"{name}-kept", name)
+    scene.index(kept)
+    with held_down(scene.system, "events"):
+        older = scene.begin_index(kept, *(job(f"{name}-{n}", name) for n in range(300)))
+        # Some are stored and wait for their dispatchers; the others are not even asked for.
+        poll_until(lambda: scene.registered() > 1, seconds=30, what="jobs are registered")
+        newer = scene.begin_index(kept)
+        poll_until(lambda: scene.is_fetched(newer), seconds=30, what="the newer one is fetched")
+    for index_id in (older, newer):
+        poll_until(lambda each=index_id: scene.is_indexed(each), seconds=90, what="its end")
+    assert scene.registered() == 1
+    assert [run["job"] for run in scene.send(name, {})] == [f"{name}-kept"]
+
+
+@contextmanager
+def held_down(system: LocalSystem, process: str) -> Iterator[None]:
+    """Kills a process whenever it is started again."""
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not ended.wait(0.05):
+            system.signal(process, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()

@@ -113,6 +113,15 @@ WHERE id = ANY(%(ids)b) AND environment_id = %(environment_id)b::uuid
 ORDER BY id FOR UPDATE
 """
 
+_UNSETTLED_JOBS = """
+SELECT i.key, i.version, i.internal
+FROM endpoints.endpoint_indexes x
+JOIN endpoints.endpoint_index_items i ON i.index_id = x.id
+WHERE x.endpoint_id = %(endpoint_id)b::uuid AND x.sequence < %(sequence)b::bigint
+  AND x.status = 'STARTED' AND i.kind = 'JOB' AND i.wish = 'REGISTER' AND i.outcome = 'PENDING'
+ORDER BY x.sequence, i.key
+"""
+
 _SETTLED = RowParameters(
     "s", id="uuid", index_id="uuid", outcome="text", changed="boolean", error="text",
     warnings="jsonb",
@@ -196,6 +205,12 @@ class PostgresIndexPerformance:
                 await _end_complete(connection, [index.id])
         self._relay.committed(messages, claimed_by)
         return True
+
+    async def unsettled_jobs(self, index: DueIndex) -> Sequence[tuple[str, str, bool]]:
+        rows = await self._pool.execute(
+            _UNSETTLED_JOBS, {"endpoint_id": index.endpoint.id, "sequence": index.generation}
+        )
+        return [(key, version or "", internal) for key, version, internal in rows]
 
     async def due_items(self, environment_id: UUID, item_ids: Sequence[UUID]) -> Sequence[DueItem]:
         rows = await self._pool.execute(

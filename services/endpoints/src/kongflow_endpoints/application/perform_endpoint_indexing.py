@@ -52,8 +52,10 @@ class PerformEndpointIndexing:
             await self._performance.fail(environment_id, index_id, found)
             _log(index, "endpoint index failed", why=found.message)
             return
+        # In this order: what is settled in between is live by then.
+        unsettled = await self._performance.unsettled_jobs(index)
         live = await self._jobs.live_jobs(index.endpoint)
-        items = [*map(_item, found.items), *_missing(found, live)]
+        items = [*map(_item, found.items), *_missing(found, [*unsettled, *live])]
         if await self._performance.store(index, found, items):
             _log(index, "endpoint indexed", items=str(len(items)))
 
@@ -95,8 +97,13 @@ def _item(found: Found) -> NewItem:
 
 
 def _missing(found: Indexed, live: Sequence[tuple[str, str, bool]]) -> list[NewItem]:
-    """The jobs that the program does not hold any more: they are disabled."""
+    """The jobs that the program does not hold any more: they are disabled.
+
+    Also those that an earlier index has still to register: its words are older, and count less.
+    """
     held = {item.key for item in found.items if item.kind == ItemKind.JOB}
+    # One item per job: where two versions are known it is the live one.
+    known = {slug: (version, internal) for slug, version, internal in live}
     return [
         NewItem(
             id=new_id(),
@@ -107,7 +114,7 @@ def _missing(found: Indexed, live: Sequence[tuple[str, str, bool]]) -> list[NewI
             internal=internal,
             metadata=None,
         )
-        for slug, version, internal in live
+        for slug, (version, internal) in known.items()
         if slug not in held
     ]
 

@@ -253,6 +253,10 @@ class IndexPerformance(Protocol):
         """
         ...
 
+    async def unsettled_jobs(self, index: DueIndex) -> Sequence[tuple[str, str, bool]]:
+        """What earlier indexes of the endpoint have still to register, as JobRegistry.live_jobs."""
+        ...
+
     async def due_items(self, environment_id: UUID, item_ids: Sequence[UUID]) -> Sequence[DueItem]:
         """Those of the items that are pending."""
         ...
