@@ -145,6 +145,8 @@ class GuardedHttpClient:
                     method,
                     url,
                     headers={**headers, "accept-encoding": "gzip, deflate"},
+                    # The protocol says of calls without a body that they have no type.
+                    skip_auto_headers=("content-type",),
                     data=_sent(body),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),

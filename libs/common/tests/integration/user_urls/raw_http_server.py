@@ -24,6 +24,7 @@ class Server:
     def __init__(self) -> None:
         self.url = ""
         self.connections = 0
+        self.heads: list[bytes] = []
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -36,6 +37,7 @@ class Server:
                 task.add_done_callback(self._tasks.discard)
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head)
                 # Whoever closes on what is unread resets the connection.
                 await reader.readexactly(2 if b"content-length: 2" in head.lower() else 0)
                 await serve(reader, writer)

@@ -37,6 +37,22 @@ async def test_an_answer_is_handed_over_whatever_its_status(server: Server) -> N
     assert (found.status, found.body, found.headers["x-word"]) == (503, b"no", "yes")
 
 
+async def test_no_header_is_sent_that_nobody_asked_for(server: Server) -> None:
+    url = await server.start(says(answer(b"ok")))
+    async with GuardedHttpClient(LOCAL) as client:
+        headers = {"accept": "application/json", "user-agent": "tests"}
+        await client.request("POST", url, headers=headers, body=None, limits=LIMITS)
+        typed = {**headers, "content-type": "text/plain"}
+        await client.request("POST", url, headers=typed, body=b"{}", limits=LIMITS)
+    bare, with_type = (
+        {line.split(b":")[0].lower() for line in head.strip().splitlines()[1:]}
+        for head in server.heads
+    )
+    own = {b"host", b"accept-encoding", b"connection", b"content-length"}
+    assert bare == own | {b"accept", b"user-agent"}
+    assert with_type == bare | {b"content-type"}
+
+
 async def test_a_redirect_is_not_followed(server: Server) -> None:
     url = await server.start(says(answer(b"", b"location: /other", status=b"302 Found")))
     found = await call(url)
