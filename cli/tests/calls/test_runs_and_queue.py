@@ -13,7 +13,8 @@ from kongflow.runs.v1.run_pb2 import Run as RunMessage
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
 from kongflow.workerqueue.v1.queue_pb2 import Queue, QueueStats
 from kongflow.workerqueue.v1.queued_job_pb2 import AttemptError, QueuedJob
-from kongflow_cli.client.exit_codes import CONFLICT
+from kongflow.workerqueue.v1.redrive_pb2 import Redrive
+from kongflow_cli.client.exit_codes import CONFLICT, USAGE
 from kongflow_common.auth.principals import CallerKind
 from kongflow_common.errors import PreconditionFailed
 
@@ -175,3 +176,60 @@ class TestQueues:
         assert (pause.queue, pause.reason) == ("events", "deploy")
         [resume] = system.requests(workerqueue_service_pb2.ResumeQueueRequest)
         assert (resume.queue, resume.reason) == ("events", "")
+
+
+class TestRedrive:
+    def test_dry_run(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["RedriveQueuedJobs"] = workerqueue_service_pb2.RedriveQueuedJobsResponse(
+            redrive=Redrive(total_count=12),
+            sample=[QueuedJob(id="q1", kind="deliverEvent", state=QueuedJob.STATE_DISCARDED)],
+        )
+        ended = run(
+            *("queue", "jobs", "redrive", "--kind", "deliverEvent", "--queue", "events"),
+            *("--error-code", "INTERNAL", "--filter", "tag = a", "--rate", "7", "--dry-run"),
+        )
+        assert "q1" in ended.out
+        assert "12 would run again, 7 each second; nothing was done." in ended.err
+        request = system.only_call(
+            "RedriveQueuedJobs", workerqueue_service_pb2.RedriveQueuedJobsRequest
+        )
+        assert request.filter == (
+            'kind = "deliverEvent" AND queue = "events" AND error_code = "INTERNAL" AND tag = a'
+        )
+        assert (request.jobs_per_second, request.validate_only) == (7, True)
+        answer = run("queue", "jobs", "redrive", "--dry-run", "--json").json
+        assert answer["redrive"]["total_count"] == "12"
+        assert len(answer["sample"]) == 1
+
+    def test_begin_look_and_stop(self, system: RecordedSystem, run: Run) -> None:
+        redrive = Redrive(
+            id="r1",
+            state=Redrive.STATE_RUNNING,
+            jobs_per_second=100,
+            total_count=9,
+            redriven_count=4,
+            skipped_count=1,
+        )
+        system.answers["RedriveQueuedJobs"] = workerqueue_service_pb2.RedriveQueuedJobsResponse(
+            redrive=redrive
+        )
+        system.answers["GetRedrive"] = workerqueue_service_pb2.GetRedriveResponse(redrive=redrive)
+        system.answers["CancelRedrive"] = workerqueue_service_pb2.CancelRedriveResponse(
+            redrive=redrive
+        )
+        for command in (
+            ("redrive", "--reason", "well again"),
+            ("redrive-status", "r1"),
+            ("redrive-stop", "r1", "--reason", "no"),
+        ):
+            ended = run("queue", "jobs", *command)
+            assert ended.code == 0, ended.err
+            assert "4/9, 1 skipped" in ended.out
+        [begun] = system.requests(workerqueue_service_pb2.RedriveQueuedJobsRequest)
+        assert (begun.reason, begun.filter, begun.validate_only) == ("well again", "", False)
+        [stopped] = system.requests(workerqueue_service_pb2.CancelRedriveRequest)
+        assert (stopped.id, stopped.reason) == ("r1", "no")
+
+    def test_a_rate_has_bounds(self, system: RecordedSystem, run: Run) -> None:
+        assert run("queue", "jobs", "redrive", "--rate", "0").code == USAGE
+        assert not system.calls

@@ -51,7 +51,7 @@ def _arguments(job: QueuedJob) -> Cell:
     return json.dumps(document_of_struct(job.args), indent=2, ensure_ascii=False)
 
 
-_COLUMNS: list[Column[QueuedJob]] = [
+COLUMNS: list[Column[QueuedJob]] = [
     Column("Id", lambda job: job.id),
     Column("State", lambda job: word(QueuedJob.State.Name, job.state, "STATE_")),
     Column("Kind", lambda job: job.kind),
@@ -68,7 +68,7 @@ _COLUMNS: list[Column[QueuedJob]] = [
     Column("Newest error", _newest_error, wide=True),
 ]
 _DETAILS: list[Column[QueuedJob]] = [
-    *_COLUMNS[:-1],
+    *COLUMNS[:-1],
     Column("Turn", lambda job: str(job.turn)),
     Column("Tags", lambda job: ", ".join(job.tags)),
     Column("Trace", lambda job: job.traceparent),
@@ -173,7 +173,7 @@ def list_jobs(
         response = session.call(stub.ListQueuedJobs, request)
         return list(response.queued_jobs), response.next_page_token
 
-    print_list(session.printer, page, fetch, _COLUMNS, "No queued jobs.")
+    print_list(session.printer, page, fetch, COLUMNS, "No queued jobs.")
 
 
 def _states(states: Sequence[QueuedJobState]) -> Iterator[str]:

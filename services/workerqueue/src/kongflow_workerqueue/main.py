@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -23,12 +24,14 @@ from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_common.logging import configure_logging
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
+from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.redis_connection import open_redis
@@ -41,6 +44,10 @@ from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
 from kongflow_workerqueue.application.queue_queries import QueueQueries
+from kongflow_workerqueue.application.redrive_queued_jobs import (
+    REDRIVE_FIELDS,
+    RedriveQueuedJobs,
+)
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
@@ -104,6 +111,9 @@ async def open_services(
     queries = QueuedJobQueries(PostgresQueuedJobReader(database))
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))
+    redrives = RedriveQueuedJobs(
+        PostgresRedriveLedger(database, partial(parse_filter, fields=REDRIVE_FIELDS)), new_id
+    )
     servicer = WorkerQueueServicer(
         queries,
         queues,
@@ -111,22 +121,26 @@ async def open_services(
         cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),
+        redrives=redrives,
     )
+    tasks = BackgroundTasks()
     try:
-        yield Services(
-            client=[
-                GrpcService(
-                    workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
-                    servicer,
-                )
-            ],
-            tasks=[
-                GrpcService(
-                    enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
-                    EnqueueServicer(enqueue_jobs),
-                )
-            ],
-        )
+        async with tasks:
+            _ = tasks.supervise("redrives", redrives.run)
+            yield Services(
+                client=[
+                    GrpcService(
+                        workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
+                        servicer,
+                    )
+                ],
+                tasks=[
+                    GrpcService(
+                        enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
+                        EnqueueServicer(enqueue_jobs),
+                    )
+                ],
+            )
     finally:
         await enqueue_jobs.close()
 

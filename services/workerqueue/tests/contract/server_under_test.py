@@ -137,7 +137,7 @@ async def server_under_test(database_url: str, redis_url: str) -> AsyncIterator[
     ):
         await database.pool.execute(
             "TRUNCATE workerqueue.queued_jobs, workerqueue.command_receipts,"
-            " workerqueue.audit_entries"
+            " workerqueue.audit_entries, workerqueue.redrives"
         )
         await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         redis = open_redis(redis_url)

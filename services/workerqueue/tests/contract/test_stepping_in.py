@@ -32,9 +32,13 @@ ACTS: dict[str, Callable[[], Any]] = {
     "ListQueues": pb.ListQueuesRequest,
     "GetQueueStats": lambda: pb.GetQueueStatsRequest(queue="events"),
     "PauseQueue": lambda: pb.PauseQueueRequest(queue="maintenance"),
+    "RedriveQueuedJobs": lambda: pb.RedriveQueuedJobsRequest(validate_only=True),
+    "GetRedrive": lambda: pb.GetRedriveRequest(id=str(uuid4())),
+    "CancelRedrive": lambda: pb.CancelRedriveRequest(id=str(uuid4())),
     "ResumeQueue": lambda: pb.ResumeQueueRequest(queue="maintenance"),
 }
-READS = {"ListQueues", "GetQueueStats"}
+NOWHERE = {"CancelQueuedJob", "DeleteQueuedJob", "GetRedrive", "CancelRedrive"}
+READS = {"ListQueues", "GetQueueStats", "GetRedrive"}
 
 
 async def act(server: ServerUnderTest, request: Any, credential: str | None = None) -> Any:
@@ -186,10 +190,14 @@ async def test_only_operators_with_the_scope_step_in(server: ServerUnderTest, me
         server.server.service_token("events"),
     ]
     reader = credentials.add_operator("queue:read")
-    if method in READS:
-        await act(server, ACTS[method](), reader)
-    else:
+    if method not in READS:
         denied.append(reader)
+    elif method in NOWHERE:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await act(server, ACTS[method](), reader)
+        assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    else:
+        await act(server, ACTS[method](), reader)
     for credential in denied:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await act(server, ACTS[method](), credential)

@@ -91,7 +91,8 @@ async def ledger_under_test(url: str) -> AsyncIterator[LedgerUnderTest]:
     async with open_ledger_database(url, pool_size=4, application_name="test") as database:
         await database.pool.execute(
             "TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases,"
-            " workerqueue.command_receipts, workerqueue.duties, workerqueue.audit_entries"
+            " workerqueue.command_receipts, workerqueue.duties, workerqueue.audit_entries,"
+            " workerqueue.redrives"
         )
         await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         worker = PostgresWorkerLedger(database)

@@ -11,10 +11,10 @@ from kongflow_workerqueue.application.intervention import Intervention
 _NOTE = """
 INSERT INTO workerqueue.audit_entries (
     id, action, caller, caller_name, caller_key_id, reason, queue, queued_job_id, environment_id,
-    kind)
+    kind, redrive_id)
 VALUES (%(entry)b::uuid, %(action)b::text, %(caller)b::text, %(caller_name)b::text,
         %(caller_key_id)b::text, %(reason)b::text, %(queue)b::text, %(job)b::uuid,
-        %(environment)b::uuid, %(kind)b::text)
+        %(environment)b::uuid, %(kind)b::text, %(redrive)b::uuid)
 """
 
 
@@ -23,10 +23,11 @@ async def note(
     action: str,
     by: Intervention,
     *,
-    queue: str,
+    queue: str | None = None,
     job_id: UUID | None = None,
     environment_id: UUID | None = None,
     kind: str | None = None,
+    redrive_id: UUID | None = None,
 ) -> None:
     """Write an entry of the audit trail."""
     await cursor.execute(
@@ -42,5 +43,6 @@ async def note(
             "job": job_id,
             "environment": environment_id,
             "kind": kind,
+            "redrive": redrive_id,
         },
     )

@@ -5,14 +5,16 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, false, func, select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
+from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import Comparison, Filter, Operator
 from kongflow_workerqueue.adapters.attempt_errors import read_errors
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS
 from kongflow_workerqueue.application.ports import QueuedJob
+from kongflow_workerqueue.domain.outcome import StatusCode
 from kongflow_workerqueue.domain.states import JobState, Priority
 
 _COLUMNS = QUEUED_JOBS.c
@@ -32,6 +34,22 @@ def _priority(comparison: Comparison) -> ColumnElement[bool]:
     return _equality(comparison, _COLUMNS.priority, Priority[str(comparison.value)].value)
 
 
+def _error_code(comparison: Comparison) -> ColumnElement[bool]:
+    code = StatusCode[str(comparison.value)].value
+    # A job without errors is unlike every code.
+    is_other: ColumnElement[bool] = (
+        _NEWEST_ERROR["status"]["code"].as_integer().is_distinct_from(code)
+    )
+    return ~is_other if comparison.operator is Operator.EQUAL else is_other
+
+
+def _tag(comparison: Comparison) -> ColumnElement[bool]:
+    if comparison.operator not in {Operator.EQUAL, Operator.NOT_EQUAL}:
+        raise InvalidField("filter", "tag is compared with = and != only")
+    has_tag = func.coalesce(_COLUMNS.tags.contains([str(comparison.value)]), false())
+    return has_tag if comparison.operator is Operator.EQUAL else ~has_tag
+
+
 def _equality(
     comparison: Comparison, column: ColumnElement[Any], value: str | int
 ) -> ColumnElement[bool]:
@@ -39,7 +57,7 @@ def _equality(
     return column == value if comparison.operator is Operator.EQUAL else column != value
 
 
-_TARGETS: Mapping[str, FilterTarget] = {
+TARGETS: Mapping[str, FilterTarget] = {
     "state": _state,
     "kind": _COLUMNS.kind,
     "queue": _COLUMNS.queue,
@@ -47,7 +65,11 @@ _TARGETS: Mapping[str, FilterTarget] = {
     "environment_id": _COLUMNS.environment_id,
     "create_time": _COLUMNS.created_at,
     "run_time": _COLUMNS.run_at,
+    "end_time": _COLUMNS.finalized_at,
+    "tag": _tag,
+    "error_code": _error_code,
 }
+"""What each field of a filter over queued jobs is compared with."""
 
 
 class PostgresQueuedJobReader:
@@ -80,7 +102,7 @@ class PostgresQueuedJobReader:
         if before is not None:
             query = query.where(_COLUMNS.id < before)
         if condition is not None:
-            query = query.where(filter_condition(condition, _TARGETS))
+            query = query.where(filter_condition(condition, TARGETS))
         rows = await self._fetch(query, environment_id)
         return [
             _queued_job(row, None, [row.newest_error] if row.newest_error else None) for row in rows

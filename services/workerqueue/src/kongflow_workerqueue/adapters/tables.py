@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -189,11 +190,12 @@ AUDIT_ENTRIES = Table(
     Column("caller_name", Text, nullable=False),
     Column("caller_key_id", Text, nullable=False),
     Column("reason", Text),
-    Column("queue", Text, nullable=False),
+    Column("queue", Text),
     Column("kind", Text),
+    Column("redrive_id", Uuid),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
-        "action IN ('retry', 'cancel', 'delete', 'pause', 'resume')",
+        "action IN ('retry', 'cancel', 'delete', 'pause', 'resume', 'redrive', 'cancel_redrive')",
         name="audit_entries_action_check",
     ),
     Index(
@@ -201,6 +203,29 @@ AUDIT_ENTRIES = Table(
         "queued_job_id",
         postgresql_where=text("queued_job_id IS NOT NULL"),
     ),
+)
+
+REDRIVES = Table(
+    "redrives",
+    METADATA,
+    Column("id", Uuid),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("next_at", _TIME, nullable=False, server_default=_NOW),
+    Column("ended_at", _TIME),
+    Column("total_count", BigInteger, nullable=False),
+    Column("redriven_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("environment_id", Uuid),
+    Column("last_job_id", Uuid),
+    Column("jobs_per_second", Integer, nullable=False),
+    Column("cancelled", Boolean, nullable=False, server_default=text("false")),
+    Column("filter", Text, nullable=False),
+    Column("caller_name", Text, nullable=False),
+    Column("reason", Text),
+    PrimaryKeyConstraint("id", name="redrives_pkey"),
+    CheckConstraint("jobs_per_second BETWEEN 1 AND 1000", name="redrives_rate_check"),
+    CheckConstraint("NOT cancelled OR ended_at IS NOT NULL", name="redrives_cancelled_check"),
+    Index("redrives_unfinished_idx", "next_at", postgresql_where=text("ended_at IS NULL")),
 )
 
 DUTIES = Table(

@@ -7,6 +7,7 @@ from uuid import UUID
 from kongflow_common.filtering import FieldType, Filter, FilterField
 from kongflow_workerqueue.application.ports import QueuedJob
 from kongflow_workerqueue.domain.errors import QueuedJobNotFound
+from kongflow_workerqueue.domain.outcome import StatusCode
 from kongflow_workerqueue.domain.states import JobState, Priority
 
 FILTER_FIELDS = (
@@ -15,8 +16,11 @@ FILTER_FIELDS = (
     FilterField("queue", FieldType.TEXT),
     FilterField("priority", FieldType.ENUM, [priority.name for priority in Priority]),
     FilterField("environment_id", FieldType.ID),
+    FilterField("tag", FieldType.TEXT),
+    FilterField("error_code", FieldType.ENUM, [code.name for code in StatusCode]),
     FilterField("create_time", FieldType.TIME),
     FilterField("run_time", FieldType.TIME),
+    FilterField("end_time", FieldType.TIME),
 )
 
 

@@ -50,6 +50,13 @@ class QueueNotFound(NotFound):
         super().__init__(f"there is no queue {name}", queue=name)
 
 
+class RedriveNotFound(NotFound):
+    """There is no such redrive."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(f"there is no redrive {id_}", redrive_id=id_)
+
+
 class QueuedJobReplaced(AlreadyExists):
     """Another job holds the job key of this one, or its place as the only one of its arguments."""
 

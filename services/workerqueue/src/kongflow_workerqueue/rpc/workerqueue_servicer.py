@@ -8,6 +8,7 @@ import grpc
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2 as pb
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob as QueuedJobMessage
+from kongflow.workerqueue.v1.redrive_pb2 import Redrive
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceServicer
 from kongflow_common.auth.principals import (
     CallerKind,
@@ -15,7 +16,7 @@ from kongflow_common.auth.principals import (
     current_principal,
 )
 from kongflow_common.errors import InvalidField
-from kongflow_common.rpc.field_parsing import optional_text, required_id, required_text
+from kongflow_common.rpc.field_parsing import bounded_int, optional_text, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
@@ -25,9 +26,14 @@ from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import QueuedJob
 from kongflow_workerqueue.application.queries import FILTER_FIELDS, QueuedJobQueries
 from kongflow_workerqueue.application.queue_queries import QueueQueries
+from kongflow_workerqueue.application.redrive_queued_jobs import (
+    REDRIVE_FIELDS,
+    RedriveQueuedJobs,
+)
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
 from kongflow_workerqueue.rpc.queued_job_mapping import to_proto
+from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
 
 _GetContext = grpc.aio.ServicerContext[pb.GetQueuedJobRequest, pb.GetQueuedJobResponse]
 _ListContext = grpc.aio.ServicerContext[pb.ListQueuedJobsRequest, pb.ListQueuedJobsResponse]
@@ -38,11 +44,18 @@ _QueuesContext = grpc.aio.ServicerContext[pb.ListQueuesRequest, pb.ListQueuesRes
 _StatsContext = grpc.aio.ServicerContext[pb.GetQueueStatsRequest, pb.GetQueueStatsResponse]
 _PauseContext = grpc.aio.ServicerContext[pb.PauseQueueRequest, pb.PauseQueueResponse]
 _ResumeContext = grpc.aio.ServicerContext[pb.ResumeQueueRequest, pb.ResumeQueueResponse]
+_RedriveContext = grpc.aio.ServicerContext[
+    pb.RedriveQueuedJobsRequest, pb.RedriveQueuedJobsResponse
+]
+_GetRedriveContext = grpc.aio.ServicerContext[pb.GetRedriveRequest, pb.GetRedriveResponse]
+_CancelRedriveContext = grpc.aio.ServicerContext[pb.CancelRedriveRequest, pb.CancelRedriveResponse]
 
 # An answer holds 4 MiB. A page that would pass it ends early; the newest error and the notes of
 # an enqueuer are bounded, but a thousand of them are not.
 _MAX_PAGE_BYTES = 3 * 1024 * 1024
 _MAX_QUEUE_NAME = 128
+_DEFAULT_REDRIVE_RATE = 100
+_MAX_REDRIVE_RATE = 1_000
 _ARGUMENTS_SCOPE = "queue:arguments"
 
 
@@ -58,6 +71,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         cancel_queued_job: CancelQueuedJob,
         delete_queued_job: DeleteQueuedJob,
         pause_queue: PauseQueue,
+        redrives: RedriveQueuedJobs,
     ) -> None:
         self._queries = queries
         self._queues = queues
@@ -65,6 +79,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self._cancel_queued_job = cancel_queued_job
         self._delete_queued_job = delete_queued_job
         self._pause_queue = pause_queue
+        self._redrives = redrives
 
     async def GetQueuedJob(
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
@@ -159,6 +174,46 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             _queue_name(request.queue), _intervention(request.reason)
         )
         return pb.ResumeQueueResponse(queue=queue_to_proto(queue))
+
+    async def RedriveQueuedJobs(
+        self, request: pb.RedriveQueuedJobsRequest, _context: _RedriveContext
+    ) -> pb.RedriveQueuedJobsResponse:
+        environment_id = _environment_id()
+        condition = parse_filter(request.filter, REDRIVE_FIELDS)
+        rate = bounded_int(
+            request.jobs_per_second or _DEFAULT_REDRIVE_RATE,
+            "jobs_per_second",
+            at_least=1,
+            at_most=_MAX_REDRIVE_RATE,
+        )
+        by = _intervention(request.reason)
+        if request.validate_only:
+            dry_run = await self._redrives.dry_run(environment_id, condition)
+            return pb.RedriveQueuedJobsResponse(
+                redrive=Redrive(
+                    filter=request.filter,
+                    environment_id=str(environment_id or ""),
+                    jobs_per_second=rate,
+                    total_count=dry_run.total,
+                ),
+                sample=[to_proto(job) for job in dry_run.sample],
+            )
+        redrive = await self._redrives.begin(environment_id, request.filter, condition, rate, by)
+        return pb.RedriveQueuedJobsResponse(redrive=redrive_to_proto(redrive))
+
+    async def GetRedrive(
+        self, request: pb.GetRedriveRequest, _context: _GetRedriveContext
+    ) -> pb.GetRedriveResponse:
+        redrive = await self._redrives.get(required_id(request.id, "id"), _environment_id())
+        return pb.GetRedriveResponse(redrive=redrive_to_proto(redrive))
+
+    async def CancelRedrive(
+        self, request: pb.CancelRedriveRequest, _context: _CancelRedriveContext
+    ) -> pb.CancelRedriveResponse:
+        redrive = await self._redrives.cancel(
+            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+        )
+        return pb.CancelRedriveResponse(redrive=redrive_to_proto(redrive))
 
 
 def _environment_id() -> UUID | None:

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from kongflow.workerqueue.v1 import queue_pb2 as _queue_pb2
 from kongflow.workerqueue.v1 import queued_job_pb2 as _queued_job_pb2
+from kongflow.workerqueue.v1 import redrive_pb2 as _redrive_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -83,7 +84,8 @@ class ListQueuedJobsRequest(_message.Message):
     """The `next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Which jobs, as AIP-160 writes it, over `state`, `kind`, `queue`,
-    `priority`, `environment_id`, `create_time` and `run_time`; for example
+    `priority`, `environment_id`, `tag`, `error_code` (of the newest error, as
+    `INTERNAL`), `create_time`, `run_time` and `end_time`; for example
     `state = "RETRYABLE" AND queue = "events"`.
     """
     def __init__(
@@ -473,3 +475,171 @@ class ResumeQueueResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeQueueResponse: _TypeAlias = ResumeQueueResponse  # noqa: Y015
+
+@_typing.final
+class RedriveQueuedJobsRequest(_message.Message):
+    """Makes dead letters run again. With the metadata `kongflow-environment` only
+    those of that environment.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    JOBS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Which discarded jobs, as AIP-160 writes it, over the fields of
+    ListQueuedJobs but for `state`; all when left out.
+    """
+    jobs_per_second: _builtins.int
+    """At most so many jobs are made available each second, 1 to 1,000; 100 when
+    left out.
+    """
+    validate_only: _builtins.bool
+    """Only tells what would be done."""
+    reason: _builtins.str
+    """Why, for the audit trail; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        jobs_per_second: _builtins.int = ...,
+        validate_only: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "jobs_per_second", b"jobs_per_second", "reason", b"reason", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedriveQueuedJobsRequest: _TypeAlias = RedriveQueuedJobsRequest  # noqa: Y015
+
+@_typing.final
+class RedriveQueuedJobsResponse(_message.Message):
+    """Holds what was begun, or what would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDRIVE_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def redrive(self) -> _redrive_pb2.Redrive:
+        """The redrive; without an id when it was only to be told."""
+
+    @_builtins.property
+    def sample(self) -> _containers.RepeatedCompositeFieldContainer[_queued_job_pb2.QueuedJob]:
+        """With `validate_only`: some of the jobs, the newest, at most 10, without
+        arguments.
+        """
+
+    def __init__(
+        self,
+        *,
+        redrive: _redrive_pb2.Redrive | None = ...,
+        sample: _abc.Iterable[_queued_job_pb2.QueuedJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedriveQueuedJobsResponse: _TypeAlias = RedriveQueuedJobsResponse  # noqa: Y015
+
+@_typing.final
+class GetRedriveRequest(_message.Message):
+    """Asks for a redrive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Required. The id of the redrive."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRedriveRequest: _TypeAlias = GetRedriveRequest  # noqa: Y015
+
+@_typing.final
+class GetRedriveResponse(_message.Message):
+    """Holds a redrive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDRIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def redrive(self) -> _redrive_pb2.Redrive:
+        """The redrive, as it stands."""
+
+    def __init__(
+        self,
+        *,
+        redrive: _redrive_pb2.Redrive | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRedriveResponse: _TypeAlias = GetRedriveResponse  # noqa: Y015
+
+@_typing.final
+class CancelRedriveRequest(_message.Message):
+    """Stops a redrive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Required. The id of the redrive."""
+    reason: _builtins.str
+    """Why, for the audit trail; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRedriveRequest: _TypeAlias = CancelRedriveRequest  # noqa: Y015
+
+@_typing.final
+class CancelRedriveResponse(_message.Message):
+    """Holds the redrive that was stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDRIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def redrive(self) -> _redrive_pb2.Redrive:
+        """The redrive, as it stands now."""
+
+    def __init__(
+        self,
+        *,
+        redrive: _redrive_pb2.Redrive | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRedriveResponse: _TypeAlias = CancelRedriveResponse  # noqa: Y015

@@ -81,6 +81,21 @@ class WorkerQueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
                 _registered_method=True)
+        self.RedriveQueuedJobs = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/RedriveQueuedJobs',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsResponse.FromString,
+                _registered_method=True)
+        self.GetRedrive = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/GetRedrive',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.FromString,
+                _registered_method=True)
+        self.CancelRedrive = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/CancelRedrive',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerQueueServiceServicer:
@@ -171,6 +186,31 @@ class WorkerQueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RedriveQueuedJobs(self, request, context):
+        """Makes dead letters run again with their attempts anew, at a chosen rate,
+        as an operation that goes on over restarts. Those that are discarded
+        later, its own included, are not part of it. Begin with `validate_only`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRedrive(self, request, context):
+        """Gets how far a redrive is.
+        Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRedrive(self, request, context):
+        """Stops a redrive. One that has ended is answered as it stands.
+        Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerQueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -218,6 +258,21 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
                     servicer.ResumeQueue,
                     request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.SerializeToString,
+            ),
+            'RedriveQueuedJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedriveQueuedJobs,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsResponse.SerializeToString,
+            ),
+            'GetRedrive': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRedrive,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.SerializeToString,
+            ),
+            'CancelRedrive': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRedrive,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -465,6 +520,87 @@ class WorkerQueueService:
             '/kongflow.workerqueue.v1.WorkerQueueService/ResumeQueue',
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedriveQueuedJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/RedriveQueuedJobs',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRedrive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/GetRedrive',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRedrive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/CancelRedrive',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveResponse.FromString,
             options,
             channel_credentials,
             insecure,

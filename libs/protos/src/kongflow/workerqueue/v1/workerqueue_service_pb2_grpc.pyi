@@ -80,6 +80,19 @@ class WorkerQueueServiceStub:
     """Resumes a queue. One that is not paused is answered as it stands.
     Errors: NOT_FOUND QUEUE_NOT_FOUND.
     """
+    RedriveQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RedriveQueuedJobsRequest, _workerqueue_service_pb2.RedriveQueuedJobsResponse]
+    """Makes dead letters run again with their attempts anew, at a chosen rate,
+    as an operation that goes on over restarts. Those that are discarded
+    later, its own included, are not part of it. Begin with `validate_only`.
+    """
+    GetRedrive: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetRedriveRequest, _workerqueue_service_pb2.GetRedriveResponse]
+    """Gets how far a redrive is.
+    Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+    """
+    CancelRedrive: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelRedriveRequest, _workerqueue_service_pb2.CancelRedriveResponse]
+    """Stops a redrive. One that has ended is answered as it stands.
+    Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
@@ -132,6 +145,19 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ResumeQueueRequest, _workerqueue_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Resumes a queue. One that is not paused is answered as it stands.
     Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    RedriveQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RedriveQueuedJobsRequest, _workerqueue_service_pb2.RedriveQueuedJobsResponse]  # type: ignore[assignment]
+    """Makes dead letters run again with their attempts anew, at a chosen rate,
+    as an operation that goes on over restarts. Those that are discarded
+    later, its own included, are not part of it. Begin with `validate_only`.
+    """
+    GetRedrive: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetRedriveRequest, _workerqueue_service_pb2.GetRedriveResponse]  # type: ignore[assignment]
+    """Gets how far a redrive is.
+    Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+    """
+    CancelRedrive: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelRedriveRequest, _workerqueue_service_pb2.CancelRedriveResponse]  # type: ignore[assignment]
+    """Stops a redrive. One that has ended is answered as it stands.
+    Errors: NOT_FOUND REDRIVE_NOT_FOUND.
     """
 
 class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -236,6 +262,37 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workerqueue_service_pb2.ResumeQueueResponse, _abc.Awaitable[_workerqueue_service_pb2.ResumeQueueResponse]]:
         """Resumes a queue. One that is not paused is answered as it stands.
         Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RedriveQueuedJobs(
+        self,
+        request: _workerqueue_service_pb2.RedriveQueuedJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.RedriveQueuedJobsResponse, _abc.Awaitable[_workerqueue_service_pb2.RedriveQueuedJobsResponse]]:
+        """Makes dead letters run again with their attempts anew, at a chosen rate,
+        as an operation that goes on over restarts. Those that are discarded
+        later, its own included, are not part of it. Begin with `validate_only`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRedrive(
+        self,
+        request: _workerqueue_service_pb2.GetRedriveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.GetRedriveResponse, _abc.Awaitable[_workerqueue_service_pb2.GetRedriveResponse]]:
+        """Gets how far a redrive is.
+        Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelRedrive(
+        self,
+        request: _workerqueue_service_pb2.CancelRedriveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.CancelRedriveResponse, _abc.Awaitable[_workerqueue_service_pb2.CancelRedriveResponse]]:
+        """Stops a redrive. One that has ended is answered as it stands.
+        Errors: NOT_FOUND REDRIVE_NOT_FOUND.
         """
 
 def add_WorkerQueueServiceServicer_to_server(servicer: WorkerQueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
