@@ -83,6 +83,11 @@ def checks() -> tuple[Check, ...]:
             (python, "tools/generate_stubs.py", "--check"),
         ),
         Check(
+            "kinds-page",
+            "docs/kinds.md says what the protos declare",
+            (python, "tools/generate_kinds_page.py", "--check"),
+        ),
+        Check(
             "locks",
             "no host in them; environment, declarations and imports agree with them",
             (python, "tools/check_locks.py"),

@@ -1,0 +1,109 @@
+"""Write docs/kinds.md: every kind of queued job, as the protos declare it.
+
+`python tools/generate_kinds_page.py` writes the page, with `--check` it only compares.
+"""
+
+import argparse
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, built_in_kinds
+from kongflow_workerqueue.catalogue.kind import Kind
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "kinds.md"
+
+HEAD = (
+    "# The kinds of queued jobs\n\n"
+    "<!-- Made by tools/generate_kinds_page.py from the option kongflow.workerqueue.v1.job: "
+    "`make protos` writes it anew. -->\n\n"
+    "What the system itself puts into its [worker queue](behaviour.md#queued-jobs), read from the "
+    "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
+    "of one kind and environment that have not ended; what an answer does to a job is under "
+    "[whose fault it is](behaviour.md#queued-job-outcomes).\n"
+)
+COLUMNS = (
+    "kind",
+    "method",
+    "queue",
+    "priority",
+    "attempts",
+    "timeout",
+    "retries after",
+    "in one call",
+    "unique by",
+    "when given up",
+)
+
+
+def page() -> str:
+    """The whole page: a table per target."""
+    kinds = list(KindCatalogue(built_in_kinds()))
+    parts = [HEAD]
+    for target in sorted({kind.target for kind in kinds}):
+        rows = [COLUMNS, ("---",) * len(COLUMNS)]
+        own = [kind for kind in kinds if kind.target == target]
+        rows += [row(kind) for kind in sorted(own, key=lambda each: each.kind.lower())]
+        service = own[0].unary.path.split("/")[1]
+        lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        parts.append(f"## {target}\n\n`{service}`\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def row(kind: Kind) -> tuple[str, ...]:
+    """What the table says of a kind, in the order of COLUMNS."""
+    return (
+        f"`{kind.kind}`",
+        kind.unary.path.rpartition("/")[2],
+        f"`{kind.queue}`",
+        kind.priority.name,
+        str(kind.max_attempts),
+        length(kind.timeout),
+        retries(kind),
+        str(kind.max_batch_size) if kind.batch else "one",
+        uniqueness(kind),
+        f"`{kind.discarded_kind.kind}`" if kind.discarded_kind else "–",
+    )
+
+
+def retries(kind: Kind) -> str:
+    """The waits between attempts, without their jitter."""
+    if kind.max_attempts == 1:
+        return "–"
+    retry = kind.retry
+    first, longest = length(retry.initial_backoff), length(retry.max_backoff)
+    return f"{first}, × {retry.multiplier:g} each time, at most {longest}"
+
+
+def uniqueness(kind: Kind) -> str:
+    """What two jobs that count as the same have in common, beside kind and environment."""
+    if kind.unique is None:
+        return "–"
+    return ", ".join(f"`{name}`" for name in kind.unique.args) or "all arguments"
+
+
+def length(duration: timedelta) -> str:
+    """A duration in its largest whole unit."""
+    seconds = duration.total_seconds()
+    for unit, size in (("h", 3_600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def main() -> int:
+    """Write the page, or compare it; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare")
+    wanted = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(wanted, encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
+        return 0
+    print("docs/kinds.md is not what the protos say: `make protos` writes it anew.")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
