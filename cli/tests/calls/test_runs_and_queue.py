@@ -83,7 +83,12 @@ class TestQueue:
     def test_retry(self, system: RecordedSystem, run: Run) -> None:
         assert run("queue", "jobs", "retry", "q1").code == 0
         request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
-        assert request.id == "q1"
+        assert (request.id, request.args) == ("q1", b"")
+
+    def test_retry_with_other_arguments(self, system: RecordedSystem, run: Run) -> None:
+        assert run("queue", "jobs", "retry", "q1", "--args", '{"id": 1}').code == 0
+        request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
+        assert request.args == b'{"id": 1}'
 
     def test_cancel_says_why_and_shows_the_job(self, system: RecordedSystem, run: Run) -> None:
         system.answers["CancelQueuedJob"] = workerqueue_service_pb2.CancelQueuedJobResponse(

@@ -16,6 +16,7 @@ from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, filtered_pages
 from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
+from kongflow_cli.input.documents import Documents
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of
 from kongflow_cli.input.states import PriorityWord, QueuedJobState
 from kongflow_cli.input.time_text import parse_since
@@ -93,11 +94,23 @@ def get_job(session: Session, job_id: _JobId) -> None:
 
 @jobs.command("retry")
 @with_options(session=_SESSION)
-def retry_job(session: Session, job_id: _JobId, reason: Reason = "") -> None:
+def retry_job(
+    session: Session,
+    job_id: _JobId,
+    args: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="For a discarded job: arguments to run with instead; @file and - are read.",
+        ),
+    ] = None,
+    reason: Reason = "",
+) -> None:
     """Make a queued job run at once; one that has ended gets its attempts anew."""
+    other_args = Documents().read("--args", args) if args is not None else b""
     response = session.call(
         WorkerQueueServiceStub(session.channel).RetryQueuedJob,
-        workerqueue_service_pb2.RetryQueuedJobRequest(id=job_id, reason=reason),
+        workerqueue_service_pb2.RetryQueuedJobRequest(id=job_id, reason=reason, args=other_args),
         repeat=_UNKNOWN,
     )
     session.printer.resource(response.queued_job, _DETAILS)

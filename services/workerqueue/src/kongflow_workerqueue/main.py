@@ -117,7 +117,7 @@ async def open_services(
     servicer = WorkerQueueServicer(
         queries,
         queues,
-        retry_queued_job=RetryQueuedJob(operators, queries, dispatch),
+        retry_queued_job=RetryQueuedJob(operators, queries, dispatch, catalogue),
         cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),

@@ -15,7 +15,8 @@ from kongflow.workerqueue.v1 import workerqueue_service_pb2 as pb
 from kongflow.workerqueue.v1.queue_pb2 import Queue
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow_common.testing.grpc_server import bearer
-from kongflow_workerqueue.domain.outcome import COMPLETED
+from kongflow_workerqueue.domain.outcome import COMPLETED, Transition
+from kongflow_workerqueue.domain.states import JobState
 from services.workerqueue.tests.contract.server_under_test import (
     TIMEOUT,
     ServerUnderTest,
@@ -37,6 +38,7 @@ ACTS: dict[str, Callable[[], Any]] = {
     "CancelRedrive": lambda: pb.CancelRedriveRequest(id=str(uuid4())),
     "ResumeQueue": lambda: pb.ResumeQueueRequest(queue="maintenance"),
 }
+DISCARDED = Transition(JobState.DISCARDED, spends_attempt=True)
 NOWHERE = {"CancelQueuedJob", "DeleteQueuedJob", "GetRedrive", "CancelRedrive"}
 READS = {"ListQueues", "GetQueueStats", "GetRedrive"}
 
@@ -202,3 +204,44 @@ async def test_only_operators_with_the_scope_step_in(server: ServerUnderTest, me
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await act(server, ACTS[method](), credential)
         assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_dead_letter_runs_with_other_arguments(server: ServerUnderTest) -> None:
+    environment = str(uuid4())
+    job_id = await enqueued(server, environment_id=environment)
+    former = (await server.get(job_id)).args["eventRecordId"]
+    await server.finish(job_id, DISCARDED)
+    other = orjson.dumps({"eventRecordId": "other", "deliveryRevision": 2})
+    request = pb.RetryQueuedJobRequest(id=job_id, args=other, reason="misspelt")
+    job = (await act(server, request)).queued_job
+    assert (job.state, job.environment_id) == (QueuedJob.STATE_AVAILABLE, environment)
+    assert MessageToDict(job.args) == {"eventRecordId": "other", "deliveryRevision": 2.0}
+    rows = await server.database.pool.execute(
+        "SELECT action, reason, former_args->>'eventRecordId' FROM workerqueue.audit_entries"
+        " ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("edit", "misspelt", former),
+        ("retry", "misspelt", None),
+    ]
+    # It counts as the same as what has these arguments now, no longer as what had its own.
+    [same] = await server.enqueue(command(args=other, environment_id=environment))
+    assert same.queued_job_id == job_id
+
+
+async def test_other_arguments_are_checked_and_only_for_dead_letters(
+    server: ServerUnderTest,
+) -> None:
+    job_id = await enqueued(server)
+    args = orjson.dumps({"eventRecordId": "other", "deliveryRevision": 2})
+    error = await refusal(server, pb.RetryQueuedJobRequest(id=job_id, args=args))
+    assert reason(status_of(error)) == "QUEUED_JOB_NOT_DISCARDED"
+    await server.finish(job_id, DISCARDED)
+    for bad in (b"[]", b"{", b'{"deliveryRevision": "many"}'):
+        error = await refusal(server, pb.RetryQueuedJobRequest(id=job_id, args=bad))
+        assert fields(status_of(error)) == ["args"], bad
+    writer = server.server.credentials.add_operator("queue:read", "queue:write")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await act(server, pb.RetryQueuedJobRequest(id=job_id, args=args), writer)
+    assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert (await server.get(job_id)).state == QueuedJob.STATE_DISCARDED

@@ -13,10 +13,12 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
 from kongflow_workerqueue.adapters.job_rows import INSERT_NEW_JOBS, NEW_JOBS, new_job_row
 from kongflow_workerqueue.adapters.wake_postgres import ORDERS_CHANNEL
+from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.ports import Admitted, InsertOutcome, InsertResult, NewJob
 from kongflow_workerqueue.domain.errors import (
     QueuedJobEnded,
+    QueuedJobNotDiscarded,
     QueuedJobNotEnded,
     QueuedJobNotFound,
     QueuedJobReplaced,
@@ -41,6 +43,15 @@ UPDATE workerqueue.queued_jobs j SET
 WHERE j.id = %(id)b::uuid
 RETURNING j.turn, j.priority, j.run_at, j.admitted_at IS NOT NULL
 """
+
+_EDIT = """
+UPDATE workerqueue.queued_jobs SET
+    args = %(args)b::text::jsonb,
+    unique_key = CASE WHEN unique_key IS NOT NULL THEN %(unique_key)b::uuid END
+WHERE id = %(id)b::uuid
+"""
+
+_ARGS = "SELECT args::text FROM workerqueue.queued_jobs WHERE id = %(id)b::uuid"
 
 # The turn stays as it is: what the call still answers finds a job that does not run any more.
 _CANCEL = """
@@ -111,12 +122,15 @@ class PostgresOperatorLedger:
         by: Intervention,
         *,
         admit_to: Collection[str],
+        edit: Edit | None = None,
     ) -> InsertOutcome:
         """Make a job available at once; see RetryLedger.retry."""
         async with self._transaction() as cursor:
             job = await _lock(cursor, id_, environment_id)
             if job.state is JobState.RUNNING:
                 raise QueuedJobRunning(id_)
+            if edit is not None:
+                await _edit(cursor, id_, job, edit, by)
             if job.state is JobState.AVAILABLE:
                 return InsertOutcome(InsertResult.REPLACED, id_, available=True)
             try:
@@ -196,6 +210,28 @@ async def _lock(
     if row is None:
         raise QueuedJobNotFound(id_)
     return _LockedJob(JobState(row[0]), *row[1:])
+
+
+async def _edit(
+    cursor: psycopg.AsyncCursor[Any], id_: UUID, job: _LockedJob, edit: Edit, by: Intervention
+) -> None:
+    if job.state is not JobState.DISCARDED:
+        raise QueuedJobNotDiscarded(id_)
+    await cursor.execute(_ARGS, {"id": id_})
+    [(former_args,)] = await cursor.fetchall()
+    await cursor.execute(
+        _EDIT, {"id": id_, "args": edit.args.decode(), "unique_key": edit.unique_key}
+    )
+    await note(
+        cursor,
+        "edit",
+        by,
+        queue=job.queue,
+        job_id=id_,
+        environment_id=job.environment_id,
+        kind=job.kind,
+        former_args=former_args,
+    )
 
 
 async def _note_job(

@@ -193,9 +193,11 @@ AUDIT_ENTRIES = Table(
     Column("queue", Text),
     Column("kind", Text),
     Column("redrive_id", Uuid),
+    Column("former_args", JSONB),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
-        "action IN ('retry', 'cancel', 'delete', 'pause', 'resume', 'redrive', 'cancel_redrive')",
+        "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "
+        "'cancel_redrive')",
         name="audit_entries_action_check",
     ),
     Index(

@@ -98,6 +98,28 @@ def ledger_command(
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Other arguments for a job, and what it has in common then with those like it.
+
+    `unique_key` counts only for a job that has one.
+    """
+
+    args: bytes
+    unique_key: UUID | None
+
+
+def edit_of(kind: str, environment_id: UUID | None, text: bytes, catalogue: Catalogue) -> Edit:
+    """Read other arguments for a job of a kind. Raises InvalidField."""
+    policy = catalogue.find(kind)
+    if policy is None:
+        raise InvalidField("args", f"cannot be checked: no target declares {kind}")
+    args = _checked_args(text, policy)
+    unique = policy.unique
+    key = unique_key(kind, environment_id, args.fields, unique) if unique is not None else None
+    return Edit(args.text, key)
+
+
+@dataclass(frozen=True, slots=True)
 class _Args:
     text: bytes
     fields: dict[str, object]

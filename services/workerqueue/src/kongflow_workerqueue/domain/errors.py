@@ -23,6 +23,24 @@ class QueuedJobRunning(PreconditionFailed):
         )
 
 
+class QueuedJobNotDiscarded(PreconditionFailed):
+    """Only dead letters run again with other arguments."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(
+            f"queued job {id_} is not discarded: its arguments stay as they are",
+            subject=f"queued_jobs/{id_}",
+            queued_job_id=id_,
+        )
+
+
+class ArgumentsHidden(PermissionDenied):
+    """Who may not see arguments may not change them."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"other arguments need the scope {scope}", scope=scope)
+
+
 class QueuedJobEnded(PreconditionFailed):
     """The queued job has ended: there is nothing to take back."""
 

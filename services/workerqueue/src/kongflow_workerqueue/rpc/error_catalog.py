@@ -10,6 +10,10 @@ CATALOG = ErrorCatalog(
     {
         errors.QueuedJobNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUED_JOB_NOT_FOUND"),
         errors.QueuedJobRunning: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_RUNNING"),
+        errors.QueuedJobNotDiscarded: ErrorSpec(
+            StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_NOT_DISCARDED"
+        ),
+        errors.ArgumentsHidden: ErrorSpec(StatusCode.PERMISSION_DENIED, "ARGUMENTS_HIDDEN"),
         errors.QueuedJobEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_ENDED"),
         errors.QueuedJobNotEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_NOT_ENDED"),
         errors.QueueNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND"),

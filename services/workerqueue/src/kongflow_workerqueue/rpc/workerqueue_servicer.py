@@ -31,6 +31,7 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.domain.errors import ArgumentsHidden
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
 from kongflow_workerqueue.rpc.queued_job_mapping import to_proto
 from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
@@ -122,7 +123,10 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.RetryQueuedJobRequest, _context: _RetryContext
     ) -> pb.RetryQueuedJobResponse:
         job = await self._retry_queued_job(
-            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+            required_id(request.id, "id"),
+            _environment_id(),
+            _intervention(request.reason),
+            args=_other_args(request.args),
         )
         return pb.RetryQueuedJobResponse(queued_job=_shown(job))
 
@@ -234,6 +238,12 @@ def _intervention(reason: str) -> Intervention:
         caller_key_id=principal.key_id,
         reason=optional_text(reason, "reason"),
     )
+
+
+def _other_args(args: bytes) -> bytes | None:
+    if args and not current_principal().may(_ARGUMENTS_SCOPE):
+        raise ArgumentsHidden(_ARGUMENTS_SCOPE)
+    return args or None
 
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:

@@ -124,8 +124,9 @@ class WorkerQueueServiceServicer:
         that has ended, which then has its attempts anew. A job that is available
         already is answered as it stands.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
-        QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
-        holds its key or its place as the only one of its arguments.
+        QUEUED_JOB_RUNNING, QUEUED_JOB_NOT_DISCARDED; ALREADY_EXISTS
+        QUEUED_JOB_REPLACED when another job holds its key or its place as the
+        only one of its arguments.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,8 +47,9 @@ class WorkerQueueServiceStub:
     that has ended, which then has its attempts anew. A job that is available
     already is answered as it stands.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
-    QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
-    holds its key or its place as the only one of its arguments.
+    QUEUED_JOB_RUNNING, QUEUED_JOB_NOT_DISCARDED; ALREADY_EXISTS
+    QUEUED_JOB_REPLACED when another job holds its key or its place as the
+    only one of its arguments.
     """
     CancelQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelQueuedJobRequest, _workerqueue_service_pb2.CancelQueuedJobResponse]
     """Takes a queued job back before it has ended. The call of a running one is
@@ -113,8 +114,9 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     that has ended, which then has its attempts anew. A job that is available
     already is answered as it stands.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
-    QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
-    holds its key or its place as the only one of its arguments.
+    QUEUED_JOB_RUNNING, QUEUED_JOB_NOT_DISCARDED; ALREADY_EXISTS
+    QUEUED_JOB_REPLACED when another job holds its key or its place as the
+    only one of its arguments.
     """
     CancelQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelQueuedJobRequest, _workerqueue_service_pb2.CancelQueuedJobResponse]  # type: ignore[assignment]
     """Takes a queued job back before it has ended. The call of a running one is
@@ -194,8 +196,9 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         that has ended, which then has its attempts anew. A job that is available
         already is answered as it stands.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND; FAILED_PRECONDITION
-        QUEUED_JOB_RUNNING; ALREADY_EXISTS QUEUED_JOB_REPLACED when another job
-        holds its key or its place as the only one of its arguments.
+        QUEUED_JOB_RUNNING, QUEUED_JOB_NOT_DISCARDED; ALREADY_EXISTS
+        QUEUED_JOB_REPLACED when another job holds its key or its place as the
+        only one of its arguments.
         """
 
     @_abc_1.abstractmethod
