@@ -11,7 +11,8 @@ import pytest
 
 from kongflow.events.v1 import event_record_pb2, events_service_pb2
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
-from tests.faults.load import EVENT_NAME, put_dispatcher
+from tests.e2e.changing_program import changing_program, job
+from tests.e2e.test_jobs import Scene
 from tests.local_system import LocalSystem, poll_until
 
 pytestmark = pytest.mark.e2e
@@ -34,15 +35,27 @@ def lines_of(system: LocalSystem, trace_id: str) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+@pytest.fixture
+def event_name(system: LocalSystem) -> Iterator[str]:
+    """An event that a registered job takes: what is not registered is never queued."""
+    name = f"traced-{uuid4().hex[:8]}"
+    contexts = ("endpoints", "jobs")
+    channels = {each: grpc.insecure_channel(system.target(each)) for each in contexts}
+    with changing_program(name) as program:
+        Scene(system, program, channels).index(job(name, name))
+        yield name
+    for channel in channels.values():
+        channel.close()
+
+
 async def test_every_step_of_an_event_is_logged_under_the_senders_trace(
-    system: LocalSystem,
+    system: LocalSystem, event_name: str
 ) -> None:
-    await put_dispatcher(system)
     trace_id = secrets.token_hex(16)
     async with grpc.aio.insecure_channel(system.target("events")) as channel:
         await EventsServiceStub(channel).SendEvent(
             events_service_pb2.SendEventRequest(
-                event=event_record_pb2.EventRecord(event_id=str(uuid4()), name=EVENT_NAME)
+                event=event_record_pb2.EventRecord(event_id=str(uuid4()), name=event_name)
             ),
             metadata=(*system.metadata, ("traceparent", f"00-{trace_id}-{'ab' * 8}-01")),
             timeout=20,
