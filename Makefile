@@ -20,7 +20,7 @@ ARGS ?=
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", substr($$1, 1, index($$1 ":", ":") - 1), $$2 } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", substr($$1, 1, index($$1 ":", ":") - 1), $$2 } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 ##@ The development system
@@ -50,12 +50,16 @@ setup: ## Make .venv from the lock files (does nothing when it is up to date)
 	@test -n "$(PYTHON)" || { echo "setup: no python3.11 and no python3 on PATH; make setup PYTHON=..." >&2; exit 1; }
 	@"$(PYTHON)" tools/setup_environment.py $(SETUP_OPTIONS)
 
+.PHONY: node
+node: setup ## Install the npm packages of tests and examples from their locks (as setup does)
+	@$(PY) tools/setup_node.py
+
 .PHONY: check
 check: setup ## Run all static checks, or some: make check ARGS="types lint"
 	@$(PY) tools/check.py $(ARGS)
 
 .PHONY: test
-test: setup ## Run all tests; pytest's words in ARGS: make test ARGS="services/events -k match"
+test: setup node ## Run all tests; pytest's words in ARGS: make test ARGS="services/events -k match"
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: test-unit
@@ -63,12 +67,16 @@ test-unit: setup ## Run the tests that start nothing
 	@$(PY) -m pytest $(wildcard libs/*/tests/unit services/*/tests/unit cli/tests/unit) $(ARGS)
 
 .PHONY: test-e2e
-test-e2e: setup ## Run the tests that start the whole system
+test-e2e: setup node ## Run the tests that start the whole system
 	@$(PY) -m pytest -m e2e $(ARGS)
 
 .PHONY: faults
 faults: setup ## Kill and stop processes under load: make faults ARGS="--seed 7 --events 1000"
 	@$(PY) -m tests.faults $(ARGS)
+
+.PHONY: differential
+differential: setup node ## Compare filters with the published SDK's: ARGS="--pairs 500000 --seed 7"
+	@$(PY) -m tests.differential $(ARGS)
 
 .PHONY: format
 format: setup ## Format all Python files and apply the linter's safe fixes
@@ -94,7 +102,12 @@ lock: setup ## Lock what the pyproject.toml files declare: make lock ARGS="--upg
 	@$(PY) tools/lock_dependencies.py $(ARGS)
 	@$(MAKE) --no-print-directory setup vendor
 
+.PHONY: lock-node
+lock-node: setup ## Lock what the package.json files declare
+	@$(PY) tools/setup_node.py --lock
+
 .PHONY: clean
 clean: ## Remove the environment and all caches; the development system's data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.kongflow/*' -prune -exec rm -rf {} +
+	@find . -name node_modules -type d -not -path './.kongflow/*' -prune -exec rm -rf {} +

@@ -93,6 +93,11 @@ def checks() -> tuple[Check, ...]:
             (python, "tools/check_locks.py"),
         ),
         Check(
+            "node-locks",
+            "no host in them, each package with its hash, as declared",
+            (python, "tools/check_node_locks.py"),
+        ),
+        Check(
             "tracked-files",
             "no machine's path, no registry, no large file",
             (python, "tools/check_tracked_files.py"),
