@@ -25,7 +25,7 @@ INSTALL_SECONDS = 300.0
 @cache
 def install_packages() -> None:
     """Has the npm packages in place, once in a run; does nothing when `make test` did it."""
-    installer = [sys.executable, ROOT / "tools" / "setup_node.py"]
+    installer = [sys.executable, str(ROOT / "tools" / "setup_node.py")]
     subprocess.run(installer, check=True, stdin=subprocess.DEVNULL, timeout=INSTALL_SECONDS)
 
 
