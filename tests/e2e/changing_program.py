@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 Described = dict[str, Any]
 
@@ -67,10 +67,24 @@ class ChangingProgram:
         return {"ok": True, "endpointId": self.slug}
 
 
+Program = TypeVar("Program", bound=ChangingProgram)
+
+
+class _Server(ThreadingHTTPServer):
+    # Many calls come at once; those that do not fit here wait a second and more.
+    request_queue_size = 256
+
+
 @contextmanager
 def changing_program(slug: str) -> Iterator[ChangingProgram]:
+    """Serves a program of that name on a free port."""
+    with served(ChangingProgram(slug)) as program:
+        yield program
+
+
+@contextmanager
+def served(program: Program) -> Iterator[Program]:
     """Serves the program on a free port."""
-    program = ChangingProgram(slug)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -89,7 +103,7 @@ def changing_program(slug: str) -> Iterator[ChangingProgram]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name is given
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         program.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from uuid import uuid4
 
 import grpc
@@ -15,7 +16,7 @@ from grpc_status import rpc_status
 from kongflow.events.v1 import event_record_pb2, events_service_pb2
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from tests.faults.chaos import hold_down
-from tests.faults.load import EVENT_NAME, put_dispatcher
+from tests.faults.program import EVENT_NAME, counting_program
 from tests.faults.verify import wait_for_runs
 from tests.local_system import LocalSystem, poll_until
 
@@ -24,6 +25,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(240)]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SECONDS = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program(system: LocalSystem) -> Iterator[None]:
+    """The program that the events are for."""
+    with counting_program(system):
+        yield
 
 
 async def send(system: LocalSystem, channel: grpc.aio.Channel) -> str:
@@ -52,7 +60,6 @@ async def health_becomes(channel: grpc.aio.Channel, wanted: int) -> None:
 
 
 async def test_postgresql_away_is_unavailable_and_passes_by_itself(system: LocalSystem) -> None:
-    await put_dispatcher(system)
     async with grpc.aio.insecure_channel(system.target("events")) as channel:
         await send(system, channel)
         down = asyncio.create_task(hold_down(system, ("postgres",), 6))
@@ -86,7 +93,6 @@ def valkey_answers(system: LocalSystem) -> bool:
 async def test_without_valkey_nothing_is_refused_and_nothing_lost(
     system: LocalSystem, state: str
 ) -> None:
-    await put_dispatcher(system)
     await asyncio.to_thread(poll_until, lambda: valkey_answers(system), seconds=30, what="Valkey")
     async with grpc.aio.insecure_channel(system.target("events")) as channel:
         url = system.connection()["redis_url"]

@@ -8,6 +8,7 @@ import sys
 
 from tests.faults.campaign import faults_under_load, outage_of_every_target
 from tests.faults.chaos import Plan
+from tests.faults.program import counting_program
 from tests.local_system import local_system
 
 
@@ -22,11 +23,12 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     problems: list[str] = []
-    with local_system() as system:
+    with local_system() as system, counting_program(system) as program:
         if options.events:
             problems += asyncio.run(
                 faults_under_load(
                     system,
+                    program,
                     events=options.events,
                     seed=options.seed,
                     plan=Plan(options.seconds),
@@ -37,6 +39,7 @@ def main() -> int:
             problems += asyncio.run(
                 outage_of_every_target(
                     system,
+                    program,
                     events=500,
                     outage_seconds=options.outage,
                     settle_seconds=options.settle,

@@ -24,6 +24,8 @@ class Plan:
     worker_kills: int = 5
     events_kills: int = 2
     runs_kills: int = 2
+    jobs_kills: int = 2
+    endpoints_kills: int = 2
     valkey_flushes: int = 2
     valkey_stop_seconds: float = VALKEY_STOP_SECONDS
 
@@ -38,6 +40,8 @@ def schedule(system: LocalSystem, plan: Plan, seed: int) -> list[tuple[float, st
         *[("kill worker", kill(system, "worker"))] * plan.worker_kills,
         *[("kill events", kill(system, "events"))] * plan.events_kills,
         *[("kill runs", kill(system, "runs"))] * plan.runs_kills,
+        *[("kill jobs", kill(system, "jobs"))] * plan.jobs_kills,
+        *[("kill endpoints", kill(system, "endpoints"))] * plan.endpoints_kills,
         *[("empty valkey", lambda: empty_valkey(system))] * plan.valkey_flushes,
     ]
     moments = [(chance.uniform(0.05, 0.95) * plan.seconds, name, do) for name, do in faults]

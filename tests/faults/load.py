@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, events_service_pb2
+from kongflow.events.v1 import event_record_pb2, events_service_pb2
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from tests.faults.program import EVENT_NAME
 from tests.local_system import LocalSystem
 
 CALLERS = 16
-EVENT_NAME = "fault.order"
 SERVICE_CONFIG = (
     Path(__file__).parents[2] / "protos/kongflow/events/v1/events_grpc_service_config.json"
 )
@@ -25,6 +25,7 @@ class Sent:
     """What became of the calls."""
 
     record_ids: list[str] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
@@ -38,25 +39,6 @@ def retrying_channel(system: LocalSystem) -> grpc.aio.Channel:
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ],
     )
-
-
-async def put_dispatcher(system: LocalSystem) -> None:
-    """Sees to the dispatcher that takes the events."""
-    async with retrying_channel(system) as channel:
-        await EventsServiceStub(channel).UpsertEventDispatcher(
-            events_service_pb2.UpsertEventDispatcherRequest(
-                event_dispatcher=event_dispatcher_pb2.EventDispatcher(
-                    dispatchable_id="fault-job",
-                    event_names=[EVENT_NAME],
-                    dispatchable=event_dispatcher_pb2.Dispatchable(
-                        job_version=event_dispatcher_pb2.JobVersionDispatchable(
-                            job_id=str(UUID(int=1))
-                        )
-                    ),
-                )
-            ),
-            metadata=system.metadata,
-        )
 
 
 async def send(
@@ -83,6 +65,7 @@ async def send(
                     sent.refused.append(f"{error.code().name}: {error.details()}")
                 else:
                     sent.record_ids.append(answer.event_record.id)
+                    sent.event_ids.append(answer.event_record.event_id)
                 await asyncio.sleep(CALLERS / rate)
 
         await asyncio.gather(*(caller() for _ in range(CALLERS)))

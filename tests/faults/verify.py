@@ -14,9 +14,12 @@ class Findings:
     """What the database holds."""
 
     runs: int
-    runs_queued: int
+    runs_succeeded: int
     events_with_runs: int
     events_with_several_runs: int
+    outcomes_of_others: int
+    outcomes_stored: int
+    executions_failed: int
     jobs_open: int
     jobs_discarded: int
     attempts_spent: int
@@ -25,13 +28,20 @@ class Findings:
     def problems(self, sent: int) -> list[str]:
         """What is not as it must be after `sent` events."""
         wrong = []
-        if (self.runs, self.runs_queued, self.events_with_runs) != (sent, sent, sent):
+        if (self.runs, self.runs_succeeded, self.events_with_runs) != (sent, sent, sent):
             wrong.append(
-                f"{sent} events became {self.runs} runs ({self.runs_queued} queued)"
+                f"{sent} events became {self.runs} runs ({self.runs_succeeded} succeeded)"
                 f" of {self.events_with_runs} events"
             )
         if self.events_with_several_runs:
             wrong.append(f"{self.events_with_several_runs} events have several runs")
+        if self.outcomes_of_others:
+            wrong.append(f"{self.outcomes_of_others} runs hold what another event's run returned")
+        if (self.outcomes_stored, self.executions_failed) != (sent, 0):
+            wrong.append(
+                f"{sent} runs had {self.outcomes_stored} outcomes stored,"
+                f" {self.executions_failed} of them failures to reach the program"
+            )
         if self.jobs_open or self.outbox_rows:
             wrong.append(f"{self.jobs_open} jobs and {self.outbox_rows} outbox rows are left over")
         if self.jobs_discarded:
@@ -42,18 +52,18 @@ class Findings:
 
 
 def wait_for_runs(system: LocalSystem, record_ids: Sequence[str], *, seconds: float) -> Findings:
-    """Waits until every event has its queued run and nothing is left to do."""
+    """Waits until every event has its run, ended, and nothing is left to do."""
     with psycopg.connect(system.connection()["database_url"], autocommit=True) as connection:
 
         def done() -> bool:
             found = read_findings(connection, record_ids)
-            return found.runs_queued >= len(record_ids) and not (
+            return found.runs_succeeded >= len(record_ids) and not (
                 found.jobs_open or found.outbox_rows
             )
 
         # What is missing after that time is said by the findings.
         with suppress(AssertionError):
-            poll_until(done, seconds=seconds, what="all runs queued", interval=0.5)
+            poll_until(done, seconds=seconds, what="all runs ended", interval=0.5)
         return read_findings(connection, record_ids)
 
 
@@ -64,14 +74,20 @@ def read_findings(
     row = connection.execute(
         """
         WITH run AS (
-            SELECT event_record_id, status FROM runs.job_runs
-            WHERE event_record_id = ANY(%(ids)s::uuid[])
+            SELECT run.event_record_id, run.status, run.execution_count,
+                run.execution_failure_count, run.output->>'eventId' AS told, event.event_id
+            FROM runs.job_runs run
+            LEFT JOIN events.event_records event ON event.id = run.event_record_id
+            WHERE run.event_record_id = ANY(%(ids)s::uuid[])
         ), per_event AS (SELECT event_record_id, count(*) AS runs FROM run GROUP BY 1)
         SELECT
             (SELECT count(*) FROM run),
-            (SELECT count(*) FROM run WHERE status = 'QUEUED'),
+            (SELECT count(*) FROM run WHERE status = 'SUCCESS'),
             (SELECT count(*) FROM per_event),
             (SELECT count(*) FROM per_event WHERE runs > 1),
+            (SELECT count(*) FROM run WHERE told IS DISTINCT FROM event_id),
+            (SELECT coalesce(sum(execution_count), 0) FROM run),
+            (SELECT coalesce(sum(execution_failure_count), 0) FROM run),
             (SELECT count(*) FROM workerqueue.queued_jobs
                 WHERE state IN ('available', 'scheduled', 'running', 'retryable')),
             (SELECT count(*) FROM workerqueue.queued_jobs WHERE state = 'discarded'),
@@ -80,6 +96,7 @@ def read_findings(
                 + (SELECT count(*) FROM workerqueue.queued_jobs
                     WHERE state <> 'completed' AND attempt > 0),
             (SELECT count(*) FROM events.outbox) + (SELECT count(*) FROM runs.outbox)
+                + (SELECT count(*) FROM endpoints.outbox)
         """,
         {"ids": list(record_ids)},
     ).fetchone()
