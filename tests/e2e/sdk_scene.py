@@ -179,8 +179,8 @@ class SdkScene:
         ended = [self.outcome(run.id) for run in runs()]
         return {outcome.run.job_slug: outcome for outcome in ended}
 
-    def outcome(self, run_id: str) -> Outcome:
-        """How a run ended."""
+    def ended(self, run_id: str) -> run_pb2.Run:
+        """A run, once it has ended."""
         found: list[run_pb2.Run] = []
 
         def is_done() -> bool:
@@ -189,15 +189,18 @@ class SdkScene:
             return found[0].state not in PENDING
 
         poll_until(is_done, seconds=30, what="the end of the run")
-        [run] = found
+        return found[0]
+
+    def outcome(self, run_id: str) -> Outcome:
+        """How a run ended, and what the program was asked for it."""
+        run = self.ended(run_id)
         asked = [call for call in self.calls("EXECUTE_JOB") if call["body"]["run"]["id"] == run_id]
         # Delivered once, as nothing failed on the way.
         assert len(asked) == 1, asked
-        output = from_payload(run.output, "output")
         return Outcome(
             run=run,
             state=run_pb2.Run.State.Name(run.state).removeprefix("STATE_"),
-            output=NOTHING if output is None else output.load(),
+            output=output_of(run),
             told=asked[0],
             answered=json.loads(asked[0]["answer"]),
         )
@@ -209,6 +212,12 @@ class SdkScene:
     def test(self, slug: str, payload: Any) -> Outcome:
         request = jobs_pb.TestJobRequest(job_slug=slug, payload=document(payload))
         return self.outcome(self.call(JobsServiceStub, "TestJob", request).run_id)
+
+
+def output_of(run: run_pb2.Run) -> Any:
+    """What a run left."""
+    output = from_payload(run.output, "output")
+    return NOTHING if output is None else output.load()
 
 
 def document(value: Any) -> Payload:
