@@ -3,10 +3,9 @@
 Their plans are made while the table is empty, as on a new system, and must serve when it is not.
 """
 
-from typing import Any
-
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
+from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_workerqueue.adapters import ledger_admission, ledger_maintenance, ledger_worker
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
@@ -34,80 +33,49 @@ FROM (SELECT n, (ARRAY['available', 'scheduled', 'running', 'completed', 'discar
       FROM generate_series(1, {ROWS}) AS g(n)) AS rows
 """
 
-STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "insert": (
-        INSERT_NEW_JOBS,
-        {
-            **NEW_JOBS.bind([new_job_row(new_job())]),
-            "admit_to": array_parameter("text", ["events"]),
-        },
-    ),
-    "claim": (
-        ledger_worker._CLAIM,
-        {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "available": "available"},
-    ),
-    "claim available": (
-        ledger_worker._CLAIM_AVAILABLE,
-        {"worker_id": WORKER, "queue": "events", "limit": 20},
-    ),
-    "complete": (
-        ledger_worker._COMPLETE,
-        {**entry_rows([(new_id(), 1)]), "running": "running"},
-    ),
-    "hand back": (
-        ledger_worker._HAND_BACK,
-        {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "running": "running"},
-    ),
-    "admit": (ledger_admission.ADMIT, {"queue": "events", "limit": 20}),
-    "withdraw": (ledger_admission.WITHDRAW, entry_rows([(new_id(), 1)])),
-    "make due": (ledger_maintenance._MAKE_DUE, {"limit": 20}),
-    "next due": (ledger_maintenance._NEXT_DUE, {}),
-    "take back": (ledger_maintenance._TAKE_BACK_ORPHANS, {"limit": 20}),
-    "release": (
-        ledger_maintenance._RELEASE_ALL,
-        {"waiting_for": "target:events", "limit": 20},
-    ),
-}
 
-ENTRIES_READ = """
-SELECT pg_stat_get_xact_tuples_returned('workerqueue.queued_jobs'::regclass)
-       + coalesce(sum(pg_stat_get_xact_tuples_returned(indexrelid)), 0)
-FROM pg_index WHERE indrelid = 'workerqueue.queued_jobs'::regclass
-"""
-"""Rows of sequential scans and entries of index scans so far in this transaction."""
+def statements() -> dict[str, Statement]:
+    """What enqueues, admits, claims, completes and looks after jobs."""
+    return {
+        "insert": (
+            INSERT_NEW_JOBS,
+            {
+                **NEW_JOBS.bind([new_job_row(new_job())]),
+                "admit_to": array_parameter("text", ["events"]),
+            },
+        ),
+        "claim": (
+            ledger_worker._CLAIM,
+            {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "available": "available"},
+        ),
+        "claim available": (
+            ledger_worker._CLAIM_AVAILABLE,
+            {"worker_id": WORKER, "queue": "events", "limit": 20},
+        ),
+        "complete": (
+            ledger_worker._COMPLETE,
+            {**entry_rows([(new_id(), 1)]), "running": "running"},
+        ),
+        "hand back": (
+            ledger_worker._HAND_BACK,
+            {**entry_rows([(new_id(), 1)]), "worker_id": WORKER, "running": "running"},
+        ),
+        "admit": (ledger_admission.ADMIT, {"queue": "events", "limit": 20}),
+        "withdraw": (ledger_admission.WITHDRAW, entry_rows([(new_id(), 1)])),
+        "make due": (ledger_maintenance._MAKE_DUE, {"limit": 20}),
+        "next due": (ledger_maintenance._NEXT_DUE, {}),
+        "take back": (ledger_maintenance._TAKE_BACK_ORPHANS, {"limit": 20}),
+        "release": (
+            ledger_maintenance._RELEASE_ALL,
+            {"waiting_for": "target:events", "limit": 20},
+        ),
+    }
 
 
 async def test_plans_made_for_an_empty_table_serve_a_large_one(ledger: LedgerUnderTest) -> None:
-    read: dict[str, int] = {}
     # Without a lease a claim need not look at any job.
     await ledger.worker.register_worker(WORKER, host="test", pid=3)
-    async with ledger.database.pool.connection() as connection:
-        # Autovacuum would have the plans made anew, if it came in time.
-        await connection.execute(
-            "ALTER TABLE workerqueue.queued_jobs SET (autovacuum_enabled = off)"
-        )
-        cursor = connection.cursor(binary=True)
-
-        async def entries_read() -> int:
-            await cursor.execute(ENTRIES_READ)
-            [(count,)] = await cursor.fetchall()
-            return int(count)
-
-        try:
-            async with connection.transaction(force_rollback=True):
-                for statement, parameters in STATEMENTS.values():
-                    await cursor.execute(statement, parameters)
-            async with connection.transaction(force_rollback=True):
-                await connection.execute("SET LOCAL statement_timeout = '60s'")
-                await cursor.execute(FILL)
-                for name, (statement, parameters) in STATEMENTS.items():
-                    before = await entries_read()
-                    async with connection.transaction(force_rollback=True):
-                        await cursor.execute(statement, parameters)
-                    read[name] = await entries_read() - before
-        finally:
-            await connection.execute(
-                "ALTER TABLE workerqueue.queued_jobs RESET (autovacuum_enabled)"
-            )
+    read = await entries_read(ledger.database, "workerqueue", statements, fill=[FILL])
+    print(read)
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["admit"] >= 20, "the statistics count nothing"

@@ -1,0 +1,128 @@
+"""The hot statements read few rows, however large the tables are.
+
+Their plans are made while the tables are empty, as on a new system, and must serve when they are
+not. All events and messages are one environment's, which is what makes a walk through it dear.
+"""
+
+from uuid import UUID
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.ids import new_id
+from kongflow_common.outbox.claims import OutboxClaims
+from kongflow_common.testing.plans import Statement, entries_read
+from kongflow_events.adapters import delivery_desk, event_intake, invocation_reader
+from kongflow_events.adapters.event_messages import invoke_dispatcher
+from kongflow_events.domain.event_record import Priority
+from services.events.tests.integration.test_event_intake import TENANCY, event
+
+ROWS = 30_000
+DISPATCHERS = 10_000
+CLAIMED = 20
+ENVIRONMENT = TENANCY.environment_id
+
+
+def row_id(number: int) -> UUID:
+    """The id of the row that FILL gives this number."""
+    return UUID(int=number)
+
+
+ROW_ID = "lpad(to_hex(n), 32, '0')::uuid"
+
+FILL_EVENTS = f"""
+INSERT INTO events.event_records (
+    id, event_id, name, source, organization_id, environment_id, project_id, processed_at)
+SELECT {ROW_ID}, 'event-' || n, 'order.created', 'trigger.dev', '{TENANCY.organization_id}',
+       '{ENVIRONMENT}', '{TENANCY.project_id}', CASE WHEN n > 100 THEN now() END
+FROM generate_series(1, {ROWS}) AS g(n)
+"""
+
+# Two are of the environment of the events; all others wait for the same name elsewhere.
+FILL_DISPATCHERS = f"""
+INSERT INTO events.event_dispatchers (
+    id, event, source, dispatchable_id, dispatchable, environment_id)
+SELECT {ROW_ID}, ARRAY['order.created'], 'trigger.dev', 'job-' || n, '{{}}',
+       CASE WHEN n <= 2 THEN '{ENVIRONMENT}' ELSE gen_random_uuid() END
+FROM generate_series(1, {DISPATCHERS}) AS g(n)
+"""
+
+FILL_ACCOUNTS = f"""
+INSERT INTO events.external_accounts (id, identifier, organization_id, environment_id)
+SELECT {ROW_ID}, 'account-' || n, '{TENANCY.organization_id}', '{ENVIRONMENT}'
+FROM generate_series(1, {ROWS}) AS g(n)
+ON CONFLICT DO NOTHING
+"""
+
+# A third is claimed, and each message has a key of its own.
+FILL_OUTBOX = f"""
+INSERT INTO events.outbox (id, operation, kind, args, job_key, environment_id, claimed_until)
+SELECT {ROW_ID}, 'enqueue', 'deliverEvent', '{{}}', 'event:' || n, '{ENVIRONMENT}',
+       CASE WHEN n % 3 = 0 THEN now() + interval '1 hour' END
+FROM generate_series(1, {ROWS}) AS g(n)
+"""
+
+
+def intake(account_id: str | None = None) -> dict[str, object]:
+    """The parameters that store three events."""
+    events = [event(account_id=account_id) for _ in range(3)]
+    rows = [event_intake._row(each, event_intake._delivery(each)) for each in events]
+    return {**event_intake._EVENTS.bind(rows), "claimed_by": "tests"}
+
+
+def settling() -> dict[str, object]:
+    """The parameters that settle two events, one of them with an invocation."""
+    invocation = invoke_dispatcher(
+        row_id(1),
+        row_id(1),
+        environment_id=ENVIRONMENT,
+        priority=Priority.NORMAL,
+        traceparent="",
+    )
+    return {
+        **delivery_desk._OUTCOMES.bind([(row_id(1), 1, 1), (row_id(2), 1, 0)]),
+        **delivery_desk._INVOCATIONS.bind([invocation], "tests", [row_id(1)]),
+    }
+
+
+def statements(claims: OutboxClaims) -> dict[str, Statement]:
+    """All that an event passes through in this context."""
+    due: list[tuple[UUID, UUID | None]] = [(row_id(1), ENVIRONMENT), (row_id(2), None)]
+    ids = {"ids": array_parameter("uuid", [row_id(1), row_id(2)])}
+    return {
+        "intake": (event_intake._ADD_EVENTS, intake()),
+        "accounts": (
+            event_intake._ADD_ACCOUNTS,
+            event_intake._ACCOUNTS.bind(
+                [(new_id(), "account-1", TENANCY.organization_id, ENVIRONMENT)]
+            ),
+        ),
+        "intake with accounts": (event_intake._ADD_EVENTS_WITH_ACCOUNTS, intake("account-1")),
+        "existing events": (
+            event_intake._READ_EXISTING,
+            event_intake._KEYS.bind([("event-1", ENVIRONMENT), ("event-2", ENVIRONMENT)]),
+        ),
+        "delivery": (delivery_desk._READ, {**delivery_desk._KEYS.bind(due), "limit": 100}),
+        "settle": (delivery_desk._SETTLE, settling()),
+        "invocation": (
+            invocation_reader._READ,
+            invocation_reader._KEYS.bind(
+                [(0, row_id(1), row_id(1), ENVIRONMENT), (1, row_id(2), row_id(2), None)]
+            ),
+        ),
+        "outbox claim": (claims._claim, {"claimed_by": "tests"}),
+        "outbox release": (claims._release, {**ids, "claimed_by": "tests"}),
+        "outbox delete": (claims._delete, ids),
+    }
+
+
+async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) -> None:
+    claims = OutboxClaims(database, "events", "tests", CLAIMED)
+    read = await entries_read(
+        database,
+        "events",
+        lambda: statements(claims),
+        fill=[FILL_ACCOUNTS, FILL_EVENTS, FILL_DISPATCHERS, FILL_OUTBOX],
+    )
+    print(read)
+    assert {name: count for name, count in read.items() if count > 100} == {}, read
+    assert read["outbox claim"] >= CLAIMED, "the statistics count nothing"
