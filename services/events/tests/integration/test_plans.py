@@ -123,6 +123,5 @@ async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) 
         lambda: statements(claims),
         fill=[FILL_ACCOUNTS, FILL_EVENTS, FILL_DISPATCHERS, FILL_OUTBOX],
     )
-    print(read)
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["outbox claim"] >= CLAIMED, "the statistics count nothing"

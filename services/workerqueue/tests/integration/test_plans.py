@@ -76,6 +76,5 @@ async def test_plans_made_for_an_empty_table_serve_a_large_one(ledger: LedgerUnd
     # Without a lease a claim need not look at any job.
     await ledger.worker.register_worker(WORKER, host="test", pid=3)
     read = await entries_read(ledger.database, "workerqueue", statements, fill=[FILL])
-    print(read)
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["admit"] >= 20, "the statistics count nothing"
