@@ -60,18 +60,20 @@ async def entries_read(
     """
     async with database.pool.connection() as connection:
         cursor = connection.cursor(binary=True)
-        async with _without_autovacuum(cursor, schema):
-            # Not a rollback in between: psycopg then prepares, and so plans, all statements anew.
-            async with connection.transaction(force_rollback=True):
-                await connection.execute(f"SET LOCAL statement_timeout = '{_FILL_SECONDS}s'")
-                for command in planned_after:
-                    await cursor.execute(command, prepare=False)
-                await _count(cursor, schema)
-                for text, parameters in statements().values():
-                    await cursor.execute(text, parameters)
-                for command in fill:
-                    await cursor.execute(command, prepare=False)
-                return await _measured(connection, cursor, schema, statements())
+        # Not a rollback in between: psycopg then prepares, and so plans, all statements anew.
+        async with (
+            _without_autovacuum(cursor, schema),
+            connection.transaction(force_rollback=True),
+        ):
+            await connection.execute(f"SET LOCAL statement_timeout = '{_FILL_SECONDS}s'")
+            for command in planned_after:
+                await cursor.execute(command, prepare=False)
+            await _count(cursor, schema)
+            for text, parameters in statements().values():
+                await cursor.execute(text, parameters)
+            for command in fill:
+                await cursor.execute(command, prepare=False)
+            return await _measured(connection, cursor, schema, statements())
 
 
 async def _measured(
