@@ -51,9 +51,13 @@ def is_current(folder: Path) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The caller's environment, in which `node` is that of the wheel."""
+    """The caller's environment, in which `node` is that of the wheel and trusts what the machine does.
+
+    Node's own list of authorities knows none that a company's network added, and pip's does.
+    """
     path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path}
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
+    return {**os.environ, "PATH": path, "NODE_OPTIONS": options}
 
 
 def npm(folder: Path, *words: str) -> None:
