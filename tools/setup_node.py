@@ -51,9 +51,10 @@ def is_current(folder: Path) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The caller's environment, in which `node` is that of the wheel and trusts what the machine does.
+    """The caller's environment, in which `node` is that of the wheel.
 
-    Node's own list of authorities knows none that a company's network added, and pip's does.
+    It trusts the authorities that the machine trusts: Node's own list lacks those which a
+    company's network added.
     """
     path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
