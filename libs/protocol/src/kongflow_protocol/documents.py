@@ -1,13 +1,15 @@
 """How documents of the protocol are read: strictly, and with an issue for all that is wrong."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -24,15 +26,21 @@ __all__ = [
     "Identifier",
     "InvalidDocument",
     "Issue",
+    "Many",
+    "Members",
     "Names",
+    "nul_issue",
     "read",
     "read_value",
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_MAX_SHOWN_LENGTH = 300
+
 _MAX_NAME_LENGTH = 512
 _MAX_NAMES = 100
+_MAX_MEMBERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,23 @@ Filter = Annotated[dict[str, JsonValue], AfterValidator(_valid_filter)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME_LENGTH)]
 """A word that something is known by."""
 
-Names = Identifier | Annotated[list[Identifier], Field(min_length=1, max_length=_MAX_NAMES)]
+Element = TypeVar("Element")
+
+# Of what is wrong with a list its first element is named: a program may get a million wrong.
+Many = Annotated[list[Element], Field(fail_fast=True)]
+"""A list."""
+
+
+def _few_members(value: object) -> object:
+    if isinstance(value, dict) and len(cast("dict[object, object]", value)) > _MAX_MEMBERS:
+        raise ValueError(f"has more than {_MAX_MEMBERS} members")
+    return value
+
+
+Members = Annotated[dict[Identifier, Element], BeforeValidator(_few_members)]
+"""An object whose keys are the program's own."""
+
+Names = Identifier | Annotated[Many[Identifier], Field(min_length=1, max_length=_MAX_NAMES)]
 """One name or several."""
 
 
@@ -116,11 +140,55 @@ def _issues_of(error: ValidationError, value: object) -> list[Issue]:
     for each in error.errors(include_url=False, include_input=False, include_context=False):
         path = _path(each["loc"], value, missing=each["type"] == "missing")
         messages.setdefault(path, []).append(each["msg"].removeprefix("Value error, "))
+    paths = sorted(messages)
+
+    def leads_on(path: str) -> bool:
+        for below in (f"{path}.", f"{path}["):
+            next_one = bisect_left(paths, below)
+            if next_one < len(paths) and paths[next_one].startswith(below):
+                return True
+        return False
+
     return [
-        Issue(path, " or ".join(dict.fromkeys(found)))
+        Issue(_shown(path), _shown(" or ".join(dict.fromkeys(found))))
         for path, found in messages.items()
-        if not any(other.startswith((f"{path}.", f"{path}[")) for other in messages)
+        if not leads_on(path)
     ]
+
+
+def nul_issue(value: object) -> Issue | None:
+    """Where a JSON value holds the character NUL, which cannot be stored."""
+    rest: list[tuple[_Steps, object]] = [((), value)]
+    while rest:
+        steps, each = rest.pop()
+        if isinstance(each, str) and "\x00" in each:
+            return Issue(_shown(_written(steps)), "holds the character NUL, which cannot be stored")
+        if isinstance(each, dict):
+            for name, member in cast("dict[str, object]", each).items():
+                rest += [((steps, name), member), ((steps, name), name)]
+        elif isinstance(each, list):
+            members = cast("list[object]", each)
+            rest += [((steps, place), member) for place, member in enumerate(members)]
+    return None
+
+
+# The steps to a value, the last one outermost: all that stands below a step shares it.
+_Steps = tuple["_Steps", int | str] | tuple[()]
+
+
+def _written(steps: _Steps) -> str:
+    path = ""
+    while steps:
+        steps, step = steps
+        written = f"[{step}]" if isinstance(step, int) else f".{step}"
+        path = written + path
+    return path.removeprefix(".")
+
+
+def _shown(text: str) -> str:
+    """As much of a program's words as people are shown."""
+    cut = text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}…"
+    return cut.replace("\x00", "\ufffd")
 
 
 def _path(location: Sequence[int | str], value: object, *, missing: bool) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import orjson
 from pydantic import JsonValue
@@ -13,6 +13,9 @@ from kongflow_protocol.documents import (
     Identifier,
     InvalidDocument,
     Issue,
+    Many,
+    Members,
+    nul_issue,
     read,
     read_value,
 )
@@ -31,6 +34,10 @@ __all__ = [
 ]
 
 _MAX_SHOWN_ISSUES = 50
+_MAX_SHOWN_ID = 100
+
+
+Item = TypeVar("Item", bound=Document)
 
 
 class Pong(Document):
@@ -71,24 +78,24 @@ class _HttpEndpointReference(Document):
 class _Webhook(Document):
     key: Identifier
     params: JsonValue = None
-    config: dict[str, list[str]]
+    config: Members[Many[str]]
     integration: JsonValue = None
     http_endpoint: _HttpEndpointReference
 
 
 class _DynamicTrigger(Document):
     id: Identifier
-    jobs: list[_JobReference]
+    jobs: Many[_JobReference]
     register_source_job: _JobReference | None = None
 
 
 class _DynamicSchedule(Document):
     id: Identifier
-    jobs: list[_JobReference]
+    jobs: Many[_JobReference]
 
 
 class _ImmediateResponseFilter(Document):
-    method: list[str] | None = None
+    method: Many[str] | None = None
     headers: Filter | None = None
     query: Filter | None = None
     body: Filter | None = None
@@ -197,28 +204,39 @@ def _jobs(jobs: list[Any]) -> list[Found]:
     seen: set[str] = set()
     for index, raw in enumerate(jobs):
         name = raw.get("id") if isinstance(raw, dict) else None
-        shown = name if isinstance(name, str) and name else f"jobs[{index}]"
+        shown = name[:_MAX_SHOWN_ID] if isinstance(name, str) and name else f"jobs[{index}]"
         try:
-            job = read_value(JobMetadata, raw)
+            job, metadata = _read_item(JobMetadata, raw)
         except InvalidDocument as error:
             issues += [(shown, issue) for issue in error.issues]
+            if len(issues) >= _MAX_SHOWN_ISSUES:
+                break
             continue
         if job.id in seen:
             issues.append((shown, Issue("id", "is the id of two jobs")))
         seen.add(job.id)
-        found.append(
-            Found("JOB", job.id, orjson.dumps(raw), job.version, job.enabled, job.internal)
-        )
+        found.append(Found("JOB", job.id, metadata, job.version, job.enabled, job.internal))
     if issues:
         raise InvalidJobs(issues)
     return found
+
+
+def _read_item(model: type[Item], raw: object) -> tuple[Item, bytes]:
+    """A thing as its model, and as the text that is stored. Raises InvalidDocument."""
+    item = read_value(model, raw)
+    metadata = orjson.dumps(raw)
+    # Nearly no document holds these characters, and only a look at all values tells their meaning.
+    issue = nul_issue(raw) if b"\\u0000" in metadata else None
+    if issue is not None:
+        raise InvalidDocument([issue])
+    return item, metadata
 
 
 def _other(raws: list[Any], name: str, kind: str, model: type[Document], key: str) -> list[Found]:
     found: dict[str, Found] = {}
     for index, raw in enumerate(raws):
         try:
-            read = read_value(model, raw)
+            item, metadata = _read_item(model, raw)
         except InvalidDocument as error:
             raise InvalidDocument(
                 [
@@ -226,8 +244,8 @@ def _other(raws: list[Any], name: str, kind: str, model: type[Document], key: st
                     for issue in error.issues
                 ]
             ) from None
-        word = str(getattr(read, key))
+        word = str(getattr(item, key))
         if word in found:
             raise InvalidDocument([Issue(f"{name}[{index}].{key}", "is there twice")])
-        found[word] = Found(kind, word, orjson.dumps(raw))
+        found[word] = Found(kind, word, metadata)
     return list(found.values())

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from kongflow_protocol.documents import Document, Filter, Identifier, Names
+from kongflow_protocol.documents import Document, Filter, Identifier, Many, Members, Names
 
 __all__ = [
     "AuthSource",
@@ -48,7 +48,7 @@ class DisplayProperty(Document):
     label: str
     text: str
     url: str = ""
-    image_url: list[str] = Field(default=[])
+    image_url: Many[str] = Field(default=[])
 
 
 class EventExample(Document):
@@ -68,8 +68,8 @@ class EventSpecification(Document):
     source: Identifier
     icon: str
     filter: Filter = Field(default={})
-    properties: list[DisplayProperty] = Field(default=[])
-    examples: list[EventExample] = Field(default=[])
+    properties: Many[DisplayProperty] = Field(default=[])
+    examples: Many[EventExample] = Field(default=[])
 
 
 class EventRule(Document):
@@ -98,9 +98,9 @@ class StaticTrigger(Document):
     """Events of given names."""
 
     type: Literal["static"]
-    title: str | list[str]
+    title: str | Many[str]
     rule: EventRule
-    properties: list[DisplayProperty] = Field(default=[])
+    properties: Many[DisplayProperty] = Field(default=[])
     link: str = ""
     help: TriggerHelp | None = None
 
@@ -194,7 +194,7 @@ class JobMetadata(Document):
     version: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     event: EventSpecification
     trigger: Trigger
-    integrations: dict[Identifier, JobIntegrationConfig]
+    integrations: Members[JobIntegrationConfig]
     internal: bool = False
     enabled: bool
     start_position: Literal["initial", "latest"]

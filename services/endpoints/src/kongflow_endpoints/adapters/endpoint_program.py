@@ -1,5 +1,6 @@
 """Speaks the protocol of trigger.dev v2 to programs (docs/behaviour.md#endpoint-protocol)."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -8,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import orjson
 from pydantic import SecretStr
 
+from kongflow_common.errors import InvalidField
 from kongflow_common.http.addresses import read_url
 from kongflow_common.http.errors import (
     AnswerTooLarge,
@@ -75,7 +77,7 @@ class HttpEndpointProgram:
         self._index_seconds = index_seconds
         self._redirect_hosts = redirect_hosts
 
-    async def ping(self, url: str, slug: str, key: SecretStr) -> None:
+    async def ping(self, url: str, slug: str, key: SecretStr) -> str | None:
         answer = await self._ask(url, key, "PING", {"x-trigger-endpoint-id": slug})
         try:
             pong = read_pong(answer.body)
@@ -83,6 +85,8 @@ class HttpEndpointProgram:
             raise EndpointPingFailed(_UNREADABLE) from None
         if not pong.ok:
             raise EndpointPingFailed(pong.error or f"Endpoint {url} responded with error: none")
+        version = answer.headers.get("trigger-version")
+        return version if version and len(version) <= _MAX_VERSION_LENGTH else None
 
     async def validate(self, url: str, key: SecretStr) -> str:
         answer = await self._ask(url, key, "VALIDATE", {})
@@ -104,6 +108,8 @@ class HttpEndpointProgram:
             answer = await self._client.request(
                 "POST", url, headers={**_headers(key, action), **more}, body=None, limits=limits
             )
+        except UrlRefused as error:
+            raise InvalidField("url", str(error)) from None
         except HttpCallFailed as error:
             raise EndpointPingFailed(_not_connected(url, error)) from None
         if answer.status == 401:
@@ -138,7 +144,8 @@ class HttpEndpointProgram:
                 return IndexFailure(_not_connected(at, error))
             left -= answer.duration_seconds
             if answer.status not in _REDIRECTS:
-                return _read_index(at, answer, moved_to)
+                # Large ones take a while, and others want their turn.
+                return await asyncio.to_thread(_read_index, at, answer, moved_to)
             location = answer.headers.get("location")
             if not location:
                 return IndexFailure(
@@ -221,8 +228,8 @@ def _read_index(url: str, answer: HttpAnswer, moved_to: str | None) -> Indexed |
         return IndexFailure(_said(answer.body) or _INVALID_KEY)
     if not 200 <= answer.status < 300:
         return IndexFailure(f"Could not connect to endpoint {url}. Status code: {answer.status}")
-    version = answer.headers.get("trigger-version")
-    sdk_version = answer.headers.get("trigger-sdk-version")
+    version = answer.headers.get("trigger-version") or None
+    sdk_version = answer.headers.get("trigger-sdk-version") or None
     if any(len(each or "") > _MAX_VERSION_LENGTH for each in (version, sdk_version)):
         return IndexFailure("Your headers are invalid")
     try:

@@ -21,6 +21,8 @@ from kongflow_endpoints.domain.endpoint import (
     Statistics,
 )
 
+_LONGEST_MESSAGE = 20_000
+
 _STATISTICS = {
     "jobs": "jobs",
     "sources": "sources",
@@ -92,9 +94,10 @@ def statistics_document(statistics: Statistics) -> bytes:
 
 
 def failure_document(failure: IndexFailure) -> dict[str, object]:
-    """What is stored of a failure."""
+    """What is stored of a failure: programs have a say in it, and jsonb holds no NUL."""
+    message = failure.message[:_LONGEST_MESSAGE].replace("\x00", "\ufffd")
     raw = {} if failure.raw is None else {"raw": failure.raw.load()}
-    return {"message": failure.message, **raw}
+    return {"message": message, **raw}
 
 
 def _statistics(stored: Mapping[str, int]) -> Statistics:

@@ -44,22 +44,27 @@ class SqlEndpointRepository:
         self._connection = connection
 
     async def upsert(
-        self, endpoint_id: UUID, place: Place, slug: str, url: str, hook_identifier: str
+        self,
+        endpoint_id: UUID,
+        place: Place,
+        slug: str,
+        url: str,
+        version: str | None,
+        hook_identifier: str,
     ) -> Endpoint:
+        changed = {"url": url, **_known(version)}
         statement = (
             postgresql.insert(ENDPOINTS)
             .values(
                 id=endpoint_id,
                 slug=slug,
-                url=url,
+                **changed,
                 environment_id=place.environment_id,
                 project_id=place.project_id,
                 organization_id=place.organization_id,
                 indexing_hook_identifier=hook_identifier,
             )
-            .on_conflict_do_update(
-                constraint="endpoints_environment_id_slug_key", set_={"url": url}
-            )
+            .on_conflict_do_update(constraint="endpoints_environment_id_slug_key", set_=changed)
             .returning(*ENDPOINTS.c)
         )
         return to_endpoint((await self._connection.execute(statement)).one())
@@ -74,15 +79,24 @@ class SqlEndpointRepository:
         return to_endpoint(row) if row else None
 
     async def change(
-        self, endpoint_id: UUID, *, url: str | None, run_chunk_execution_limit: int
+        self,
+        endpoint_id: UUID,
+        *,
+        url: str | None,
+        run_chunk_execution_limit: int,
+        version: str | None = None,
     ) -> Endpoint:
         statement = (
             update(ENDPOINTS)
             .where(ENDPOINTS.c.id == endpoint_id)
-            .values(url=url, run_chunk_execution_limit=run_chunk_execution_limit)
+            .values(url=url, run_chunk_execution_limit=run_chunk_execution_limit, **_known(version))
             .returning(*ENDPOINTS.c)
         )
         return to_endpoint((await self._connection.execute(statement)).one())
+
+
+def _known(version: str | None) -> dict[str, str]:
+    return {} if version is None else {"version": version}
 
 
 class SqlIndexRepository:

@@ -42,12 +42,15 @@ class CreateEndpoint:
         self._choose = choose
 
     async def __call__(self, place: Place, slug: str, url: str) -> tuple[Endpoint, EndpointIndex]:
-        """The endpoint and the index that was begun. Raises EndpointPingFailed."""
+        """The endpoint and the index that was begun.
+
+        Raises EndpointPingFailed, and InvalidField `url`.
+        """
         key = await key_of(self._keys, place.environment_id)
-        await self._program.ping(url, slug, key)
+        version = await self._program.ping(url, slug, key)
         async with self._unit_of_work() as uow:
             endpoint = await uow.endpoints.upsert(
-                new_id(), place, slug, url, new_hook_identifier(self._choose)
+                new_id(), place, slug, url, version, new_hook_identifier(self._choose)
             )
             index = await uow.indexes.add(endpoint, NewIndex(IndexSource.INTERNAL))
             await uow.queue.enqueue_index_endpoint(index.id, place.environment_id)

@@ -65,12 +65,16 @@ class NotCalled:
 class EndpointProgram(Protocol):
     """Speaks to users' programs; every call has a deadline of its own."""
 
-    async def ping(self, url: str, slug: str, key: SecretStr) -> None:
-        """Asks whether the endpoint is there; raises EndpointPingFailed, with what was said."""
+    async def ping(self, url: str, slug: str, key: SecretStr) -> str | None:
+        """Asks whether the endpoint is there; answers which version of the protocol it speaks.
+
+        Raises EndpointPingFailed, with what was said, and InvalidField `url` where nothing may be
+        called.
+        """
         ...
 
     async def validate(self, url: str, key: SecretStr) -> str:
-        """Asks which endpoint is there; raises EndpointPingFailed."""
+        """Asks which endpoint is there; raises as ping."""
         ...
 
     async def index(self, url: str, key: SecretStr) -> Indexed | IndexFailure:
@@ -156,9 +160,18 @@ class EndpointRepository(Protocol):
     """Endpoints, within a unit of work."""
 
     async def upsert(
-        self, endpoint_id: UUID, place: Place, slug: str, url: str, hook_identifier: str
+        self,
+        endpoint_id: UUID,
+        place: Place,
+        slug: str,
+        url: str,
+        version: str | None,
+        hook_identifier: str,
     ) -> Endpoint:
-        """Stores an endpoint, or gives the one with the slug another URL."""
+        """Stores an endpoint, or gives the one with the slug another URL.
+
+        Of one that is there a version that is None stays, and the hook's identifier always does.
+        """
         ...
 
     async def lock(self, environment_id: UUID, key: EndpointKey) -> Endpoint | None:
@@ -166,9 +179,14 @@ class EndpointRepository(Protocol):
         ...
 
     async def change(
-        self, endpoint_id: UUID, *, url: str | None, run_chunk_execution_limit: int
+        self,
+        endpoint_id: UUID,
+        *,
+        url: str | None,
+        run_chunk_execution_limit: int,
+        version: str | None = None,
     ) -> Endpoint:
-        """Gives an endpoint these values."""
+        """Gives an endpoint these values; a version that is None stays."""
         ...
 
 

@@ -39,13 +39,15 @@ class UpdateEndpoint:
     ) -> tuple[Endpoint, EndpointIndex | None]:
         """The endpoint, and the index that was begun; what is None stays.
 
-        Raises EndpointNotFound and EndpointPingFailed.
+        Raises EndpointNotFound, EndpointPingFailed, and InvalidField `url`.
         """
+        version = None
         if url is not None:
             known = await self._reader.find(environment_id, endpoint_id)
             if known is None:
                 raise EndpointNotFound(endpoint_id)
-            await self._program.ping(url, known.slug, await key_of(self._keys, environment_id))
+            key = await key_of(self._keys, environment_id)
+            version = await self._program.ping(url, known.slug, key)
         async with self._unit_of_work() as uow:
             endpoint = await uow.endpoints.lock(environment_id, endpoint_id)
             if endpoint is None:
@@ -55,6 +57,7 @@ class UpdateEndpoint:
                 url=endpoint.url if url is None else url,
                 run_chunk_execution_limit=run_chunk_execution_limit
                 or endpoint.run_chunk_execution_limit,
+                version=version,
             )
             index = None
             if url is not None:

@@ -14,5 +14,5 @@ class ValidateEndpoint:
         self._keys = keys
 
     async def __call__(self, environment_id: UUID, url: str) -> str:
-        """The slug of the endpoint there; raises EndpointPingFailed."""
+        """The slug of the endpoint there; raises EndpointPingFailed, InvalidField `url`."""
         return await self._program.validate(url, await key_of(self._keys, environment_id))

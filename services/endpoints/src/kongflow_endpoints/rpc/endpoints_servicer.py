@@ -1,6 +1,7 @@
 """Answers clients: the endpoints of their environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -50,11 +51,12 @@ class EndpointsServicer:
     ) -> pb.CreateEndpointResponse:
         """Creates an endpoint."""
         required_message(request, "endpoint")
-        endpoint, index = await self._do.create(
-            mapping.place_of(current_environment()),
-            checked_slug(request.endpoint.slug, "endpoint.slug"),
-            checked_url(request.endpoint.url, "endpoint.url"),
-        )
+        with _within_endpoint():
+            endpoint, index = await self._do.create(
+                mapping.place_of(current_environment()),
+                checked_slug(request.endpoint.slug, "slug"),
+                checked_url(request.endpoint.url, "url"),
+            )
         return pb.CreateEndpointResponse(
             endpoint=mapping.endpoint(endpoint), endpoint_index=mapping.index(index)
         )
@@ -106,20 +108,25 @@ class EndpointsServicer:
         required_message(request, "endpoint")
         changed = frozenset(request.update_mask.paths)
         if not changed or not changed <= _CHANGEABLE:
-            raise InvalidField("update_mask", f"names one or more of {', '.join(_CHANGEABLE)}")
+            raise InvalidField(
+                "update_mask", f"names one or more of {', '.join(sorted(_CHANGEABLE))}"
+            )
         wanted = request.endpoint
-        endpoint, index = await self._do.update(
-            current_environment().environment_id,
-            required_id(wanted.id, "endpoint.id"),
-            url=checked_url(wanted.url, "endpoint.url") if "url" in changed else None,
-            run_chunk_execution_limit=(
-                mapping.chunk_limit(
-                    wanted.run_chunk_execution_limit, "endpoint.run_chunk_execution_limit"
+        url = limit = None
+        with _within_endpoint():
+            endpoint_id = required_id(wanted.id, "id")
+            if "url" in changed:
+                url = checked_url(wanted.url, "url")
+            if "run_chunk_execution_limit" in changed:
+                limit = mapping.chunk_limit(
+                    wanted.run_chunk_execution_limit, "run_chunk_execution_limit"
                 )
-                if "run_chunk_execution_limit" in changed
-                else None
-            ),
-        )
+            endpoint, index = await self._do.update(
+                current_environment().environment_id,
+                endpoint_id,
+                url=url,
+                run_chunk_execution_limit=limit,
+            )
         return pb.UpdateEndpointResponse(
             endpoint=mapping.endpoint(endpoint),
             endpoint_index=None if index is None else mapping.index(index),
@@ -170,13 +177,12 @@ class EndpointsServicer:
             (page.after.time, page.after.id) if page.after else None,
             page.size + 1,
         )
-        shown = found[: page.size]
+        messages = fitting([mapping.index(each) for each in found[: page.size]])
         token = ""
-        if len(found) > page.size:
-            token = page.next_page_token(PageCursor(shown[-1].created_at, shown[-1].id))
-        return pb.ListEndpointIndexesResponse(
-            endpoint_indexes=map(mapping.index, shown), next_page_token=token
-        )
+        if len(found) > len(messages):
+            last = found[len(messages) - 1]
+            token = page.next_page_token(PageCursor(last.created_at, last.id))
+        return pb.ListEndpointIndexesResponse(endpoint_indexes=messages, next_page_token=token)
 
     async def ListEndpointIndexItems(
         self, request: pb.ListEndpointIndexItemsRequest, _context: object
@@ -207,3 +213,12 @@ class EndpointsServicer:
         return pb.ListEndpointIndexItemsResponse(
             endpoint_index_items=messages, next_page_token=token
         )
+
+
+@contextmanager
+def _within_endpoint() -> Iterator[None]:
+    """Names fields as the request does, which holds them in its endpoint."""
+    try:
+        yield
+    except InvalidField as error:
+        raise error.within("endpoint") from None
