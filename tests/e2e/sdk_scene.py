@@ -229,7 +229,7 @@ def sdk_scene(system: LocalSystem, program: Path = PROGRAM, slug: str = "") -> I
     """Runs the program with a new environment's key; it is not registered yet."""
     targets = system.connection()["grpc"]
     channels = {name: grpc.insecure_channel(target) for name, target in targets.items()}
-    around = _surroundings(system, channels["tenancy"])
+    around = new_surroundings(system, channels["tenancy"])
     slug = slug or f"sdk-{uuid4().hex[:8]}"
     environment = {"TRIGGER_API_KEY": around.key, "PROGRAM_ID": slug, "PORT": "0"}
     try:
@@ -240,7 +240,8 @@ def sdk_scene(system: LocalSystem, program: Path = PROGRAM, slug: str = "") -> I
             channel.close()
 
 
-def _surroundings(system: LocalSystem, channel: grpc.Channel) -> Surroundings:
+def new_surroundings(system: LocalSystem, channel: grpc.Channel) -> Surroundings:
+    """Creates an environment with a key in the system's project; the channel is tenancy's."""
     tenancy = TenancyServiceStub(channel)
 
     def call(method: str, request: Any) -> Any:
