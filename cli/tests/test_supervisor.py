@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -133,7 +134,8 @@ def test_a_process_that_ignored_the_end_is_ended_by_the_next_start(start: Start)
     assert process_identity(mule) is not None
     second = start().wait_ready()
     assert process_identity(mule) is None
-    assert "left behind: mule" in second.output
+    # Its server ends by itself, and may have ended already.
+    assert re.search(r"left behind: .*\bmule\b", second.output)
 
 
 def test_a_reused_process_id_is_left_alone(start: Start, state: StateFolder) -> None:

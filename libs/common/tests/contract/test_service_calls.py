@@ -73,6 +73,16 @@ class PrincipalServicer:
             return tenancy_pb.LookUpCredentialResponse()
         raise CredentialNotFound
 
+    async def DescribeEnvironment(  # noqa: N802
+        self, request: tenancy_pb.DescribeEnvironmentRequest, _context: object
+    ) -> tenancy_pb.DescribeEnvironmentResponse:
+        raise NotImplementedError
+
+    async def RevealSecretKey(  # noqa: N802
+        self, request: tenancy_pb.RevealSecretKeyRequest, _context: object
+    ) -> tenancy_pb.RevealSecretKeyResponse:
+        raise NotImplementedError
+
     async def LookUpEnvironment(  # noqa: N802
         self, request: tenancy_pb.LookUpEnvironmentRequest, _context: object
     ) -> tenancy_pb.LookUpEnvironmentResponse:
