@@ -6,13 +6,16 @@ import json
 import statistics
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.end_to_end import EndToEnd, end_to_end
 from bench.latency import Latency, latency_at
+from bench.program import served_program
 from bench.reference import reference_tps
+from bench.runs import index_seconds, register, runs_per_second
 from bench.send_event import send_for
 from bench.startup import ready_warm_seconds
 from bench.system import (
@@ -87,6 +90,29 @@ async def measure_load(system: System, report: Report, rounds: int) -> None:
     add_cpu(report, roads)
 
 
+async def measure_runs(system: System, report: Report, rounds: int) -> None:
+    """Figures (h) and (i)."""
+    references: list[float] = []
+    runs: list[float] = []
+    async with served_program() as program:
+        await register(system, program)
+        await runs_per_second(system)  # warms caches, plans, channels
+        for _ in range(rounds):
+            references.append(await reference_tps(system.database_url))
+            runs.append(await runs_per_second(system))
+        indexes = [
+            await index_seconds(system, program, f"bench.index.{uuid4().hex}")
+            for _ in range(rounds)
+        ]
+    report.values["runs_eps"] = report.add("finished runs/s, 2,000 from 64 callers", runs)
+    report.values["runs_ratio"] = report.add(
+        "finished runs / reference",
+        [eps / tps for eps, tps in zip(runs, references, strict=True)],
+        2,
+    )
+    report.values["index_1000_jobs_s"] = report.add("index of 1,000 new jobs: seconds", indexes, 1)
+
+
 def add_cpu(report: Report, roads: Sequence[EndToEnd]) -> None:
     """Figure (e): each process and their sum."""
     per_process = {
@@ -117,6 +143,7 @@ def main() -> None:
     system = read_system(state_dir_from_environment())
     report = Report()
     asyncio.run(measure_load(system, report, options.rounds))
+    asyncio.run(measure_runs(system, report, options.rounds))
     add_memory(report, system)
     if not options.no_startup:
         report.values["ready_warm_s"] = report.add(

@@ -21,6 +21,7 @@ COUNT_OPEN: LiteralString = (
     "SELECT (SELECT count(*) FROM workerqueue.queued_jobs"
     " WHERE state IN ('available', 'scheduled', 'running', 'retryable'))"
     " + (SELECT count(*) FROM events.outbox) + (SELECT count(*) FROM runs.outbox)"
+    " + (SELECT count(*) FROM endpoints.outbox)"
 )
 
 
@@ -43,7 +44,7 @@ async def end_to_end(system: System, name: str) -> EndToEnd:
         started = time.perf_counter()
         sending = asyncio.create_task(send_count(system, name=name, callers=CALLERS, count=EVENTS))
         try:
-            await _wait(connection, COUNT_RUNS, before + EVENTS, started + DEADLINE_S)
+            await wait_for_count(connection, COUNT_RUNS, before + EVENTS, started + DEADLINE_S)
             elapsed = time.perf_counter() - started
         finally:
             await sending
@@ -64,12 +65,13 @@ async def wait_quiet(connection: psycopg.AsyncConnection) -> None:
 
     So no round works for another.
     """
-    await _wait(connection, COUNT_OPEN, 0, time.perf_counter() + QUIET_DEADLINE_S)
+    await wait_for_count(connection, COUNT_OPEN, 0, time.perf_counter() + QUIET_DEADLINE_S)
 
 
-async def _wait(
+async def wait_for_count(
     connection: psycopg.AsyncConnection, query: LiteralString, wanted: int, deadline: float
 ) -> None:
+    """Waits until a query counts what is wanted; raises SystemExit at the deadline."""
     while (found := await _count(connection, query)) != wanted:
         if time.perf_counter() > deadline:
             raise SystemExit(f"gave up: {query} is {found}, not {wanted}")

@@ -24,6 +24,7 @@ class System:
     state_dir: Path
     api_key: str
     events_target: str
+    endpoints_target: str
     database_url: str
     pids: Mapping[str, int]
 
@@ -43,6 +44,7 @@ def read_system(state_dir: Path) -> System:
         state_dir=state_dir,
         api_key=state["api_key"],
         events_target=state["grpc"]["events"],
+        endpoints_target=state["grpc"]["endpoints"],
         database_url=state["database_url"],
         pids=state["pids"],
     )
