@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
@@ -38,6 +39,8 @@ class _Methods:
     kind: Kind
     unary: Method
     batch: Method | None
+    timestamp_class: type[Any]
+    """The google.protobuf.Timestamp of the target's own pool, which takes no other's."""
 
 
 class GrpcTarget:
@@ -56,6 +59,7 @@ class GrpcTarget:
                 kind,
                 _method(channel, kind.unary),
                 _method(channel, kind.batch) if kind.batch is not None else None,
+                _timestamp_class(kind.batch),
             )
             for kind in kinds
         }
@@ -153,7 +157,7 @@ class GrpcTarget:
             raise TypeError(f"kind {methods.kind.kind} has no batch method")
         message: Any = methods.kind.batch.request_class()
         message.requests.extend(requests)
-        deadline_time = Timestamp()
+        deadline_time = methods.timestamp_class()
         deadline_time.FromDatetime(deadline)
         environment_id = str(jobs[0].environment_id) if jobs[0].environment_id else ""
         add_envelope = message.envelopes.add
@@ -212,6 +216,14 @@ def _method(channel: grpc.aio.Channel, shape: CallShape) -> Method:
         request_serializer=shape.request_class.SerializeToString,
         response_deserializer=shape.response_class.FromString,
     )
+
+
+def _timestamp_class(batch: CallShape | None) -> type[Any]:
+    if batch is None:
+        return Timestamp
+    envelopes: Any = batch.request_class.DESCRIPTOR.fields_by_name["envelopes"]
+    deadline_time = envelopes.message_type.fields_by_name["deadline_time"]
+    return GetMessageClass(deadline_time.message_type)
 
 
 def _seconds_until(deadline: datetime) -> float:
