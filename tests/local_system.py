@@ -63,11 +63,14 @@ class LocalSystem:
 
 
 @contextmanager
-def local_system() -> Iterator[LocalSystem]:
-    """Starts a system and ends it, whatever happened in between."""
+def local_system(environment: Mapping[str, str] | None = None) -> Iterator[LocalSystem]:
+    """Starts a system and ends it, whatever happened in between.
+
+    `environment` holds the settings that `kongflow up` is called with.
+    """
     with tempfile.TemporaryDirectory(prefix="kongflow-test-") as folder:
         state_dir = Path(folder) / "state"
-        started = run_kongflow(state_dir, "up", "--detach", check=False)
+        started = run_kongflow(state_dir, "up", "--detach", check=False, environment=environment)
         try:
             if started.returncode != 0:
                 raise RuntimeError(f"the system did not start:\n{started.stdout}{started.stderr}")
@@ -76,11 +79,17 @@ def local_system() -> Iterator[LocalSystem]:
             run_kongflow(state_dir, "down", check=False)
 
 
-def run_kongflow(state_dir: Path, *arguments: str, check: bool) -> subprocess.CompletedProcess[str]:
+def run_kongflow(
+    state_dir: Path, *arguments: str, check: bool, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs the command with a state folder, far from what the developer's shell has set."""
     completed = subprocess.run(
         [sys.executable, "-m", "kongflow_cli", *arguments],
-        env={**clean_environment(os.environ), "KONGFLOW_STATE_DIR": str(state_dir)},
+        env={
+            **clean_environment(os.environ),
+            "KONGFLOW_STATE_DIR": str(state_dir),
+            **(environment or {}),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

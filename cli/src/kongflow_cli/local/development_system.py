@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kongflow_cli.errors import CliError
 from kongflow_cli.local.console import Console
+from kongflow_cli.local.foreign_targets import foreign_targets, write_identities
 from kongflow_cli.local.leftovers import end_leftovers
 from kongflow_cli.local.log_lines import LineStyle
 from kongflow_cli.local.output import OutputBoard
@@ -79,13 +80,18 @@ def _real_plan(state: StateFolder) -> SystemPlan:
     outside = OutsideServers.named_in(os.environ)
     outside.check_reachable()
     outside.remember(state.outside_file)
+    foreign = foreign_targets(os.environ, {*CONTEXTS, "worker"})
+    secrets = load_or_make(state.secret_file, (*CONTEXTS, *(target.name for target in foreign)))
+    ports = choose_ports(state.ports_file, PORT_NAMES)
+    write_identities(foreign, state, secrets, f"127.0.0.1:{ports['workerqueue-tasks']}")
     return plan_system(
         PlanInputs(
             state=state,
-            secrets=load_or_make(state.secret_file, CONTEXTS),
-            ports=choose_ports(state.ports_file, PORT_NAMES),
+            secrets=secrets,
+            ports=ports,
             outside=outside,
             environment=os.environ,
+            foreign=foreign,
         )
     )
 

@@ -65,6 +65,11 @@ class StateFolder:
         return self.path / "prepared.json"
 
     @property
+    def targets(self) -> Path:
+        """A file per foreign target: how it reaches the worker queue, and in whose name."""
+        return self.path / "targets"
+
+    @property
     def logs(self) -> Path:
         """A log file per process."""
         return self.path / "logs"

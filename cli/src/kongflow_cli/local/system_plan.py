@@ -4,11 +4,12 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kongflow_cli.errors import CliError
+from kongflow_cli.local.foreign_targets import DESCRIPTOR_SETS, TARGETS, ForeignTarget
 from kongflow_cli.local.outside_servers import OutsideServers
 from kongflow_cli.local.preparation import Preparation
 from kongflow_cli.local.program import Program, ServiceProgram, StoreProgram, Task
@@ -49,6 +50,8 @@ class PlanInputs:
     outside: OutsideServers
     environment: Mapping[str, str]
     """The environment `kongflow up` was called in."""
+    foreign: Sequence[ForeignTarget] = ()
+    """Services of the user whose methods are called as well."""
 
 
 def plan_system(inputs: PlanInputs) -> SystemPlan:
@@ -171,7 +174,8 @@ def _common_environment(inputs: PlanInputs, database_url: str, redis_url: str) -
     inherited = {
         name: value
         for name, value in inputs.environment.items()
-        if name not in {"DATABASE_URL", "REDIS_URL"}
+        # Paths in them are those of another folder; the worker queue is told what is meant.
+        if name not in {"DATABASE_URL", "REDIS_URL", TARGETS, DESCRIPTOR_SETS}
     }
     targets = {
         f"KONGFLOW_{context.upper()}_TARGET": _address(inputs.ports[f"{context}-tasks"])
@@ -187,10 +191,12 @@ def _common_environment(inputs: PlanInputs, database_url: str, redis_url: str) -
         "KONGFLOW_LOG_FORMAT": "json",
         "KONGFLOW_DRAIN_SECONDS": str(_DRAIN_SECONDS),
         "KONGFLOW_METRICS_LISTEN": "",
-        "KONGFLOW_SERVICE_PUBLIC_KEYS": json.dumps(
-            {name: pair.public_key for name, pair in inputs.secrets.service_keys.items()}
-        ),
+        "KONGFLOW_SERVICE_PUBLIC_KEYS": _public_keys(inputs, CONTEXTS),
     }
+
+
+def _public_keys(inputs: PlanInputs, services: Iterable[str]) -> str:
+    return json.dumps({name: inputs.secrets.service_keys[name].public_key for name in services})
 
 
 def _service_environment(
@@ -207,10 +213,22 @@ def _service_environment(
         # The programs that are being developed listen on this machine.
         own["KONGFLOW_ALLOW_PRIVATE_ENDPOINTS"] = "true"
     if context == "workerqueue":
-        own["KONGFLOW_TASK_TARGETS"] = json.dumps(
-            {name: _address(inputs.ports[f"{name}-tasks"]) for name in TASK_CONTEXTS}
-        )
+        own |= _worker_queue_environment(inputs)
     return {**env, **own}
+
+
+def _worker_queue_environment(inputs: PlanInputs) -> dict[str, str]:
+    targets = {name: _address(inputs.ports[f"{name}-tasks"]) for name in TASK_CONTEXTS}
+    targets |= {target.name: target.address for target in inputs.foreign}
+    names = [target.name for target in inputs.foreign]
+    return {
+        TARGETS: json.dumps(targets),
+        DESCRIPTOR_SETS: json.dumps(
+            {target.name: str(target.descriptor_set) for target in inputs.foreign}
+        ),
+        # Only here: a service of the user is no service to the others.
+        "KONGFLOW_SERVICE_PUBLIC_KEYS": _public_keys(inputs, (*CONTEXTS, *names)),
+    }
 
 
 def _bootstrap(secrets: Secrets) -> dict[str, str]:
