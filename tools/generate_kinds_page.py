@@ -8,7 +8,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, built_in_kinds
+from kongflow_workerqueue.catalogue.catalogue import (
+    KindCatalogue,
+    built_in_kinds,
+    built_in_publications,
+)
 from kongflow_workerqueue.catalogue.kind import Kind
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "kinds.md"
@@ -21,6 +25,11 @@ HEAD = (
     "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
     "of one kind and environment that have not ended; what an answer does to a job is under "
     "[whose fault it is](behaviour.md#queued-job-outcomes).\n"
+)
+EVENTS = (
+    "## Integration events\n\n"
+    "What services [tell the others](behaviour.md#integration-events), from the option "
+    "`kongflow.events.v1.publishes`; none of our own methods consumes any yet.\n\n"
 )
 COLUMNS = (
     "kind",
@@ -47,7 +56,15 @@ def page() -> str:
         service = own[0].unary.path.split("/")[1]
         lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
         parts.append(f"## {target}\n\n`{service}`\n\n{lines}\n")
+    parts.append(EVENTS + published_rows())
     return "\n".join(parts)
+
+
+def published_rows() -> str:
+    """A table of the types of event that our own services publish."""
+    rows = [("type", "published by"), ("---", "---")]
+    rows += [(f"`{each.type}`", each.target) for each in built_in_publications()]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def row(kind: Kind) -> tuple[str, ...]:

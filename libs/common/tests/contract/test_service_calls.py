@@ -147,6 +147,11 @@ class EnqueueServicer:
         self.callers: list[tuple[str, str]] = []
         self.hold = False
 
+    async def GetConsumedTypes(  # noqa: N802
+        self, _request: queue_pb.GetConsumedTypesRequest, _context: object
+    ) -> queue_pb.GetConsumedTypesResponse:
+        return queue_pb.GetConsumedTypesResponse()
+
     async def EnqueueJobs(  # noqa: N802
         self, request: queue_pb.EnqueueJobsRequest, _context: object
     ) -> queue_pb.EnqueueJobsResponse:

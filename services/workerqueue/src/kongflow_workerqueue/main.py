@@ -49,11 +49,7 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
-from kongflow_workerqueue.catalogue.catalogue import (
-    KindCatalogue,
-    built_in_kinds,
-    kinds_of_descriptor_set,
-)
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
 from kongflow_workerqueue.rpc.workerqueue_servicer import WorkerQueueServicer
@@ -77,7 +73,12 @@ async def serve(settings: WorkerQueueSettings, stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         window = await _open_window(settings, registry, stack)
         services = await stack.enter_async_context(
-            open_services(database, window, _catalogue(settings), window_cap=settings.window_cap)
+            open_services(
+                database,
+                window,
+                read_catalogue(settings.task_descriptor_sets),
+                window_cap=settings.window_cap,
+            )
         )
         server = GrpcServer(
             settings,
@@ -176,12 +177,3 @@ def _authenticator(settings: WorkerQueueSettings, stack: AsyncExitStack) -> Auth
         service: parse_public_key(key) for service, key in settings.service_public_keys.items()
     }
     return Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys))
-
-
-def _catalogue(settings: WorkerQueueSettings) -> KindCatalogue:
-    foreign = (
-        kind
-        for target, path in settings.task_descriptor_sets.items()
-        for kind in kinds_of_descriptor_set(target, path)
-    )
-    return KindCatalogue([*built_in_kinds(), *foreign])

@@ -30,11 +30,7 @@ from kongflow_workerqueue.adapters.target_grpc import GrpcTarget
 from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
-from kongflow_workerqueue.catalogue.catalogue import (
-    KindCatalogue,
-    built_in_kinds,
-    kinds_of_descriptor_set,
-)
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
 from kongflow_workerqueue.duties.make_due import MakeDue
 from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
@@ -88,7 +84,7 @@ async def open_worker(
         registry = CollectorRegistry()
         if settings.metrics_listen:
             _serve_metrics(stack, settings.metrics_listen, registry)
-        catalogue = _catalogue(settings)
+        catalogue = read_catalogue(settings.task_descriptor_sets)
         yield _Assembly(
             settings=settings,
             ledger=PostgresWorkerLedger(database),
@@ -254,15 +250,6 @@ def _retention(settings: WorkerSettings) -> Retention:
         ended=timedelta(hours=settings.retention_hours),
         discarded=timedelta(hours=settings.discarded_retention_hours),
     )
-
-
-def _catalogue(settings: WorkerSettings) -> KindCatalogue:
-    foreign = (
-        kind
-        for target, path in settings.task_descriptor_sets.items()
-        for kind in kinds_of_descriptor_set(target, path)
-    )
-    return KindCatalogue([*built_in_kinds(), *foreign])
 
 
 def _targets(

@@ -130,7 +130,9 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 
 @asynccontextmanager
-async def server_under_test(database_url: str, redis_url: str) -> AsyncIterator[ServerUnderTest]:
+async def server_under_test(
+    database_url: str, redis_url: str, catalogue: KindCatalogue | None = None
+) -> AsyncIterator[ServerUnderTest]:
     async with (
         open_ledger_database(database_url, pool_size=4, application_name="test") as database,
         BackgroundTasks() as probes,
@@ -142,7 +144,7 @@ async def server_under_test(database_url: str, redis_url: str) -> AsyncIterator[
         await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
         redis = open_redis(redis_url)
         window = RedisWindow(redis, probes)
-        catalogue = KindCatalogue(built_in_kinds())
+        catalogue = catalogue or KindCatalogue(built_in_kinds())
         try:
             async with (
                 open_services(database, window, catalogue, window_cap=WINDOW_CAP) as services,

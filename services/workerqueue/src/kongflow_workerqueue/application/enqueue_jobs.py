@@ -1,6 +1,6 @@
 """Stores what the services' outboxes hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from kongflow_common.batcher import Batcher
@@ -11,12 +11,17 @@ from kongflow_workerqueue.application.ports import (
     Catalogue,
     EnqueueLedger,
     InsertOutcome,
+    InsertResult,
     NewJob,
     Removal,
 )
+from kongflow_workerqueue.application.publish_event import PUBLISH, event_jobs
 
 _CALLS_A_FLUSH = 64
 _COMMANDS_A_STATEMENT = 2_000
+
+# An event's jobs are its subscribers' affair: the publisher hears of none.
+_PUBLISHED = InsertOutcome(InsertResult.INSERTED, None)
 
 _Calls = Sequence[Sequence[NewJob | Removal]]
 
@@ -41,9 +46,18 @@ class EnqueueJobs:
         the same commands are sent again.
         """
         prepared = [self._prepare(caller, command) for command in commands]
-        sound = [each for each in prepared if not isinstance(each, KongflowError)]
+        sound = [
+            job for each in prepared if not isinstance(each, KongflowError) for job in _jobs(each)
+        ]
         outcomes = iter(await self._batcher.submit(sound) if sound else ())
-        return [each if isinstance(each, KongflowError) else next(outcomes) for each in prepared]
+        return [
+            each if isinstance(each, KongflowError) else _outcome(each, outcomes)
+            for each in prepared
+        ]
+
+    def consumed_types(self) -> Sequence[str]:
+        """The types of integration event that any kind consumes."""
+        return self._catalogue.consumed_types()
 
     async def close(self) -> None:
         """Finish what is under way."""
@@ -51,10 +65,12 @@ class EnqueueJobs:
 
     def _prepare(
         self, caller: str, command: EnqueueCommand | Removal | KongflowError
-    ) -> NewJob | Removal | KongflowError:
+    ) -> NewJob | Removal | list[NewJob] | KongflowError:
         if isinstance(command, KongflowError):
             return command
         try:
+            if command.kind == PUBLISH and isinstance(command, EnqueueCommand):
+                return event_jobs(command, self._catalogue, caller)
             return ledger_command(command, self._catalogue, caller)
         except KongflowError as error:
             return error
@@ -77,3 +93,17 @@ class EnqueueJobs:
             if isinstance(command, NewJob)
         )
         return outcomes
+
+
+def _jobs(prepared: NewJob | Removal | list[NewJob]) -> Sequence[NewJob | Removal]:
+    return prepared if isinstance(prepared, list) else (prepared,)
+
+
+def _outcome(
+    prepared: NewJob | Removal | list[NewJob], outcomes: Iterator[InsertOutcome]
+) -> InsertOutcome:
+    if not isinstance(prepared, list):
+        return next(outcomes)
+    for _ in prepared:
+        next(outcomes)
+    return _PUBLISHED

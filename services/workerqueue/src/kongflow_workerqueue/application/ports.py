@@ -353,8 +353,31 @@ class KindPolicy(Protocol):
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""
 
 
+@dataclass(frozen=True, slots=True)
+class EventHead:
+    """What an integration event says about itself, as it stands there; `timestamp` in ms."""
+
+    id: str
+    type: str
+    version: int
+    timestamp: int
+    resource_id: str
+
+
 class Catalogue(Protocol):
     """The kinds of queued job that the targets declare."""
 
     def find(self, kind: str) -> KindPolicy | None:
         """Return the policy of a kind, None when no target declares it."""
+
+    def consumers(self, type_: str) -> Sequence[KindPolicy]:
+        """Return the kinds that are called with each event of a type."""
+
+    def consumed_types(self) -> Sequence[str]:
+        """Return the types of event that any kind consumes."""
+
+    def publisher(self, type_: str) -> str | None:
+        """Return the target that alone publishes events of a type; None if nobody does."""
+
+    def read_event(self, event: bytes) -> EventHead:
+        """Read a JSON object as an integration event; raises ArgsRefused."""

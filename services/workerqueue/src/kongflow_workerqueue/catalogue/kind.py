@@ -31,7 +31,8 @@ class Kind:
 
     `batch` is the method that takes up to `max_batch_size` jobs in one call; without it
     `max_batch_size` is 1. `discarded_kind` is enqueued when a job of the kind is given up, with
-    the same arguments, or with what `discard_writer` makes of them.
+    the same arguments, or with what `discard_writer` makes of them. `consumes` names the types of
+    integration event that the method is called with.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Kind:
     max_batch_size: int = 1
     discarded_kind: "Kind | None" = None
     discard_writer: DiscardWriter | None = None
+    consumes: tuple[str, ...] = ()
 
     def check_args(self, args: bytes) -> None:
         """Raises ArgsRefused unless the JSON object is a request of the kind's method."""

@@ -14,7 +14,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.workerqueue.v1 import job_options_pb2
+from kongflow_common.eventing.publisher import PUBLISH
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
+from kongflow_workerqueue.catalogue.event_reader import check_consumer, consumed_types
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import RetryPolicy
@@ -27,6 +29,10 @@ _DEFAULT_QUEUE = "default"
 _DEFAULT_MAX_ATTEMPTS = 25
 _DEFAULT_TIMEOUT = Duration(seconds=60)
 _DEFAULT_BATCH_SIZE = 100
+# What consumers of integration events have instead.
+_EVENTS_QUEUE = "events"
+_EVENTS_MAX_ATTEMPTS = 3
+_EVENTS_RETRY = RetryPolicy(initial_backoff=timedelta(seconds=2))
 _LARGEST_BATCH_SIZE = 10_000
 # What the ledger stores: a kind beyond it could be declared, and no job of it ever enqueued.
 _MAX_ATTEMPTS = 1_000
@@ -62,6 +68,16 @@ def _options(method: MethodDescriptorProto) -> job_options_pb2.JobOptions | None
     return method.options.Extensions[job_options_pb2.job]
 
 
+def _consumes(method: MethodDescriptorProto, service: ServiceDescriptor) -> tuple[str, ...]:
+    try:
+        types = consumed_types(method)
+    except ValueError as error:
+        raise InvalidKind(f"{service.full_name}.{method.name}: {error}") from None
+    if types and _options(method) is None:
+        raise InvalidKind(f"{service.full_name}.{method.name} consumes events and is no kind.")
+    return types
+
+
 class _ServiceReader:
     def __init__(
         self,
@@ -78,6 +94,7 @@ class _ServiceReader:
             for method in proto.method
             if (options := _options(method)) is not None
         }
+        self._consumes = {method.name: _consumes(method, service) for method in proto.method}
         self._kinds: dict[str, Kind] = {}
 
     def kinds(self) -> Iterator[Kind]:
@@ -98,6 +115,8 @@ class _ServiceReader:
         options = self._options[method_name]
         if not options.kind:
             raise InvalidKind("the kind has no name.")
+        if options.kind == PUBLISH:
+            raise InvalidKind(f"{PUBLISH} stands for the kinds that consume an event.")
         if len(options.kind) > _MAX_KIND_LENGTH:
             raise InvalidKind(f"the kind's name is longer than {_MAX_KIND_LENGTH} characters.")
         if len(options.queue) > _MAX_QUEUE_LENGTH:
@@ -105,6 +124,9 @@ class _ServiceReader:
         if options.max_attempts > _MAX_ATTEMPTS:
             raise InvalidKind(f"max_attempts is more than {_MAX_ATTEMPTS}.")
         method = self._method(method_name)
+        consumes = self._consumes[method_name]
+        if consumes:
+            check_consumer(method)
         unary = self._shape(method)
         discarded, discard_writer = self._discarded(options, method, within)
         batch = None
@@ -113,11 +135,15 @@ class _ServiceReader:
         return Kind(
             kind=options.kind,
             target=self._target,
-            queue=options.queue or _DEFAULT_QUEUE,
+            queue=options.queue or (_EVENTS_QUEUE if consumes else _DEFAULT_QUEUE),
             priority=Priority(options.priority or Priority.NORMAL),
-            max_attempts=_at_least(1, options.max_attempts or _DEFAULT_MAX_ATTEMPTS),
+            max_attempts=_at_least(
+                1,
+                options.max_attempts
+                or (_EVENTS_MAX_ATTEMPTS if consumes else _DEFAULT_MAX_ATTEMPTS),
+            ),
             timeout=_positive(options.timeout if options.HasField("timeout") else _DEFAULT_TIMEOUT),
-            retry=_retry(options.retry),
+            retry=_retry(options.retry, _EVENTS_RETRY if consumes else RetryPolicy()),
             unique=_uniqueness(options),
             unary=unary,
             parser=RequestParser(method.input_type, self._pool),
@@ -125,6 +151,7 @@ class _ServiceReader:
             max_batch_size=_batch_size(options),
             discarded_kind=discarded,
             discard_writer=discard_writer,
+            consumes=consumes,
         )
 
     def _method(self, name: str) -> MethodDescriptor:
@@ -223,8 +250,7 @@ def _positive(duration: Duration) -> timedelta:
     return length
 
 
-def _retry(policy: job_options_pb2.RetryPolicy) -> RetryPolicy:
-    default = RetryPolicy()
+def _retry(policy: job_options_pb2.RetryPolicy, default: RetryPolicy) -> RetryPolicy:
     try:
         return RetryPolicy(
             initial_backoff=_positive(policy.initial_backoff)

@@ -91,3 +91,11 @@ class KindNotOwned(PermissionDenied):
         super().__init__(
             f"{kind} is a kind of {target}, which alone enqueues it", kind=kind, target=target
         )
+
+
+class EventTypeNotOwned(PermissionDenied):
+    """A service publishes only the types of event whose domain is its own."""
+
+    def __init__(self, type_: str, publisher: str | None) -> None:
+        whose = f"is published by {publisher} alone" if publisher else "is declared by nobody"
+        super().__init__(f"{type_} {whose}", type=type_, publisher=publisher or "")

@@ -13,6 +13,8 @@ MAX_COMMANDS = 10_000
 
 _Context = grpc.aio.ServicerContext[pb.EnqueueJobsRequest, pb.EnqueueJobsResponse]
 
+_TypesContext = grpc.aio.ServicerContext[pb.GetConsumedTypesRequest, pb.GetConsumedTypesResponse]
+
 
 class EnqueueServicer(EnqueueServiceServicer):
     """Serves kongflow.workerqueue.internal.v1.EnqueueService."""
@@ -32,3 +34,8 @@ class EnqueueServicer(EnqueueServiceServicer):
         return pb.EnqueueJobsResponse(
             results=[to_result(outcome, index) for index, outcome in enumerate(outcomes)]
         )
+
+    async def GetConsumedTypes(
+        self, _request: pb.GetConsumedTypesRequest, _context: _TypesContext
+    ) -> pb.GetConsumedTypesResponse:
+        return pb.GetConsumedTypesResponse(types=self._enqueue_jobs.consumed_types())

@@ -20,5 +20,6 @@ CATALOG = ErrorCatalog(
         errors.RedriveNotFound: ErrorSpec(StatusCode.NOT_FOUND, "REDRIVE_NOT_FOUND"),
         errors.QueuedJobReplaced: ErrorSpec(StatusCode.ALREADY_EXISTS, "QUEUED_JOB_REPLACED"),
         errors.KindNotOwned: ErrorSpec(StatusCode.PERMISSION_DENIED, "KIND_NOT_OWNED"),
+        errors.EventTypeNotOwned: ErrorSpec(StatusCode.PERMISSION_DENIED, "EVENT_TYPE_NOT_OWNED"),
     },
 )

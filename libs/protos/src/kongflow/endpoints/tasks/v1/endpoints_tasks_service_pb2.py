@@ -23,17 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as kongflow_dot_workerqueue_dot_v1_dot_envelope__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9kongflow/endpoints/tasks/v1/endpoints_tasks_service.proto\x12\x1bkongflow.endpoints.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"L\n\x1ePerformEndpointIndexingRequest\x12*\n\x11\x65ndpoint_index_id\x18\x01 \x01(\tR\x0f\x65ndpointIndexId\"!\n\x1fPerformEndpointIndexingResponse\"\xad\x01\n\x18\x46\x61ilEndpointIndexRequest\x12U\n\x07request\x18\x01 \x01(\x0b\x32;.kongflow.endpoints.tasks.v1.PerformEndpointIndexingRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x1b\n\x19\x46\x61ilEndpointIndexResponse\"Y\n\x12RegisterJobRequest\x12*\n\x11\x65ndpoint_index_id\x18\x01 \x01(\tR\x0f\x65ndpointIndexId\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\x15\n\x13RegisterJobResponse\"\xa8\x01\n\x18\x42\x61tchRegisterJobsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32/.kongflow.endpoints.tasks.v1.RegisterJobRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"Y\n\x19\x42\x61tchRegisterJobsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"\x9f\x01\n\x16\x46\x61ilRegisterJobRequest\x12I\n\x07request\x18\x01 \x01(\x0b\x32/.kongflow.endpoints.tasks.v1.RegisterJobRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x19\n\x17\x46\x61ilRegisterJobResponse2\xbe\x07\n\x15\x45ndpointsTasksService\x12\xe2\x01\n\x17PerformEndpointIndexing\x12;.kongflow.endpoints.tasks.v1.PerformEndpointIndexingRequest\x1a<.kongflow.endpoints.tasks.v1.PerformEndpointIndexingResponse\"L\xa2\x96\x1c\x41\n\x17performEndpointIndexing\x12\x07\x64\x65\x66\x61ult\x18\x02 \x07*\x02\x08<B\x11\x46\x61ilEndpointIndexR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xb7\x01\n\x11\x46\x61ilEndpointIndex\x12\x35.kongflow.endpoints.tasks.v1.FailEndpointIndexRequest\x1a\x36.kongflow.endpoints.tasks.v1.FailEndpointIndexResponse\"3\xa2\x96\x1c(\n\x11\x66\x61ilEndpointIndex\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc5\x01\n\x0bRegisterJob\x12/.kongflow.endpoints.tasks.v1.RegisterJobRequest\x1a\x30.kongflow.endpoints.tasks.v1.RegisterJobResponse\"S\xa2\x96\x1cH\n\x0bregisterJob\x12\x07\x64\x65\x66\x61ult\x18\x02 \x03*\x02\x08\x1e\x32\x11\x42\x61tchRegisterJobs82B\x0f\x46\x61ilRegisterJobR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x8b\x01\n\x11\x42\x61tchRegisterJobs\x12\x35.kongflow.endpoints.tasks.v1.BatchRegisterJobsRequest\x1a\x36.kongflow.endpoints.tasks.v1.BatchRegisterJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xaf\x01\n\x0f\x46\x61ilRegisterJob\x12\x33.kongflow.endpoints.tasks.v1.FailRegisterJobRequest\x1a\x34.kongflow.endpoints.tasks.v1.FailRegisterJobResponse\"1\xa2\x96\x1c&\n\x0f\x66\x61ilRegisterJob\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9kongflow/endpoints/tasks/v1/endpoints_tasks_service.proto\x12\x1bkongflow.endpoints.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"L\n\x1ePerformEndpointIndexingRequest\x12*\n\x11\x65ndpoint_index_id\x18\x01 \x01(\tR\x0f\x65ndpointIndexId\"!\n\x1fPerformEndpointIndexingResponse\"\xad\x01\n\x18\x46\x61ilEndpointIndexRequest\x12U\n\x07request\x18\x01 \x01(\x0b\x32;.kongflow.endpoints.tasks.v1.PerformEndpointIndexingRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x1b\n\x19\x46\x61ilEndpointIndexResponse\"Y\n\x12RegisterJobRequest\x12*\n\x11\x65ndpoint_index_id\x18\x01 \x01(\tR\x0f\x65ndpointIndexId\x12\x17\n\x07item_id\x18\x02 \x01(\tR\x06itemId\"\x15\n\x13RegisterJobResponse\"\xa8\x01\n\x18\x42\x61tchRegisterJobsRequest\x12K\n\x08requests\x18\x01 \x03(\x0b\x32/.kongflow.endpoints.tasks.v1.RegisterJobRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"Y\n\x19\x42\x61tchRegisterJobsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"\x9f\x01\n\x16\x46\x61ilRegisterJobRequest\x12I\n\x07request\x18\x01 \x01(\x0b\x32/.kongflow.endpoints.tasks.v1.RegisterJobRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x19\n\x17\x46\x61ilRegisterJobResponse2\xf4\x07\n\x15\x45ndpointsTasksService\x12\xe2\x01\n\x17PerformEndpointIndexing\x12;.kongflow.endpoints.tasks.v1.PerformEndpointIndexingRequest\x1a<.kongflow.endpoints.tasks.v1.PerformEndpointIndexingResponse\"L\xa2\x96\x1c\x41\n\x17performEndpointIndexing\x12\x07\x64\x65\x66\x61ult\x18\x02 \x07*\x02\x08<B\x11\x46\x61ilEndpointIndexR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xb7\x01\n\x11\x46\x61ilEndpointIndex\x12\x35.kongflow.endpoints.tasks.v1.FailEndpointIndexRequest\x1a\x36.kongflow.endpoints.tasks.v1.FailEndpointIndexResponse\"3\xa2\x96\x1c(\n\x11\x66\x61ilEndpointIndex\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc5\x01\n\x0bRegisterJob\x12/.kongflow.endpoints.tasks.v1.RegisterJobRequest\x1a\x30.kongflow.endpoints.tasks.v1.RegisterJobResponse\"S\xa2\x96\x1cH\n\x0bregisterJob\x12\x07\x64\x65\x66\x61ult\x18\x02 \x03*\x02\x08\x1e\x32\x11\x42\x61tchRegisterJobs82B\x0f\x46\x61ilRegisterJobR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x8b\x01\n\x11\x42\x61tchRegisterJobs\x12\x35.kongflow.endpoints.tasks.v1.BatchRegisterJobsRequest\x1a\x36.kongflow.endpoints.tasks.v1.BatchRegisterJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xaf\x01\n\x0f\x46\x61ilRegisterJob\x12\x33.kongflow.endpoints.tasks.v1.FailRegisterJobRequest\x1a\x34.kongflow.endpoints.tasks.v1.FailRegisterJobResponse\"1\xa2\x96\x1c&\n\x0f\x66\x61ilRegisterJob\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x1a\x34\xb2\x96\x1c\x30\n\x16\x65ndpoint.index.success\n\x16\x65ndpoint.index.failureb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.endpoints.tasks.v1.endpoints_tasks_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENDPOINTSTASKSSERVICE']._loaded_options = None
+  _globals['_ENDPOINTSTASKSSERVICE']._serialized_options = b'\262\226\0340\n\026endpoint.index.success\n\026endpoint.index.failure'
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['PerformEndpointIndexing']._loaded_options = None
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['PerformEndpointIndexing']._serialized_options = b'\242\226\034A\n\027performEndpointIndexing\022\007default\030\002 \007*\002\010<B\021FailEndpointIndexR\002\010\001\252\226\034\003\n\001\004'
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['FailEndpointIndex']._loaded_options = None
@@ -44,26 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['BatchRegisterJobs']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['FailRegisterJob']._loaded_options = None
   _globals['_ENDPOINTSTASKSSERVICE'].methods_by_name['FailRegisterJob']._serialized_options = b'\242\226\034&\n\017failRegisterJob\022\007default\030\002 \031*\002\010\nR\002\010\001\252\226\034\003\n\001\004'
-  _globals['_PERFORMENDPOINTINDEXINGREQUEST']._serialized_start=206
-  _globals['_PERFORMENDPOINTINDEXINGREQUEST']._serialized_end=282
-  _globals['_PERFORMENDPOINTINDEXINGRESPONSE']._serialized_start=284
-  _globals['_PERFORMENDPOINTINDEXINGRESPONSE']._serialized_end=317
-  _globals['_FAILENDPOINTINDEXREQUEST']._serialized_start=320
-  _globals['_FAILENDPOINTINDEXREQUEST']._serialized_end=493
-  _globals['_FAILENDPOINTINDEXRESPONSE']._serialized_start=495
-  _globals['_FAILENDPOINTINDEXRESPONSE']._serialized_end=522
-  _globals['_REGISTERJOBREQUEST']._serialized_start=524
-  _globals['_REGISTERJOBREQUEST']._serialized_end=613
-  _globals['_REGISTERJOBRESPONSE']._serialized_start=615
-  _globals['_REGISTERJOBRESPONSE']._serialized_end=636
-  _globals['_BATCHREGISTERJOBSREQUEST']._serialized_start=639
-  _globals['_BATCHREGISTERJOBSREQUEST']._serialized_end=807
-  _globals['_BATCHREGISTERJOBSRESPONSE']._serialized_start=809
-  _globals['_BATCHREGISTERJOBSRESPONSE']._serialized_end=898
-  _globals['_FAILREGISTERJOBREQUEST']._serialized_start=901
-  _globals['_FAILREGISTERJOBREQUEST']._serialized_end=1060
-  _globals['_FAILREGISTERJOBRESPONSE']._serialized_start=1062
-  _globals['_FAILREGISTERJOBRESPONSE']._serialized_end=1087
-  _globals['_ENDPOINTSTASKSSERVICE']._serialized_start=1090
-  _globals['_ENDPOINTSTASKSSERVICE']._serialized_end=2048
+  _globals['_PERFORMENDPOINTINDEXINGREQUEST']._serialized_start=250
+  _globals['_PERFORMENDPOINTINDEXINGREQUEST']._serialized_end=326
+  _globals['_PERFORMENDPOINTINDEXINGRESPONSE']._serialized_start=328
+  _globals['_PERFORMENDPOINTINDEXINGRESPONSE']._serialized_end=361
+  _globals['_FAILENDPOINTINDEXREQUEST']._serialized_start=364
+  _globals['_FAILENDPOINTINDEXREQUEST']._serialized_end=537
+  _globals['_FAILENDPOINTINDEXRESPONSE']._serialized_start=539
+  _globals['_FAILENDPOINTINDEXRESPONSE']._serialized_end=566
+  _globals['_REGISTERJOBREQUEST']._serialized_start=568
+  _globals['_REGISTERJOBREQUEST']._serialized_end=657
+  _globals['_REGISTERJOBRESPONSE']._serialized_start=659
+  _globals['_REGISTERJOBRESPONSE']._serialized_end=680
+  _globals['_BATCHREGISTERJOBSREQUEST']._serialized_start=683
+  _globals['_BATCHREGISTERJOBSREQUEST']._serialized_end=851
+  _globals['_BATCHREGISTERJOBSRESPONSE']._serialized_start=853
+  _globals['_BATCHREGISTERJOBSRESPONSE']._serialized_end=942
+  _globals['_FAILREGISTERJOBREQUEST']._serialized_start=945
+  _globals['_FAILREGISTERJOBREQUEST']._serialized_end=1104
+  _globals['_FAILREGISTERJOBRESPONSE']._serialized_start=1106
+  _globals['_FAILREGISTERJOBRESPONSE']._serialized_end=1131
+  _globals['_ENDPOINTSTASKSSERVICE']._serialized_start=1134
+  _globals['_ENDPOINTSTASKSSERVICE']._serialized_end=2146
 # @@protoc_insertion_point(module_scope)

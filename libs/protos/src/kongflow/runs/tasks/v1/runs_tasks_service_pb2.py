@@ -23,17 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as kongflow_dot_workerqueue_dot_v1_dot_envelope__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/runs/tasks/v1/runs_tasks_service.proto\x12\x16kongflow.runs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"(\n\x0fStartRunRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x12\n\x10StartRunResponse\"\x9d\x01\n\x15\x42\x61tchStartRunsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32\'.kongflow.runs.tasks.v1.StartRunRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"V\n\x16\x42\x61tchStartRunsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"3\n\x1aPerformRunExecutionRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x1d\n\x1bPerformRunExecutionResponse\"\x9a\x01\n\x0e\x46\x61ilRunRequest\x12L\n\x07request\x18\x01 \x01(\x0b\x32\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x11\n\x0f\x46\x61ilRunResponse2\xf8\x04\n\x10RunsTasksService\x12\x9b\x01\n\x08StartRun\x12\'.kongflow.runs.tasks.v1.StartRunRequest\x1a(.kongflow.runs.tasks.v1.StartRunResponse\"<\xa2\x96\x1c\x31\n\x08startRun\x12\texecution\x18\x01 \x04*\x02\x08\n2\x0e\x42\x61tchStartRunsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc1\x01\n\x13PerformRunExecution\x12\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequest\x1a\x33.kongflow.runs.tasks.v1.PerformRunExecutionResponse\"A\xa2\x96\x1c\x36\n\x13performRunExecution\x12\texecution\x18\x01 \x0c*\x03\x08\x96\x01\x42\x07\x46\x61ilRunR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x87\x01\n\x07\x46\x61ilRun\x12&.kongflow.runs.tasks.v1.FailRunRequest\x1a\'.kongflow.runs.tasks.v1.FailRunResponse\"+\xa2\x96\x1c \n\x07\x66\x61ilRun\x12\texecution\x18\x01 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0e\x42\x61tchStartRuns\x12-.kongflow.runs.tasks.v1.BatchStartRunsRequest\x1a..kongflow.runs.tasks.v1.BatchStartRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/runs/tasks/v1/runs_tasks_service.proto\x12\x16kongflow.runs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"(\n\x0fStartRunRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x12\n\x10StartRunResponse\"\x9d\x01\n\x15\x42\x61tchStartRunsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32\'.kongflow.runs.tasks.v1.StartRunRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"V\n\x16\x42\x61tchStartRunsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"3\n\x1aPerformRunExecutionRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x1d\n\x1bPerformRunExecutionResponse\"\x9a\x01\n\x0e\x46\x61ilRunRequest\x12L\n\x07request\x18\x01 \x01(\x0b\x32\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x11\n\x0f\x46\x61ilRunResponse2\xb4\x06\n\x10RunsTasksService\x12\x9b\x01\n\x08StartRun\x12\'.kongflow.runs.tasks.v1.StartRunRequest\x1a(.kongflow.runs.tasks.v1.StartRunResponse\"<\xa2\x96\x1c\x31\n\x08startRun\x12\texecution\x18\x01 \x04*\x02\x08\n2\x0e\x42\x61tchStartRunsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc1\x01\n\x13PerformRunExecution\x12\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequest\x1a\x33.kongflow.runs.tasks.v1.PerformRunExecutionResponse\"A\xa2\x96\x1c\x36\n\x13performRunExecution\x12\texecution\x18\x01 \x0c*\x03\x08\x96\x01\x42\x07\x46\x61ilRunR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x87\x01\n\x07\x46\x61ilRun\x12&.kongflow.runs.tasks.v1.FailRunRequest\x1a\'.kongflow.runs.tasks.v1.FailRunResponse\"+\xa2\x96\x1c \n\x07\x66\x61ilRun\x12\texecution\x18\x01 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0e\x42\x61tchStartRuns\x12-.kongflow.runs.tasks.v1.BatchStartRunsRequest\x1a..kongflow.runs.tasks.v1.BatchStartRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x1a\xb9\x01\xb2\x96\x1c\xb4\x01\n\x15run.completed.success\n\x15run.completed.failure\n\x17run.completed.timed_out\n\x15run.completed.aborted\n\x16run.completed.canceled\n\x1drun.completed.unresolved_auth\n\x1drun.completed.invalid_payloadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.runs.tasks.v1.runs_tasks_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RUNSTASKSSERVICE']._loaded_options = None
+  _globals['_RUNSTASKSSERVICE']._serialized_options = b'\262\226\034\264\001\n\025run.completed.success\n\025run.completed.failure\n\027run.completed.timed_out\n\025run.completed.aborted\n\026run.completed.canceled\n\035run.completed.unresolved_auth\n\035run.completed.invalid_payload'
   _globals['_RUNSTASKSSERVICE'].methods_by_name['StartRun']._loaded_options = None
   _globals['_RUNSTASKSSERVICE'].methods_by_name['StartRun']._serialized_options = b'\242\226\0341\n\010startRun\022\texecution\030\001 \004*\002\010\n2\016BatchStartRunsR\002\010\001\252\226\034\003\n\001\004'
   _globals['_RUNSTASKSSERVICE'].methods_by_name['PerformRunExecution']._loaded_options = None
@@ -42,22 +45,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSTASKSSERVICE'].methods_by_name['FailRun']._serialized_options = b'\242\226\034 \n\007failRun\022\texecution\030\001 \031*\002\010\nR\002\010\001\252\226\034\003\n\001\004'
   _globals['_RUNSTASKSSERVICE'].methods_by_name['BatchStartRuns']._loaded_options = None
   _globals['_RUNSTASKSSERVICE'].methods_by_name['BatchStartRuns']._serialized_options = b'\252\226\034\003\n\001\004'
-  _globals['_STARTRUNREQUEST']._serialized_start=191
-  _globals['_STARTRUNREQUEST']._serialized_end=231
-  _globals['_STARTRUNRESPONSE']._serialized_start=233
-  _globals['_STARTRUNRESPONSE']._serialized_end=251
-  _globals['_BATCHSTARTRUNSREQUEST']._serialized_start=254
-  _globals['_BATCHSTARTRUNSREQUEST']._serialized_end=411
-  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_start=413
-  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_end=499
-  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_start=501
-  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_end=552
-  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_start=554
-  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_end=583
-  _globals['_FAILRUNREQUEST']._serialized_start=586
-  _globals['_FAILRUNREQUEST']._serialized_end=740
-  _globals['_FAILRUNRESPONSE']._serialized_start=742
-  _globals['_FAILRUNRESPONSE']._serialized_end=759
-  _globals['_RUNSTASKSSERVICE']._serialized_start=762
-  _globals['_RUNSTASKSSERVICE']._serialized_end=1394
+  _globals['_STARTRUNREQUEST']._serialized_start=235
+  _globals['_STARTRUNREQUEST']._serialized_end=275
+  _globals['_STARTRUNRESPONSE']._serialized_start=277
+  _globals['_STARTRUNRESPONSE']._serialized_end=295
+  _globals['_BATCHSTARTRUNSREQUEST']._serialized_start=298
+  _globals['_BATCHSTARTRUNSREQUEST']._serialized_end=455
+  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_start=457
+  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_end=543
+  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_start=545
+  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_end=596
+  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_start=598
+  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_end=627
+  _globals['_FAILRUNREQUEST']._serialized_start=630
+  _globals['_FAILRUNREQUEST']._serialized_end=784
+  _globals['_FAILRUNRESPONSE']._serialized_start=786
+  _globals['_FAILRUNRESPONSE']._serialized_end=803
+  _globals['_RUNSTASKSSERVICE']._serialized_start=806
+  _globals['_RUNSTASKSSERVICE']._serialized_end=1626
 # @@protoc_insertion_point(module_scope)

@@ -131,7 +131,11 @@ class EnqueueCommand(_message.Message):
     """Required. What to do."""
     kind: _builtins.str
     """Required. The kind of job. One that no target declares yet is stored and
-    waits.
+    waits. `publishIntegrationEvent` stands for all kinds that consume the
+    event in `args`, a kongflow.events.v1.IntegrationEvent: one job is stored
+    for each, and none when there is none. Its job is then the subscribers'
+    own to describe: queue, job key, priority, attempts and uniqueness are
+    left out.
     """
     args: _builtins.bytes
     """The request message in proto JSON, UTF-8."""
@@ -254,3 +258,44 @@ class EnqueueResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnqueueResult: _TypeAlias = EnqueueResult  # noqa: Y015
+
+@_typing.final
+class GetConsumedTypesRequest(_message.Message):
+    """Asks which types of event are consumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConsumedTypesRequest: _TypeAlias = GetConsumedTypesRequest  # noqa: Y015
+
+@_typing.final
+class GetConsumedTypesResponse(_message.Message):
+    """Names types of event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In alphabetical order."""
+
+    def __init__(
+        self,
+        *,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConsumedTypesResponse: _TypeAlias = GetConsumedTypesResponse  # noqa: Y015

@@ -41,6 +41,11 @@ class EnqueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsResponse.FromString,
                 _registered_method=True)
+        self.GetConsumedTypes = channel.unary_unary(
+                '/kongflow.workerqueue.internal.v1.EnqueueService/GetConsumedTypes',
+                request_serializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesResponse.FromString,
+                _registered_method=True)
 
 
 class EnqueueServiceServicer:
@@ -58,6 +63,14 @@ class EnqueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsumedTypes(self, request, context):
+        """Tells which types of integration event are consumed by any method. What
+        nobody consumes need not be published.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnqueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +78,11 @@ def add_EnqueueServiceServicer_to_server(servicer, server):
                     servicer.EnqueueJobs,
                     request_deserializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsResponse.SerializeToString,
+            ),
+            'GetConsumedTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsumedTypes,
+                    request_deserializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +114,33 @@ class EnqueueService:
             '/kongflow.workerqueue.internal.v1.EnqueueService/EnqueueJobs',
             kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.EnqueueJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsumedTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.internal.v1.EnqueueService/GetConsumedTypes',
+            kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_internal_dot_v1_dot_enqueue__service__pb2.GetConsumedTypesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class EnqueueServiceStub:
     the first time did for at least an hour after the job ended. A refused
     command does not hold up the others.
     """
+    GetConsumedTypes: _grpc.UnaryUnaryMultiCallable[_enqueue_service_pb2.GetConsumedTypesRequest, _enqueue_service_pb2.GetConsumedTypesResponse]
+    """Tells which types of integration event are consumed by any method. What
+    nobody consumes need not be published.
+    """
 
 @_typing.type_check_only
 class EnqueueServiceAsyncStub(EnqueueServiceStub):
@@ -54,6 +58,10 @@ class EnqueueServiceAsyncStub(EnqueueServiceStub):
     order of the commands. Idempotent by the outbox id: a repeat answers as
     the first time did for at least an hour after the job ended. A refused
     command does not hold up the others.
+    """
+    GetConsumedTypes: _aio.UnaryUnaryMultiCallable[_enqueue_service_pb2.GetConsumedTypesRequest, _enqueue_service_pb2.GetConsumedTypesResponse]  # type: ignore[assignment]
+    """Tells which types of integration event are consumed by any method. What
+    nobody consumes need not be published.
     """
 
 class EnqueueServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +79,16 @@ class EnqueueServiceServicer(metaclass=_abc_1.ABCMeta):
         order of the commands. Idempotent by the outbox id: a repeat answers as
         the first time did for at least an hour after the job ended. A refused
         command does not hold up the others.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConsumedTypes(
+        self,
+        request: _enqueue_service_pb2.GetConsumedTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enqueue_service_pb2.GetConsumedTypesResponse, _abc.Awaitable[_enqueue_service_pb2.GetConsumedTypesResponse]]:
+        """Tells which types of integration event are consumed by any method. What
+        nobody consumes need not be published.
         """
 
 def add_EnqueueServiceServicer_to_server(servicer: EnqueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Integration events: what a service tells the others, durably."""

@@ -1,0 +1,91 @@
+"""Publishing integration events, in the transaction that they tell of.
+
+An event is a message in the outbox of the service that publishes it. The worker queue makes one
+queued job of it for each method that consumes its type.
+
+    if await events.wanted(RUN_FAILED):
+        event = events.message(RUN_FAILED, str(run.id), {}, environment_id=run.environment_id)
+        await uow.outbox.add(event)
+    await uow.commit()
+
+What nobody consumes costs nothing: no row is written for it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from uuid import UUID
+
+import orjson
+
+from kongflow_common.clock import Clock
+from kongflow_common.eventing.event_type import EventType
+from kongflow_common.outbox.message import OutboxMessage
+
+__all__ = ["PUBLISH", "EventPublisher", "IntegrationEvents", "Interest"]
+
+PUBLISH = "publishIntegrationEvent"
+"""The kind that stands for the kinds of all subscribers."""
+
+
+class Interest(Protocol):
+    """Whether anybody listens."""
+
+    async def wanted(self, type_name: str) -> bool:
+        """Whether any method consumes the type; True while that is not known."""
+        ...
+
+
+class IntegrationEvents(Protocol):
+    """Makes the messages that publish events."""
+
+    async def wanted(self, type_: EventType) -> bool:
+        """Whether to publish events of the type at all; asked before a transaction is opened."""
+        ...
+
+    def message(
+        self,
+        type_: EventType,
+        resource_id: str,
+        data: Mapping[str, object],
+        *,
+        environment_id: UUID | None,
+        user_id: str = "",
+    ) -> OutboxMessage:
+        """What to add to the outbox. `resource_id` is what the event happened to."""
+        ...
+
+
+class EventPublisher:
+    """The IntegrationEvents of a service. `new_id` makes UUIDs."""
+
+    def __init__(self, interest: Interest, clock: Clock, new_id: Callable[[], UUID]) -> None:
+        self._interest = interest
+        self._clock = clock
+        self._new_id = new_id
+
+    async def wanted(self, type_: EventType) -> bool:
+        """See IntegrationEvents.wanted."""
+        return await self._interest.wanted(type_.name)
+
+    def message(
+        self,
+        type_: EventType,
+        resource_id: str,
+        data: Mapping[str, object],
+        *,
+        environment_id: UUID | None,
+        user_id: str = "",
+    ) -> OutboxMessage:
+        """See IntegrationEvents.message."""
+        event: dict[str, object] = {
+            "id": str(self._new_id()),
+            "type": type_.name,
+            "version": type_.version,
+            # Proto JSON writes 64-bit integers as text.
+            "timestamp": str(int(self._clock.now().timestamp() * 1_000)),
+            "resourceId": resource_id,
+            "data": dict(data),
+        }
+        if user_id:
+            event["userId"] = user_id
+        return OutboxMessage.enqueue(PUBLISH, orjson.dumps(event), environment_id=environment_id)
