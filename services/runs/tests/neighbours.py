@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from kongflow_common.clock import SystemClock
 from kongflow_common.errors import DependencyUnavailable
+from kongflow_common.eventing.publisher import EventPublisher
 from kongflow_common.ids import new_id
+from kongflow_common.testing.interest import FixedInterest
 from kongflow_runs.domain.execution import (
     Answered,
     EndpointLimits,
@@ -87,10 +90,18 @@ class Others:
     outcomes: list[EndpointOutcome] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     away: bool = False
+    interest: FixedInterest = field(default_factory=FixedInterest)
+    """In the runs' events: nobody's unless a test says so."""
 
     @property
     def neighbours(self) -> Neighbours:
-        return Neighbours(versions=self, environments=self, events=self, endpoints=self)
+        return Neighbours(
+            versions=self,
+            environments=self,
+            events=self,
+            endpoints=self,
+            news=EventPublisher(self.interest, SystemClock(), new_id),
+        )
 
     async def resolve(
         self, environment_id: UUID, runs: Sequence[PendingRun]

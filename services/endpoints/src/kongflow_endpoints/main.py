@@ -16,16 +16,20 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import GuardedHttpClient
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.consumed_types import ConsumedTypes
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
+from kongflow_endpoints.adapters.index_news import IndexNews
 from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
 from kongflow_endpoints.adapters.job_registry import GrpcJobRegistry
 from kongflow_endpoints.adapters.secret_keys import RevealedKeys
@@ -82,6 +86,8 @@ async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
         client = await stack.enter_async_context(
             GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_endpoints))
         )
+        consumed = ConsumedTypes(worker_queue)
+        stack.push_async_callback(consumed.close)
         client_services, tasks_services = grpc_services(
             database,
             relay,
@@ -89,6 +95,7 @@ async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
             RevealedKeys(environments),
             GrpcJobRegistry(await caller(settings.jobs_target, "jobs")),
             SystemClock(),
+            EventPublisher(consumed, SystemClock(), new_id),
         )
         server = GrpcServer(
             settings,
@@ -118,6 +125,7 @@ def grpc_services(
     keys: SecretKeys,
     jobs: JobRegistry,
     clock: Clock,
+    integration_events: IntegrationEvents,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for other services and the worker queue."""
 
@@ -125,7 +133,7 @@ def grpc_services(
         return SqlUnitOfWork(database, relay)
 
     reader = SqlEndpointReader(database)
-    performance = PostgresIndexPerformance(database, relay)
+    performance = PostgresIndexPerformance(database, relay, IndexNews(integration_events))
     clients = EndpointsServicer(
         EndpointUseCases(
             create=CreateEndpoint(program, keys, unit_of_work, secrets.choice),

@@ -7,9 +7,12 @@ import pytest
 
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.publisher import EventPublisher
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.grpc_server import InProcessServer, bearer, in_process_server
+from kongflow_common.testing.interest import FixedInterest
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.main import grpc_services
 from kongflow_endpoints.rpc.error_catalog import CATALOG
@@ -37,7 +40,13 @@ async def server(
     jobs: KeptJobs,
 ) -> AsyncIterator[InProcessServer]:
     client_services, tasks_services = grpc_services(
-        database, relay, program, keys, jobs, FixedClock(datetime.now(UTC))
+        database,
+        relay,
+        program,
+        keys,
+        jobs,
+        FixedClock(datetime.now(UTC)),
+        EventPublisher(FixedInterest(), FixedClock(), new_id),
     )
     async with in_process_server(
         catalog=CATALOG, client_services=client_services, tasks_services=tasks_services

@@ -6,17 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
+from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
+from kongflow.events.v1 import integration_event_pb2
 from kongflow_common.db.engine import Database
 from kongflow_common.errors import DependencyUnavailable
+from kongflow_common.eventing.publisher import PUBLISH, EventPublisher
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.clocks import FixedClock
+from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
+from kongflow_endpoints.adapters.index_news import INDEX_FAILURE, INDEX_SUCCESS, IndexNews
 from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
 from kongflow_endpoints.adapters.unit_of_work import SqlUnitOfWork
 from kongflow_endpoints.application.create_endpoint import CreateEndpoint
@@ -57,7 +63,9 @@ class System:
         self.jobs = KeptJobs()
         self.keys = Keys()
         self.reader = SqlEndpointReader(database)
-        self.performance = PostgresIndexPerformance(database, relay)
+        self.interest = FixedInterest()
+        news = IndexNews(EventPublisher(self.interest, FixedClock(), new_id))
+        self.performance = PostgresIndexPerformance(database, relay, news)
         self.unit_of_work: Callable[[], SqlUnitOfWork] = lambda: SqlUnitOfWork(database, relay)
         self.create = CreateEndpoint(program, self.keys, self.unit_of_work, lambda choices: "a")
         self.index = IndexEndpoint(self.unit_of_work, FixedClock(datetime.now(UTC)))
@@ -317,3 +325,61 @@ async def test_a_stranger_finds_nothing(system: System, programs: Programs, plac
     assert await system.reader.find_index(stranger, index.id) is None
     assert await system.reader.indexes(stranger, endpoint.id, None, 10) == []
     assert await system.reader.items(stranger, index.id, None, None, 9, with_metadata=True) == []
+
+
+def told(worker_queue: RecordingWorkerQueue) -> list[tuple[str, str]]:
+    """Type and index of each event that was published, in their order."""
+    events = [orjson.loads(message.args) for message in worker_queue.of_kind(PUBLISH)]
+    return [(event["type"], event["resourceId"]) for event in events]
+
+
+async def test_the_end_of_an_index_is_told_once_with_it(
+    system: System, programs: Programs, place: Place, worker_queue: RecordingWorkerQueue
+) -> None:
+    system.interest.types = {"endpoint.index.success", "endpoint.index.failure"}
+    endpoint, index = await created(
+        system, programs, place, *(described(f"j{n}") for n in range(9))
+    )
+    await system.perform(place.environment_id, index.id)
+    items = await system.items(place, index)
+    for _ in range(2):
+        await asyncio.gather(*(system.register(place.environment_id, [item]) for item in items))
+    [message] = await worker_queue.wait_for(PUBLISH)
+    assert message.environment_id == place.environment_id
+    data = orjson.loads(message.args)["data"]
+    assert (data["endpointId"], data["statistics"]["jobs"]) == (str(endpoint.id), 9)
+
+    _, empty = await created(system, programs, place)
+    await system.perform(place.environment_id, empty.id)
+    _, broken = await created(system, programs, place)
+    fail = FailEndpointIndex(system.performance)
+    await fail(new_id(), broken.id, "it is not yours")
+    for _ in range(2):
+        await fail(place.environment_id, broken.id, "it\0broke")
+    [*_, failure] = await worker_queue.wait_for(PUBLISH, 3)
+    assert orjson.loads(failure.args)["data"]["message"] == "it\ufffdbroke"
+    assert told(worker_queue) == [
+        ("endpoint.index.success", str(index.id)),
+        ("endpoint.index.success", str(empty.id)),
+        ("endpoint.index.failure", str(broken.id)),
+    ]
+
+
+async def test_an_index_of_no_interest_is_not_told_of(
+    system: System, programs: Programs, place: Place, worker_queue: RecordingWorkerQueue
+) -> None:
+    _, index = await created(system, programs, place, described())
+    assert (await system.run(place, index)).status is IndexStatus.SUCCESS
+    _, broken = await created(system, programs, place)
+    await FailEndpointIndex(system.performance)(place.environment_id, broken.id, "it broke")
+    # What is sent later was written later.
+    _, last = await created(system, programs, place)
+    await worker_queue.wait_for("performEndpointIndexing", 3)
+    worker_queue.assert_enqueued("performEndpointIndexing", endpointIndexId=str(last.id))
+    assert told(worker_queue) == []
+
+
+def test_the_types_are_those_that_the_service_declares() -> None:
+    service = endpoints_tasks_service_pb2.DESCRIPTOR.services_by_name["EndpointsTasksService"]
+    declared = service.GetOptions().Extensions[integration_event_pb2.publishes].types
+    assert set(declared) == {INDEX_SUCCESS.name, INDEX_FAILURE.name}

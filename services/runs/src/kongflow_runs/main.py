@@ -14,9 +14,13 @@ from kongflow_common.auth.service_tokens import (
     parse_private_key,
     parse_public_key,
 )
+from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.consumed_types import ConsumedTypes
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
@@ -25,6 +29,7 @@ from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
@@ -80,6 +85,8 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(environments.close)
         endpoints = GrpcEndpoints(await caller(settings.endpoints_target, "endpoints"))
         stack.push_async_callback(endpoints.close)
+        consumed = ConsumedTypes(worker_queue)
+        stack.push_async_callback(consumed.close)
         client_services, tasks_services = grpc_services(
             database,
             relay,
@@ -89,6 +96,7 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
                 environments=DescribedEnvironments(environments),
                 events=GrpcEvents(await caller(settings.events_target, "events")),
                 endpoints=endpoints,
+                news=EventPublisher(consumed, SystemClock(), new_id),
             ),
         )
         server = GrpcServer(
@@ -110,6 +118,7 @@ class Neighbours:
     environments: Environments
     events: Events
     endpoints: Endpoints
+    news: IntegrationEvents
 
 
 def grpc_services(
@@ -117,10 +126,11 @@ def grpc_services(
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
-    executions = PostgresRunExecutions(database)
+    news = RunNews(neighbours.news)
+    executions = PostgresRunExecutions(database, relay, news)
     tasks = RunsTasksServicer(
         StartRuns(
-            PostgresRunStarter(database, relay), neighbours.versions, neighbours.environments
+            PostgresRunStarter(database, relay, news), neighbours.versions, neighbours.environments
         ),
         PerformRunExecutions(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints

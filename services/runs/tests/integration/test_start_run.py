@@ -5,17 +5,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
+from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.publisher import EventPublisher
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
 from services.runs.tests.conftest import TRACEPARENT, a_run
 from services.runs.tests.neighbours import a_version
+
+NOBODY_LISTENS = RunNews(EventPublisher(FixedInterest(), SystemClock(), new_id))
 
 
 async def stored(writer: BatchingRunWriter, count: int) -> list[NewRun]:
@@ -42,7 +48,7 @@ async def test_runs_are_numbered_from_one_without_gaps(
     database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
     runs = await stored(writer, 6)
-    starter = PostgresRunStarter(database, relay)
+    starter = PostgresRunStarter(database, relay, NOBODY_LISTENS)
     environment_id = runs[0].environment_id
     ended = StartedAs(runs[3].id, RunState.ABORTED, a_version(), "disabled")
     await starter.start(environment_id, [*queued(runs[:3]), (ended, TRACEPARENT)])
@@ -62,7 +68,7 @@ async def test_a_queued_run_is_enqueued_for_execution_and_no_other(
 ) -> None:
     runs = await stored(writer, 2)
     waiting = StartedAs(runs[1].id, RunState.WAITING_ON_CONNECTIONS, a_version())
-    await PostgresRunStarter(database, relay).start(
+    await PostgresRunStarter(database, relay, NOBODY_LISTENS).start(
         runs[0].environment_id, [*queued(runs[:1]), (waiting, TRACEPARENT)]
     )
     await eventually(lambda: any(m.kind == "performRunExecution" for m in worker_queue.messages))
@@ -76,7 +82,7 @@ async def test_a_repeated_start_changes_nothing(
     database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
     runs = await stored(writer, 3)
-    starter = PostgresRunStarter(database, relay)
+    starter = PostgresRunStarter(database, relay, NOBODY_LISTENS)
     started = await asyncio.gather(
         *(starter.start(runs[0].environment_id, queued(runs)) for _ in range(8))
     )
@@ -90,7 +96,7 @@ async def test_another_environment_starts_nothing(
 ) -> None:
     runs = await stored(writer, 1)
     stranger = a_run().environment_id
-    starter = PostgresRunStarter(database, relay)
+    starter = PostgresRunStarter(database, relay, NOBODY_LISTENS)
     assert await starter.pending(stranger, [runs[0].id]) == []
     assert await starter.start(stranger, queued(runs)) == []
     assert await numbers(database, runs) == [(None, "PENDING")]

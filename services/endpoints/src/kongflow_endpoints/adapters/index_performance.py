@@ -1,6 +1,6 @@
 """The stored side of performing indexes: few statements, each a set of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,10 @@ from kongflow_common.db.connection_pool import Connection
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_endpoints.adapters.endpoints_queue import register_job
+from kongflow_endpoints.adapters.index_news import INDEX_FAILURE, INDEX_SUCCESS, IndexNews
 from kongflow_endpoints.adapters.rows import failure_document, statistics_document
 from kongflow_endpoints.adapters.tables import SCHEMA
 from kongflow_endpoints.application.ports import DueIndex, DueItem, Indexed, Settled
@@ -58,6 +60,18 @@ WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
 RETURNING id
 """
 
+_MAY_FAIL = """
+SELECT endpoint_id FROM endpoints.endpoint_indexes
+WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
+  AND status IN ('PENDING', 'STARTED') AND fetched_at IS NULL
+"""
+
+_NEWS_OF_FAILURE = OutboxRows(SCHEMA, join="JOIN failed ON failed.id = o.owner")
+
+_FAIL_AND_TELL = f"""
+WITH failed AS ({_FAIL}), told AS ({_NEWS_OF_FAILURE.insert}) SELECT id FROM failed
+"""  # nosec B608
+
 _MARK_FETCHED = """
 UPDATE endpoints.endpoint_indexes SET fetched_at = now()
 WHERE id = %(id)b::uuid AND status = 'STARTED' AND fetched_at IS NULL
@@ -93,7 +107,7 @@ SELECT n.id, %(index_id)b::uuid, n.kind, n.key, n.version, n.wish, n.internal, n
 FROM {_ITEMS.source}
 """  # nosec B608
 
-_REGISTRATIONS = OutboxRows(SCHEMA)
+_MESSAGES = OutboxRows(SCHEMA)
 
 _DUE_ITEMS = """
 SELECT i.id, i.index_id, x.endpoint_id, e.environment_id, e.project_id, e.organization_id,
@@ -148,15 +162,17 @@ GROUP BY x.id, i.kind, i.outcome, i.internal, i.changed
 _END = """
 UPDATE endpoints.endpoint_indexes SET status = 'SUCCESS', stats = %(stats)b::jsonb
 WHERE id = %(id)b::uuid
+RETURNING endpoint_id
 """
 
 
 class PostgresIndexPerformance:
     """Implements IndexPerformance."""
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: IndexNews) -> None:
         self._pool = database.pool
         self._relay = relay
+        self._news = news
 
     async def begin(self, environment_id: UUID, index_id: UUID) -> DueIndex | None:
         rows = await self._pool.execute(_BEGIN, {"id": index_id, "environment_id": environment_id})
@@ -166,17 +182,28 @@ class PostgresIndexPerformance:
         return DueIndex(id_, _endpoint(values), generation, fetched)
 
     async def fail(self, environment_id: UUID, index_id: UUID, failure: IndexFailure) -> bool:
-        error = orjson.dumps(failure_document(failure)).decode()
-        return bool(
-            await self._pool.execute(
-                _FAIL, {"id": index_id, "environment_id": environment_id, "error": error}
-            )
+        mine = {"id": index_id, "environment_id": environment_id}
+        parameters = {**mine, "error": orjson.dumps(failure_document(failure)).decode()}
+        if not await self._news.wanted(INDEX_FAILURE):
+            return bool(await self._pool.execute(_FAIL, parameters))
+        found = await self._pool.execute(_MAY_FAIL, mine)
+        if not found:
+            return False
+        message = self._news.failed(environment_id, index_id, found[0][0], failure)
+        claimed_by = self._relay.claimed_by_for_new_rows()
+        failed = await self._pool.execute(
+            _FAIL_AND_TELL,
+            {**parameters, **_NEWS_OF_FAILURE.bind([message], claimed_by, [index_id])},
         )
+        if failed:
+            self._relay.committed([message], claimed_by)
+        return bool(failed)
 
     async def store(self, index: DueIndex, found: Indexed, items: Sequence[NewItem]) -> bool:
         environment_id = index.endpoint.place.environment_id
         pending = [item for item in items if item.outcome is Outcome.PENDING]
         messages = [register_job(index.id, environment_id, item.id) for item in pending]
+        tells = not pending and await self._news.wanted(INDEX_SUCCESS)
         claimed_by = self._relay.claimed_by_for_new_rows()
         async with self._pool.connection() as connection, connection.transaction():
             if not await _fetch(connection, _MARK_FETCHED, {"id": index.id}):
@@ -197,12 +224,10 @@ class PostgresIndexPerformance:
                 _ADD_ITEMS,
                 {"index_id": index.id, **_ITEMS.bind([_item_row(item) for item in items])},
             )
-            if messages:
-                await _fetch(
-                    connection, _REGISTRATIONS.insert, _REGISTRATIONS.bind(messages, claimed_by)
-                )
-            else:
-                await _end_complete(connection, [index.id])
+            if not pending:
+                ended = await _end_complete(connection, [index.id])
+                messages = self._told(environment_id, ended) if tells else []
+            await _send(connection, messages, claimed_by)
         self._relay.committed(messages, claimed_by)
         return True
 
@@ -234,6 +259,8 @@ class PostgresIndexPerformance:
 
     async def settle(self, environment_id: UUID, settled: Sequence[Settled]) -> Sequence[UUID]:
         wanted = sorted({each.index_id for each in settled})
+        tells = await self._news.wanted(INDEX_SUCCESS)
+        claimed_by = self._relay.claimed_by_for_new_rows()
         async with self._pool.connection() as connection, connection.transaction():
             locked = await _fetch(
                 connection,
@@ -249,20 +276,43 @@ class PostgresIndexPerformance:
                     "index_ids": array_parameter("uuid", index_ids),
                 },
             )
-            return await _end_complete(connection, index_ids)
+            ended = await _end_complete(connection, index_ids)
+            messages = self._told(environment_id, ended) if tells else []
+            await _send(connection, messages, claimed_by)
+        self._relay.committed(messages, claimed_by)
+        return list(ended)
+
+    def _told(
+        self, environment_id: UUID, ended: Mapping[UUID, tuple[UUID, dict[str, object]]]
+    ) -> list[OutboxMessage]:
+        return [
+            self._news.succeeded(environment_id, index_id, endpoint_id, statistics)
+            for index_id, (endpoint_id, statistics) in ended.items()
+        ]
 
 
-async def _end_complete(connection: Connection, index_ids: Sequence[UUID]) -> Sequence[UUID]:
-    """End those of the indexes that have no pending item; which they are."""
+async def _send(
+    connection: Connection, messages: Sequence[OutboxMessage], claimed_by: str | None
+) -> None:
+    if messages:
+        await _fetch(connection, _MESSAGES.insert, _MESSAGES.bind(messages, claimed_by))
+
+
+async def _end_complete(
+    connection: Connection, index_ids: Sequence[UUID]
+) -> dict[UUID, tuple[UUID, dict[str, object]]]:
+    """End those of the indexes that have no pending item; their endpoints, and what they found."""
     counts: dict[UUID, list[tuple[Any, ...]]] = {}
     for index_id, *count in await _fetch(
         connection, _COUNT, {"ids": array_parameter("uuid", index_ids)}
     ):
         counts.setdefault(index_id, []).append(tuple(count))
+    ended: dict[UUID, tuple[UUID, dict[str, object]]] = {}
     for index_id, rows in counts.items():
-        stats = statistics_document(_statistics(rows)).decode()
-        await _fetch(connection, _END, {"id": index_id, "stats": stats})
-    return list(counts)
+        stats = statistics_document(_statistics(rows))
+        [(endpoint_id,)] = await _fetch(connection, _END, {"id": index_id, "stats": stats.decode()})
+        ended[index_id] = (endpoint_id, orjson.loads(stats))
+    return ended
 
 
 def _endpoint(values: Sequence[Any]) -> Endpoint:

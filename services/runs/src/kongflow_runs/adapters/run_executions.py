@@ -1,8 +1,14 @@
 """The stored side of executions: begun and finished under the fence of the queued job's turn."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from kongflow_common.db.engine import Database
+from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.run_news import RunNews
+from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.application.ports import ExecutionTurn
 from kongflow_runs.domain.errors import OutdatedTurn
 from kongflow_runs.domain.execution import Ended, ExecutingRun, TryAgain, Verdict
@@ -67,11 +73,30 @@ RETURNING id
 """  # nosec B608
 
 
+_ABOUT = f"""
+SELECT job_slug, job_version FROM runs.job_runs
+WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid AND status NOT IN ({_ENDED})
+"""  # nosec B608
+
+_NEWS = OutboxRows(SCHEMA, join="JOIN ended ON ended.id = o.owner")
+
+
+def _and_tell(ending: str) -> str:
+    """The same statement, which tells of what it has ended."""
+    return f"WITH ended AS ({ending}), told AS ({_NEWS.insert}) SELECT id FROM ended"  # nosec B608
+
+
+_END_AND_TELL = _and_tell(_END)
+_FAIL_AND_TELL = _and_tell(_FAIL)
+
+
 class PostgresRunExecutions:
     """The RunExecutions on PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._pool = database.pool
+        self._relay = relay
+        self._news = news
 
     async def begin(
         self, environment_id: UUID, run_id: UUID, turn: ExecutionTurn
@@ -103,19 +128,46 @@ class PostgresRunExecutions:
         }
         if isinstance(verdict, TryAgain):
             return bool(await self._pool.execute(_AGAIN, {**parameters, "failed": 1}))
-        return bool(
-            await self._pool.execute(
-                _END, {**parameters, "failed": int(verdict.failed), **_end(verdict)}
-            )
+        parameters |= {"failed": int(verdict.failed), **_end(verdict)}
+        if not await self._news.wanted(verdict.state):
+            return bool(await self._pool.execute(_END, parameters))
+        message = self._news.ended(
+            run.environment_id,
+            run.id,
+            verdict.state,
+            job_slug=run.job_slug,
+            job_version=run.version,
         )
+        return await self._end_and_tell(_END_AND_TELL, parameters, message, run.id)
 
     async def fail(self, environment_id: UUID, run_id: UUID, ended: Ended) -> bool:
         """Ends a run that has not ended, whatever its state."""
-        return bool(
-            await self._pool.execute(
-                _FAIL, {"id": run_id, "environment_id": environment_id, **_end(ended)}
-            )
+        parameters = {"id": run_id, "environment_id": environment_id, **_end(ended)}
+        if not await self._news.wanted(ended.state):
+            return bool(await self._pool.execute(_FAIL, parameters))
+        about = await self._pool.execute(_ABOUT, parameters)
+        if not about:
+            return False
+        [(slug, version)] = about
+        message = self._news.ended(
+            environment_id, run_id, ended.state, job_slug=slug, job_version=version
         )
+        return await self._end_and_tell(_FAIL_AND_TELL, parameters, message, run_id)
+
+    async def _end_and_tell(
+        self,
+        statement: str,
+        parameters: Mapping[str, object],
+        message: OutboxMessage,
+        run_id: UUID,
+    ) -> bool:
+        claimed_by = self._relay.claimed_by_for_new_rows()
+        ended = await self._pool.execute(
+            statement, {**parameters, **_NEWS.bind([message], claimed_by, [run_id])}
+        )
+        if ended:
+            self._relay.committed([message], claimed_by)
+        return bool(ended)
 
 
 def _end(ended: Ended) -> dict[str, object]:

@@ -11,6 +11,7 @@ from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.run import RunState, VersionSelector
 from kongflow_runs.domain.start import PendingRun, StartedAs
@@ -35,7 +36,7 @@ _PLANS = RowParameters(
     error="text",
     output="jsonb",
 )
-_EXECUTIONS = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
+_MESSAGES = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
 
 # The rows are locked first, in one order, so that two deliveries of one start do not meet in a
 # deadlock; the second finds them no longer pending. Numbers are drawn per job in one step, and
@@ -73,7 +74,7 @@ WITH locked AS (
     FROM ranked LEFT JOIN drawn USING (project_id, job_id)
     WHERE run.id = ranked.id
     RETURNING run.id, run.status
-), enqueued AS ({_EXECUTIONS.insert})
+), enqueued AS ({_MESSAGES.insert})
 SELECT id, status FROM changed
 """  # nosec B608 - made of constants
 
@@ -81,9 +82,10 @@ SELECT id, status FROM changed
 class PostgresRunStarter:
     """The RunStarter on PostgreSQL."""
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._pool = database.pool
         self._relay = relay
+        self._news = news
 
     async def pending(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[PendingRun]:
         """Those of the runs that are pending."""
@@ -99,27 +101,45 @@ class PostgresRunStarter:
         self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
     ) -> Sequence[tuple[UUID, RunState]]:
         """Carries plans out on those that are still pending; see RunStarter.start."""
-        queued = [
+        sent = [
             (plan.run_id, _execution(plan.run_id, environment_id, traceparent))
             for plan, traceparent in plans
             if plan.state is RunState.QUEUED
         ]
+        sent += await self._told(environment_id, plans)
         claimed_by = self._relay.claimed_by_for_new_rows()
         rows = await self._pool.execute(
             START,
             {
                 **_PLANS.bind([_row(plan) for plan, _ in plans]),
-                **_EXECUTIONS.bind(
-                    [message for _, message in queued], claimed_by, [run_id for run_id, _ in queued]
+                **_MESSAGES.bind(
+                    [message for _, message in sent], claimed_by, [run_id for run_id, _ in sent]
                 ),
                 "environment_id": environment_id,
             },
         )
         started = {run_id: RunState(status) for run_id, status in rows}
         self._relay.committed(
-            [message for run_id, message in queued if run_id in started], claimed_by
+            [message for run_id, message in sent if run_id in started], claimed_by
         )
         return list(started.items())
+
+    async def _told(
+        self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
+    ) -> list[tuple[UUID, OutboxMessage]]:
+        """What the others are told of runs that end at their start, each with its run."""
+        told: list[tuple[UUID, OutboxMessage]] = []
+        for plan, traceparent in plans:
+            if await self._news.wanted(plan.state):
+                message = self._news.ended(
+                    environment_id,
+                    plan.run_id,
+                    plan.state,
+                    job_slug=plan.version.job_slug if plan.version else None,
+                    job_version=plan.version.version if plan.version else None,
+                )
+                told.append((plan.run_id, replace(message, traceparent=traceparent)))
+        return told
 
 
 def _row(plan: StartedAs) -> tuple[object, ...]:

@@ -1,0 +1,53 @@
+"""What the others are told of endpoint indexes."""
+
+from uuid import UUID
+
+from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.publisher import IntegrationEvents
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_endpoints.domain.endpoint import IndexFailure
+
+__all__ = ["INDEX_FAILURE", "INDEX_SUCCESS", "IndexNews"]
+
+INDEX_SUCCESS = EventType("endpoint.index.success")
+INDEX_FAILURE = EventType("endpoint.index.failure")
+
+_LONGEST_MESSAGE = 1_000
+
+
+class IndexNews:
+    """Makes the messages that say that indexes have ended."""
+
+    def __init__(self, events: IntegrationEvents) -> None:
+        self._events = events
+
+    async def wanted(self, type_: EventType) -> bool:
+        """Whether anybody is to be told of events of the type."""
+        return await self._events.wanted(type_)
+
+    def succeeded(
+        self, environment_id: UUID, index_id: UUID, endpoint_id: UUID, statistics: dict[str, object]
+    ) -> OutboxMessage:
+        """Says that an index has ended well, with what it found."""
+        return self._events.message(
+            INDEX_SUCCESS,
+            str(index_id),
+            {"endpointId": str(endpoint_id), "statistics": statistics},
+            environment_id=environment_id,
+        )
+
+    def failed(
+        self, environment_id: UUID, index_id: UUID, endpoint_id: UUID, failure: IndexFailure
+    ) -> OutboxMessage:
+        """Says that an index has failed, and why."""
+        return self._events.message(
+            INDEX_FAILURE,
+            str(index_id),
+            {"endpointId": str(endpoint_id), "message": _shortened(failure.message)},
+            environment_id=environment_id,
+        )
+
+
+def _shortened(message: str) -> str:
+    # Programs have a say in it, and jsonb holds no NUL.
+    return message[:_LONGEST_MESSAGE].replace("\x00", "\ufffd")

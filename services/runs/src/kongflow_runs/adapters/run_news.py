@@ -1,0 +1,46 @@
+"""What the others are told of runs."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.publisher import IntegrationEvents
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_runs.domain.run import ENDED, RunState
+
+__all__ = ["RUN_COMPLETED", "RunNews"]
+
+RUN_COMPLETED: Mapping[RunState, EventType] = {
+    state: EventType(f"run.completed.{state.value.lower()}") for state in ENDED
+}
+"""The type of event that says that a run has ended in a state."""
+
+
+class RunNews:
+    """Makes the messages that say that runs have ended."""
+
+    def __init__(self, events: IntegrationEvents) -> None:
+        self._events = events
+
+    async def wanted(self, state: RunState) -> bool:
+        """Whether anybody is to be told that a run has ended in this state."""
+        type_ = RUN_COMPLETED.get(state)
+        return type_ is not None and await self._events.wanted(type_)
+
+    def ended(
+        self,
+        environment_id: UUID,
+        run_id: UUID,
+        state: RunState,
+        *,
+        job_slug: str | None,
+        job_version: str | None,
+    ) -> OutboxMessage:
+        """Says that a run has ended; a job that was never found out is left out."""
+        data = {"state": state.value, "jobSlug": job_slug, "jobVersion": job_version}
+        return self._events.message(
+            RUN_COMPLETED[state],
+            str(run_id),
+            {name: value for name, value in data.items() if value is not None},
+            environment_id=environment_id,
+        )
