@@ -133,6 +133,23 @@ function jobResult(outcome) {
   return { status: { code: grpc.status.OK }, snooze };
 }
 
+/** What a google.protobuf.Value stands for. */
+function plain(value) {
+  switch (value?.kind) {
+    case undefined:
+    case "nullValue":
+      return null;
+    case "listValue":
+      return value.listValue.values.map(plain);
+    case "structValue": {
+      const members = Object.entries(value.structValue.fields);
+      return Object.fromEntries(members.map(([key, member]) => [key, plain(member)]));
+    }
+    default:
+      return value[value.kind];
+  }
+}
+
 module.exports = {
   answer,
   checkCaller,
@@ -140,6 +157,7 @@ module.exports = {
   jobResult,
   load,
   newId,
+  plain,
   readIdentity,
   signToken,
 };

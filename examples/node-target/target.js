@@ -5,7 +5,7 @@
 // Who it is, where it listens and whom it trusts stands in KONGFLOW_TARGET_FILE, or in
 // targets/warehouse.json of the folder of a system that `kongflow up` started here.
 const grpc = require("@grpc/grpc-js");
-const { answer, checkCaller, jobBehind, jobResult, load, readIdentity } = require("./kongflow");
+const { answer, checkCaller, jobBehind, jobResult, load, plain, readIdentity } = require("./kongflow");
 
 const identity = readIdentity("warehouse");
 const definition = load("warehouse/tasks/v1/warehouse_tasks_service.proto");
@@ -88,6 +88,12 @@ const handlers = {
     const { request, discard } = call.request;
     const attempts = { attempt: discard.attempts };
     say("given up", request, attempts, discard.status.message);
+    callback(null, {});
+  }),
+  NoteRun: guarded((call, callback) => {
+    const { type, resourceId, data } = call.request.event;
+    const { jobSlug, jobVersion } = plain(data);
+    console.log(`${type} ${resourceId}, of ${jobSlug} ${jobVersion}`);
     callback(null, {});
   }),
 };

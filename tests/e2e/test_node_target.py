@@ -1,13 +1,14 @@
 """The example in Node of a service whose methods are called by the worker queue."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 from google.rpc import code_pb2
 
 from kongflow.runs.internal.v1 import runs_internal_service_pb2 as runs_pb
@@ -16,6 +17,7 @@ from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as enqueue_pb
 from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueServiceStub
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
+from kongflow_common.ids import new_id
 from tests.e2e.node_target import TIMEOUT, Warehouse, warehouse
 from tests.local_system import poll_until
 
@@ -28,6 +30,29 @@ RESERVE = "/warehouse.tasks.v1.WarehouseTasksService/ReserveStock"
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     with warehouse(tmp_path_factory.mktemp("warehouse")) as target:
         yield target
+
+
+def target_signer(target: Warehouse) -> ServiceTokenSigner:
+    """Signs as the target does."""
+    return ServiceTokenSigner("warehouse", parse_private_key(target.identity["service_key"]))
+
+
+def enqueue(target: Warehouse, kind: str, args: Mapping[str, object]) -> int:
+    """Has a job enqueued in the name of the target; answers the code."""
+    command = enqueue_pb.EnqueueCommand(
+        outbox_id=str(new_id()),
+        operation=enqueue_pb.EnqueueCommand.OPERATION_ENQUEUE,
+        kind=kind,
+        args=json.dumps(args).encode(),
+    )
+    with grpc.insecure_channel(target.identity["workerqueue"]) as channel:
+        answer = EnqueueServiceStub(channel).EnqueueJobs(
+            enqueue_pb.EnqueueJobsRequest(commands=[command]),
+            metadata=(("authorization", f"Bearer {target_signer(target).token('workerqueue')}"),),
+            timeout=TIMEOUT,
+        )
+    [result] = answer.results
+    return int(result.status.code)
 
 
 def test_a_method_in_node_runs_as_a_queued_job(target: Warehouse) -> None:
@@ -91,7 +116,7 @@ def test_what_will_never_do_is_given_up_at_once(target: Warehouse) -> None:
 
 def test_nobody_else_reaches_the_target(target: Warehouse) -> None:
     identity = target.identity
-    own = ServiceTokenSigner("warehouse", parse_private_key(identity["service_key"]))
+    own = target_signer(target)
     # Signed by the target itself, for itself: right audience, wrong issuer.
     disguised = ServiceTokenSigner("workerqueue", parse_private_key(identity["service_key"]))
     key = target.system.connection()["api_key"]
@@ -114,21 +139,9 @@ def test_nobody_else_reaches_the_target(target: Warehouse) -> None:
 def test_the_targets_identity_puts_in_its_own_kinds_and_is_good_for_nothing_else(
     target: Warehouse,
 ) -> None:
-    identity = target.identity
-    signer = ServiceTokenSigner("warehouse", parse_private_key(identity["service_key"]))
-    command = enqueue_pb.EnqueueCommand(
-        outbox_id=str(uuid4()),
-        operation=enqueue_pb.EnqueueCommand.OPERATION_ENQUEUE,
-        kind="deliverEvent",
-        args=json.dumps({"eventRecordId": str(uuid4())}).encode(),
-    )
-    with grpc.insecure_channel(identity["workerqueue"]) as channel:
-        answer = EnqueueServiceStub(channel).EnqueueJobs(
-            enqueue_pb.EnqueueJobsRequest(commands=[command]),
-            metadata=(("authorization", f"Bearer {signer.token('workerqueue')}"),),
-            timeout=TIMEOUT,
-        )
-    assert [result.status.code for result in answer.results] == [code_pb2.PERMISSION_DENIED]
+    args = {"eventRecordId": str(uuid4())}
+    assert enqueue(target, "deliverEvent", args) == code_pb2.PERMISSION_DENIED
+    signer = target_signer(target)
     ports = json.loads((target.system.state_dir / "ports.json").read_text())
     with (
         grpc.insecure_channel(f"127.0.0.1:{ports['runs-tasks']}") as channel,
@@ -146,3 +159,48 @@ def test_the_identity_is_nobody_elses_to_read(target: Warehouse) -> None:
     folder: Path = target.system.state_dir / "targets"
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "warehouse.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_end_of_a_run_is_told_to_who_consumes_it(target: Warehouse) -> None:
+    told = target.system.kongflow("demo").stdout
+    ended = {
+        "run.completed.success": told.count("ended                     success"),
+        "run.completed.failure": told.count("ended                     failure"),
+    }
+    assert all(ended.values()), told
+    runs = sum(ended.values())
+    poll_until(
+        lambda: len(target.said("run.completed.")) >= runs, seconds=TIMEOUT, what="the runs' ends"
+    )
+    for type_, count in ended.items():
+        assert len(target.said(type_)) == count
+    jobs = [target.ended(job.id) for job in target.queued_jobs("warehouse.noteRun")]
+    assert len(jobs) == runs, "one for each event"
+    for job in jobs:
+        assert (job.state, job.queue, job.max_attempts) == (
+            QueuedJob.STATE_COMPLETED,
+            "events",
+            3,
+        )
+        event = MessageToDict(job.args)["event"]
+        [line] = target.said(event["resourceId"])
+        assert line.startswith(f"{event['type']} {event['resourceId']}, of ")
+        assert list(job.tags) == [event["type"]]
+        # It belongs to the environment and to the trace of the run.
+        assert job.environment_id
+        assert job.traceparent
+
+
+def test_a_target_publishes_what_is_its_own(target: Warehouse) -> None:
+    def publish(type_: str) -> int:
+        event = {
+            "id": str(new_id()),
+            "type": type_,
+            "version": 1,
+            "timestamp": "1700000000000",
+            "resourceId": "chair",
+        }
+        return enqueue(target, "publishIntegrationEvent", event)
+
+    assert publish("stock.counted") == code_pb2.OK
+    assert publish("run.completed.success") == code_pb2.PERMISSION_DENIED
