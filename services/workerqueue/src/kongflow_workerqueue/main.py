@@ -40,6 +40,7 @@ from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.own_kinds import OwnKinds
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
@@ -118,6 +119,7 @@ async def open_services(
     servicer = WorkerQueueServicer(
         queries,
         queues,
+        own_kinds=OwnKinds(catalogue),
         retry_queued_job=RetryQueuedJob(operators, queries, dispatch, catalogue),
         cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
         delete_queued_job=DeleteQueuedJob(operators),

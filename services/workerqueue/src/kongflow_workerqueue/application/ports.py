@@ -370,6 +370,9 @@ class Catalogue(Protocol):
     def find(self, kind: str) -> KindPolicy | None:
         """Return the policy of a kind, None when no target declares it."""
 
+    def kinds_of(self, target: str) -> Sequence[str]:
+        """Return the names of the kinds that a target declares."""
+
     def consumers(self, type_: str) -> Sequence[KindPolicy]:
         """Return the kinds that are called with each event of a type."""
 

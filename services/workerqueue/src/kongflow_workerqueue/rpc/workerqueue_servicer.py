@@ -22,6 +22,7 @@ from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.intervention import Intervention
+from kongflow_workerqueue.application.own_kinds import OwnKinds
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import QueuedJob
 from kongflow_workerqueue.application.queries import FILTER_FIELDS, QueuedJobQueries
@@ -68,6 +69,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         queries: QueuedJobQueries,
         queues: QueueQueries,
         *,
+        own_kinds: OwnKinds,
         retry_queued_job: RetryQueuedJob,
         cancel_queued_job: CancelQueuedJob,
         delete_queued_job: DeleteQueuedJob,
@@ -76,6 +78,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     ) -> None:
         self._queries = queries
         self._queues = queues
+        self._own_kinds = own_kinds
         self._retry_queued_job = retry_queued_job
         self._cancel_queued_job = cancel_queued_job
         self._delete_queued_job = delete_queued_job
@@ -86,7 +89,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
     ) -> pb.GetQueuedJobResponse:
         job = await self._queries.get(required_id(request.id, "id"), _environment_id())
-        return pb.GetQueuedJobResponse(queued_job=_shown(job))
+        return pb.GetQueuedJobResponse(queued_job=_shown(self._own_kinds.check(job, _service())))
 
     async def ListQueuedJobs(
         self, request: pb.ListQueuedJobsRequest, _context: _ListContext
@@ -101,7 +104,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         )
         jobs = await self._queries.list(
             environment_id,
-            parse_filter(request.filter, FILTER_FIELDS),
+            self._own_kinds.within(parse_filter(request.filter, FILTER_FIELDS), _service()),
             before=page.after.id if page.after else None,
             limit=page.size + 1,
         )
@@ -244,6 +247,12 @@ def _other_args(args: bytes) -> bytes | None:
     if args and not current_principal().may(_ARGUMENTS_SCOPE):
         raise ArgumentsHidden(_ARGUMENTS_SCOPE)
     return args or None
+
+
+def _service() -> str | None:
+    """The service that calls; None when somebody else does."""
+    principal = current_principal()
+    return principal.name if principal.kind is CallerKind.SERVICE else None
 
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:

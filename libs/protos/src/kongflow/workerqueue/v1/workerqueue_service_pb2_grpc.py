@@ -105,7 +105,8 @@ class WorkerQueueServiceServicer:
 
     def GetQueuedJob(self, request, context):
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only; services see jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -113,7 +114,7 @@ class WorkerQueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueuedJobs(self, request, context):
-        """Lists queued jobs, newest first.
+        """Lists queued jobs, newest first; services those of their own kinds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

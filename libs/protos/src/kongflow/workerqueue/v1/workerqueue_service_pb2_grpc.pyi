@@ -37,11 +37,12 @@ class WorkerQueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WorkerQueueServiceAsyncStub: ...
     GetQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only; services see jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]
-    """Lists queued jobs, newest first."""
+    """Lists queued jobs, newest first; services those of their own kinds."""
     RetryQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RetryQueuedJobRequest, _workerqueue_service_pb2.RetryQueuedJobResponse]
     """Makes a queued job available at once: one that waits for its time, or one
     that has ended, which then has its attempts anew. A job that is available
@@ -104,11 +105,12 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]  # type: ignore[assignment]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only; services see jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]  # type: ignore[assignment]
-    """Lists queued jobs, newest first."""
+    """Lists queued jobs, newest first; services those of their own kinds."""
     RetryQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RetryQueuedJobRequest, _workerqueue_service_pb2.RetryQueuedJobResponse]  # type: ignore[assignment]
     """Makes a queued job available at once: one that waits for its time, or one
     that has ended, which then has its attempts anew. A job that is available
@@ -174,7 +176,8 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.GetQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.GetQueuedJobResponse]]:
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only; services see jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
 
@@ -184,7 +187,7 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workerqueue_service_pb2.ListQueuedJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.ListQueuedJobsResponse, _abc.Awaitable[_workerqueue_service_pb2.ListQueuedJobsResponse]]:
-        """Lists queued jobs, newest first."""
+        """Lists queued jobs, newest first; services those of their own kinds."""
 
     @_abc_1.abstractmethod
     def RetryQueuedJob(
