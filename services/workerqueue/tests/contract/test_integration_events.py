@@ -209,3 +209,14 @@ async def test_services_hear_what_is_consumed(server: ServerUnderTest) -> None:
             pb.GetConsumedTypesRequest(), metadata=bearer(server.operator), timeout=TIMEOUT
         )
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_an_event_as_long_as_may_be_fits_into_its_jobs(server: ServerUnderTest) -> None:
+    told = event(data="")
+    told["data"] = "x" * (512 * 1024 - len(b'{"event":}') - len(orjson.dumps(told)))
+    [result] = await server.enqueue(publish(told), service="runs")
+    assert result.status.code == 0
+    assert await server.count() == 2
+    told["data"] += "x"
+    [result] = await server.enqueue(publish({**told, "id": str(new_id())}), service="runs")
+    assert fields(result.status) == ["commands[0].args"]

@@ -1,16 +1,48 @@
 """Makes one queued job of an integration event for each kind that consumes it."""
 
+from dataclasses import fields, replace
+from uuid import UUID
+
 from kongflow_common.errors import InvalidField
 from kongflow_common.eventing.event_type import InvalidEventType, check_type_name
 from kongflow_common.eventing.publisher import PUBLISH
 from kongflow_common.ids import parse_id
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
-from kongflow_workerqueue.application.enqueue_command import MAX_ARGS_DEPTH, EnqueueCommand
-from kongflow_workerqueue.application.ports import ArgsRefused, Catalogue, EventHead, NewJob
+from kongflow_workerqueue.application.enqueue_command import (
+    MAX_ARGS_DEPTH,
+    EnqueueCommand,
+    ledger_command,
+)
+from kongflow_workerqueue.application.ports import (
+    ArgsRefused,
+    Catalogue,
+    EventHead,
+    KindPolicy,
+    NewJob,
+)
 from kongflow_workerqueue.domain.errors import EventTypeNotOwned
 from kongflow_workerqueue.domain.subscription import job_id_of
 
 __all__ = ["PUBLISH", "event_jobs"]
+
+# What a job's arguments have around the event.
+_ROOM = len(b'{"event":}')
+# What the publisher says of all the jobs. Without a job key the mode and the generation say
+# nothing.
+_PUBLISHERS = frozenset(
+    {
+        "id",
+        "kind",
+        "args",
+        "run_at",
+        "tags",
+        "metadata",
+        "environment_id",
+        "traceparent",
+        "job_key_mode",
+        "generation",
+    }
+)
 
 
 def event_jobs(command: EnqueueCommand, catalogue: Catalogue, caller: str) -> list[NewJob]:
@@ -20,42 +52,44 @@ def event_jobs(command: EnqueueCommand, catalogue: Catalogue, caller: str) -> li
     """
     _check_nothing_else(command)
     document = parse_json(
-        command.args, field="args", max_bytes=MAX_PAYLOAD_BYTES, max_depth=MAX_ARGS_DEPTH - 1
+        command.args,
+        field="args",
+        max_bytes=MAX_PAYLOAD_BYTES - _ROOM,
+        max_depth=MAX_ARGS_DEPTH - 1,
     )
     head = _head(document.text, catalogue)
     owner = catalogue.publisher(head.type)
     if owner != caller:
         raise EventTypeNotOwned(head.type, owner)
     event_id = parse_id(head.id, "args.id")
+    args = b'{"event":%b}' % document.text
     return [
-        NewJob(
-            id=job_id_of(event_id, kind.kind),
-            kind=kind.kind,
-            args=b'{"event":%b}' % document.text,
-            queue=kind.queue,
-            priority=kind.priority,
-            max_attempts=kind.max_attempts,
-            environment_id=command.environment_id,
-            run_at=command.run_at,
-            tags=(*command.tags, head.type),
-            metadata=command.metadata,
-            traceparent=command.traceparent,
-        )
+        _job(command, kind, job_id_of(event_id, kind.kind), args, head.type, catalogue)
         for kind in catalogue.consumers(head.type)
     ]
 
 
+def _job(
+    command: EnqueueCommand,
+    kind: KindPolicy,
+    id_: UUID,
+    args: bytes,
+    type_: str,
+    catalogue: Catalogue,
+) -> NewJob:
+    """The job of one subscriber: as if its own target had enqueued it."""
+    own = replace(command, id=id_, kind=kind.kind, args=args, tags=(*command.tags, type_))
+    job = ledger_command(own, catalogue, kind.target)
+    if not isinstance(job, NewJob):
+        raise TypeError(f"{kind.kind} got {type(job).__name__} of an event")
+    return job
+
+
 def _check_nothing_else(command: EnqueueCommand) -> None:
-    given = {
-        "queue": command.queue,
-        "job_key": command.job_key,
-        "priority": command.priority,
-        "max_attempts": command.max_attempts,
-        "unique": command.unique,
-    }
-    for field, value in given.items():
-        if value:
-            raise InvalidField(field, f"is the subscribers' own to say, not {PUBLISH}'s")
+    """A subscriber's own option, also one that is thought of later, decides how its job runs."""
+    for field in fields(command):
+        if field.name not in _PUBLISHERS and getattr(command, field.name):
+            raise InvalidField(field.name, f"is the subscribers' own to say, not {PUBLISH}'s")
 
 
 def _head(event: bytes, catalogue: Catalogue) -> EventHead:

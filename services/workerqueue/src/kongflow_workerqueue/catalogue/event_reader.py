@@ -81,15 +81,18 @@ def consumed_types(method: MethodDescriptorProto) -> tuple[str, ...]:
 def check_consumer(method: MethodDescriptor) -> None:
     """Raises InvalidEvents unless the request of a consuming method holds an event and no more."""
     fields = method.input_type.fields
-    holds_event = (
-        len(fields) == 1
-        and (fields[0].name, fields[0].number) == ("event", 1)
-        and not fields[0].is_repeated
-        and fields[0].message_type is not None
-        and fields[0].message_type.full_name == _EVENT
-    )
-    if not holds_event:
+    event = fields[0].message_type if len(fields) == 1 and not fields[0].is_repeated else None
+    if (
+        event is None
+        or event.full_name != _EVENT
+        or (fields[0].name, fields[0].number) != ("event", 1)
+    ):
         raise InvalidEvents(f"the request of a consumer must hold exactly {_EVENT} event = 1.")
+    # An event that one subscriber could not read would be refused for all of them.
+    for field in _DESCRIPTOR.fields:
+        other = event.fields_by_number.get(field.number)
+        if other is not None and (other.name, other.type) != (field.name, field.type):
+            raise InvalidEvents(f"{_EVENT}.{field.name} is another field in the target's copy.")
 
 
 def event_parser() -> RequestParser:

@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from kongflow_common.ids import new_id
 from kongflow_workerqueue.application.ports import ArgsRefused, EventHead
@@ -161,3 +162,21 @@ def test_a_subscriber_gets_one_job_of_an_event_that_sorts_where_the_event_does()
     assert (job.version, job.variant) == (7, event.variant)
     assert job.bytes[:6] == event.bytes[:6]
     assert job_id_of(UUID(int=1), "a").bytes[:6] == bytes(6)
+
+
+def test_a_copy_of_the_event_that_reads_something_else_is_refused(tmp_path: Path) -> None:
+    methods = consumer("Note", SUCCESS)
+    path = compile_target(tmp_path, methods)
+    files = FileDescriptorSet.FromString(path.read_bytes())
+    [copy] = [file for file in files.file if file.name.endswith("integration_event.proto")]
+    # A newer copy has fields more, an older one fewer: both read what is written here.
+    message = next(each for each in copy.message_type if each.name == "IntegrationEvent")
+    added = message.field.add(name="weather", number=99)
+    added.type, added.label = added.TYPE_STRING, added.LABEL_OPTIONAL
+    path.write_bytes(files.SerializeToString())
+    assert read_catalogue({"courier": path}).consumed_types() == ["run.completed.success"]
+    [timestamp] = [field for field in message.field if field.name == "timestamp"]
+    timestamp.type = timestamp.TYPE_STRING
+    path.write_bytes(files.SerializeToString())
+    with pytest.raises(InvalidKind, match=r"IntegrationEvent\.timestamp is another field"):
+        read_catalogue({"courier": path})
