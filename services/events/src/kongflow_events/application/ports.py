@@ -145,6 +145,10 @@ class DispatcherRepository(Protocol):
         """Replace what the dispatcher holds."""
         ...
 
+    async def set_aside(self, dispatcher: EventDispatcher) -> None:
+        """Free its dispatchable id; it takes no events any more, what it took is invoked."""
+        ...
+
     async def candidates(
         self, record: EventRecord, after: UUID | None, limit: int
     ) -> Sequence[CompiledDispatcher]:

@@ -114,6 +114,8 @@ class EventsServiceServicer:
         `dispatchable_id` holds. It is enabled by it. Idempotent; with a
         generation that is not newer than the stored one nothing changes and the
         stored one is answered.
+        Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+        which follows what its program says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,6 +54,8 @@ class EventsServiceStub:
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
     generation that is not newer than the stored one nothing changes and the
     stored one is answered.
+    Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+    which follows what its program says.
     """
     GetEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]
     """Gets a dispatcher.
@@ -88,6 +90,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
     generation that is not newer than the stored one nothing changes and the
     stored one is answered.
+    Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+    which follows what its program says.
     """
     GetEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]  # type: ignore[assignment]
     """Gets a dispatcher.
@@ -149,6 +153,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         `dispatchable_id` holds. It is enabled by it. Idempotent; with a
         generation that is not newer than the stored one nothing changes and the
         stored one is answered.
+        Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+        which follows what its program says.
         """
 
     @_abc_1.abstractmethod
