@@ -60,19 +60,21 @@ _TIMEOUT_STATUSES: Final = frozenset({408, 504})
 class HttpEndpointProgram:
     """Implements EndpointProgram. `index_seconds` is for a whole index, redirects included.
 
-    Redirects stay with the host that was registered, or go to one of `redirect_hosts`: every call
+    `executing` makes the calls of executions, `client` all others. Redirects stay with the host that was registered, or go to one of `redirect_hosts`: every call
     carries the environment's secret key.
     """
 
     def __init__(
         self,
         client: GuardedHttpClient,
+        executing: GuardedHttpClient,
         *,
         ping_seconds: float,
         index_seconds: float,
         redirect_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._client = client
+        self._executing = executing
         self._ping_seconds = ping_seconds
         self._index_seconds = index_seconds
         self._redirect_hosts = redirect_hosts
@@ -189,7 +191,7 @@ class HttpEndpointProgram:
         limits = RequestLimits(timeout.total_seconds(), MAX_EXECUTION_BYTES)
         headers = {**_headers(key, "EXECUTE_JOB"), "content-type": "application/json"}
         try:
-            answer = await self._client.request(
+            answer = await self._executing.request(
                 "POST", url, headers=headers, body=body, limits=limits
             )
         except CallTimedOut as error:
