@@ -60,8 +60,9 @@ _TIMEOUT_STATUSES: Final = frozenset({408, 504})
 class HttpEndpointProgram:
     """Implements EndpointProgram. `index_seconds` is for a whole index, redirects included.
 
-    `executing` makes the calls of executions, `client` all others. Redirects stay with the host that was registered, or go to one of `redirect_hosts`: every call
-    carries the environment's secret key.
+    `executing` makes the calls of executions, `client` all others. Redirects stay with the host
+    that was registered, or go to one of `redirect_hosts`: every call carries the environment's
+    secret key.
     """
 
     def __init__(
