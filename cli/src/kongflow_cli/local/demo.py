@@ -134,7 +134,7 @@ def _session(state: StateFolder, context: str) -> Iterator[Session]:
         options = ConnectionOptions(state.path, None, None, 10.0)
         return resolve_connection(other, Credential.API_KEY, options, {}, Path.cwd())
 
-    printer = Printer(as_json=False, wide=False, now=datetime.now(UTC))
+    printer = Printer(as_json=False, wide=False, clock=lambda: datetime.now(UTC))
     with open_session(connection_to(context), printer, connection_to) as opened:
         yield opened
 

@@ -177,7 +177,7 @@ class GuardedHttpClient:
         except aiohttp.ConnectionTimeoutError as error:
             raise NotReached(_reason(error)) from None
         except TimeoutError:
-            raise CallTimedOut(f"no answer within {limits.timeout_seconds:g} s") from None
+            raise CallTimedOut(f"no answer within {limits.timeout_seconds:.3g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = forbidden_in(error)
             if refused is not None:

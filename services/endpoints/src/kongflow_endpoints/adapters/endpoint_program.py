@@ -20,6 +20,7 @@ from kongflow_common.http.errors import (
 )
 from kongflow_common.http.guarded_client import GuardedHttpClient, HttpAnswer, RequestLimits
 from kongflow_common.payload import JsonDocument
+from kongflow_common.rpc.deadline import time_left
 from kongflow_endpoints.application.ports import Called, Indexed, NotCalled
 from kongflow_endpoints.domain.endpoint import IndexFailure
 from kongflow_endpoints.domain.errors import EndpointPingFailed
@@ -106,7 +107,8 @@ class HttpEndpointProgram:
     async def _ask(
         self, url: str, key: SecretStr, action: str, more: Mapping[str, str]
     ) -> HttpAnswer:
-        limits = RequestLimits(self._ping_seconds, _SMALL_BYTES)
+        # Who asks for it and waits no longer is still told that it was the program that stalls.
+        limits = RequestLimits(time_left(self._ping_seconds), _SMALL_BYTES)
         try:
             answer = await self._client.request(
                 "POST", url, headers={**_headers(key, action), **more}, body=None, limits=limits
