@@ -25,6 +25,7 @@ from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
+from kongflow_workerqueue.worker_settings import WorkerSettings
 
 ROOT = Path(__file__).parents[5]
 
@@ -343,3 +344,15 @@ def test_arguments_that_are_no_request_are_refused(args: bytes) -> None:
     assert kind is not None
     with pytest.raises(ArgsRefused):
         kind.check_args(args)
+
+
+def test_what_waits_for_users_programs_is_alone_in_its_queue() -> None:
+    """Jobs that end at once must not wait for slots that slow programs hold."""
+    slow = {"performRunExecution": "execution", "performEndpointIndexing": "indexing"}
+    for kind in built_in_kinds():
+        assert slow.get(kind.kind) == (kind.queue if kind.queue in slow.values() else None)
+
+
+def test_a_worker_has_slots_for_every_kind_of_its_own() -> None:
+    slots = WorkerSettings.model_fields["worker_slots"].default
+    assert {kind.queue for kind in built_in_kinds()} <= slots.keys()
