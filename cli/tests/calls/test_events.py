@@ -174,14 +174,18 @@ class TestGetAndCancel:
         system.answers["GetEventRecord"] = pb.GetEventRecordResponse(event_record=record())
         system.answers["ListRuns"] = ListRunsResponse(
             runs=[
-                RunMessage(id="r1", job_slug="order", state=RunMessage.STATE_SUCCESS),
+                RunMessage(
+                    id="r1", job_slug="order", state=RunMessage.STATE_SUCCESS, dispatcher_id="d1"
+                ),
                 RunMessage(id="r2", job_slug="audit", error_message="it broke"),
             ]
         )
         shown = run("events", "get", "some-id").out
         assert "order" in shown
         assert "it broke" in shown
+        assert "d1" not in shown
         [request] = system.requests(ListRunsRequest)
+        assert "d1" in run("events", "get", "some-id", "--wide").out
         assert request.filter == f'event_record_id = "{record().id}"'
         runs = run("events", "get", "some-id", "--json").json["runs"]
         assert [each["id"] for each in runs] == ["r1", "r2"]

@@ -55,7 +55,10 @@ _COLUMNS: list[Column[EventRecord]] = [
     Column("Test", lambda event: yes_or_no(event.test), wide=True),
 ]
 _SHOWN_RUNS = 100
-_RUN_COLUMNS = [*RUN_COLUMNS[:3], *(each for each in RUN_COLUMNS if each.header == "Error")]
+_RUN_COLUMNS = [
+    *RUN_COLUMNS[:3],
+    *(each for each in RUN_COLUMNS if each.header in ("Error", "Dispatcher")),
+]
 _DETAILS: list[Column[EventRecord]] = [
     *_COLUMNS,
     Column("Happened", lambda event: time_of(event, "event_time")),
