@@ -52,7 +52,11 @@ WHERE v.environment_id = %s
 """
 _DISPATCHERS = """
 SELECT j.slug, d.event, d.source, d.payload_filter, d.context_filter, d.manual, d.enabled,
-       d.dispatchable, d.external_account_id
+       d.external_account_id, d.dispatchable,
+       (SELECT jsonb_build_object('type', 'JOB_VERSION', 'alias', a.name, 'job_id', a.job_id,
+                                  'version_id', a.version_id)
+        FROM jobs.job_aliases a
+        WHERE a.job_id = j.id AND a.environment_id = d.environment_id AND a.name = 'latest')
 FROM events.event_dispatchers d
 JOIN jobs.jobs j ON j.id::text = d.dispatchable_id
 WHERE d.environment_id = %s
@@ -198,9 +202,9 @@ def check_dispatchers(rows: EnvironmentRows, expected: Expected) -> None:
     assert [(row[0], *row[1:7]) for row in found] == in_order(
         [(slug, *taken) for slug, taken in expected.dispatchers.items()]
     )
-    for *_, dispatchable, account in found:
+    for *_, account, dispatchable, latest in found:
         assert account is None
-        assert dispatchable["type"] == "JOB_VERSION", dispatchable
+        assert dispatchable == latest
     # And none beside those of the jobs.
     assert rows.read(_ALL_DISPATCHERS) == [(len(found),)]
 
