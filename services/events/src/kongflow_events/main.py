@@ -21,9 +21,11 @@ from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
+from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
@@ -35,7 +37,7 @@ from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
-from kongflow_events.application.ports import EventIntake, RunCreator
+from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_event_record import ReadEventRecord
 from kongflow_events.application.store_event_record import StoreEventRecord
@@ -79,12 +81,18 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         )
         resolver = TenancyCredentialResolver(tenancy)
         stack.push_async_callback(resolver.close)
+        compiled = CompiledDispatchers()
+        directory = MemoryDispatcherDirectory(database, compiled)
+        tasks = await stack.enter_async_context(BackgroundTasks())
+        _ = tasks.supervise("dispatcher directory", directory.run)
         client_services, tasks_services = grpc_services(
             database,
             relay,
             intake,
             GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
             SystemClock(),
+            compiled,
+            directory,
         )
         server = GrpcServer(
             settings,
@@ -111,16 +119,20 @@ def grpc_services(
     intake: EventIntake,
     runs: RunCreator,
     clock: Clock,
+    compiled: CompiledDispatchers,
+    directory: DispatcherDirectory | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
-    """The services for clients, and those for the worker queue."""
-    compiled = CompiledDispatchers()
+    """The services for clients, and those for the worker queue.
+
+    Without a directory every event is matched by the queued job that delivers it.
+    """
 
     def unit_of_work() -> SqlEventsUnitOfWork:
         return SqlEventsUnitOfWork(database, relay, compiled)
 
     reader = SqlReader(database)
     events = EventsServicer(
-        send_event=IngestSendEvent(intake, unit_of_work, clock),
+        send_event=IngestSendEvent(intake, unit_of_work, clock, directory),
         cancel_event=CancelEvent(unit_of_work, clock),
         events=EventQueries(reader),
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),

@@ -120,7 +120,7 @@ def _match(event: DueEvent, candidates: _CandidatesByName) -> Sequence[UUID]:
     record = event.record
     key = (record.tenancy.environment_id, record.name, record.source)
     # Parsed once for all candidates, and not at all where none looks at it.
-    matchable = MatchableEvent(record, event.content)
+    matchable = MatchableEvent(record.payload_type, event.content, record.external_account_id)
     return [each.id for each in candidates.get(key, ()) if each.takes(matchable)]
 
 

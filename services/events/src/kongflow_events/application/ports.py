@@ -10,7 +10,8 @@ from uuid import UUID
 from kongflow_common.errors import KongflowError
 from kongflow_common.filtering import Filter
 from kongflow_common.payload import JsonDocument
-from kongflow_events.domain.dispatcher_match import CompiledDispatcher
+from kongflow_events.domain.dispatcher_index import MatchedDispatchers
+from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_record import (
     EventContent,
@@ -23,6 +24,7 @@ from kongflow_events.domain.event_record import (
 __all__ = [
     "Delivery",
     "DeliveryDesk",
+    "DispatcherDirectory",
     "DispatcherReader",
     "DispatcherRepository",
     "DueBatch",
@@ -65,6 +67,8 @@ class NewEvent:
     priority: Priority
     account_id: str | None
     traceparent: str
+    matched: MatchedDispatchers | None = None
+    """The dispatchers that take it; None when it is to be matched later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,25 @@ class EventIntake(Protocol):
     async def add(self, event: NewEvent) -> StoredEvent:
         """Store the event, its account and the queued job that delivers it, all or none.
 
+        An event whose dispatchers are known is stored as delivered, with an invocation for each,
+        unless a dispatcher of its environment has changed since.
         Where the environment has an event of this id already nothing is stored, and that one
         is answered.
         """
+        ...
+
+
+class DispatcherDirectory(Protocol):
+    """Knows dispatchers without asking the database; what it says may be out of date."""
+
+    def match(
+        self, environment_id: UUID, name: str, source: str, event: MatchableEvent
+    ) -> MatchedDispatchers | None:
+        """The dispatchers that take the event; None when it does not know, or they are many."""
+        ...
+
+    def refresh(self, environment_id: UUID) -> None:
+        """Say that what it knows of an environment is out of date."""
         ...
 
 
