@@ -7,6 +7,7 @@ and asks only the filters that demand one of them, and those that demand none.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
 from kongflow_filters.event_filter import FilterNode
@@ -89,6 +90,7 @@ def _scalar(value: object) -> Scalar | None:
     return to_double(cast("float", value)) if is_number(value) else None
 
 
+@lru_cache(maxsize=10_000)
 def _is_own(key: str) -> bool:
     """Whether only an object that has the key itself can have anything under it."""
     if array_index(key) is not None or key == "length":
