@@ -34,6 +34,7 @@ from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.deliver_event import DeliverEvents
+from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
@@ -138,10 +139,12 @@ def grpc_services(
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
         dispatchers=DispatcherQueries(reader),
     )
+    desk = SqlDeliveryDesk(database, compiled, relay)
+    deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
-        deliver_events=DeliverEvents(
-            SqlDeliveryDesk(database, compiled, relay), DeliverInSteps(unit_of_work)
-        ),
+        deliver_events=deliver_events
+        if directory is None
+        else DeliverEventsFromMemory(desk, directory, deliver_events),
         invoke_dispatchers=InvokeDispatchers(SqlInvocationReader(database), runs),
         catalog=CATALOG,
     )

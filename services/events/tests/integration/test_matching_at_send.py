@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import orjson
 import pytest
@@ -12,11 +14,16 @@ from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.columns import MESSAGE_COLUMNS, message_from_row
+from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
+from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.event_intake import BatchingEventIntake
+from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
+from kongflow_events.application.deliveries import DeliverEvent
+from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from services.events.tests.events_context import EventsContext
 from services.events.tests.integration.test_event_intake import event
@@ -264,3 +271,53 @@ async def test_environments_beyond_the_limit_are_let_go(
     assert len(small) == 1, "the first had to go"
     await small._read(large)
     assert len(small) == 1, "it does not fit at all, and nothing went for it"
+
+
+class LeftOver:
+    """Notes what is not delivered from memory, and leaves it."""
+
+    def __init__(self) -> None:
+        self.commands: list[DeliverEvent] = []
+
+    async def __call__(self, commands: Sequence[DeliverEvent]) -> Sequence[TaskOutcome]:
+        self.commands.extend(commands)
+        return [Snooze(timedelta(seconds=7)) for _ in commands]
+
+
+async def test_a_planned_event_is_delivered_from_memory_and_what_it_cannot_tell_is_left(
+    matching_context: EventsContext, relay: OutboxRelay, directory: MemoryDispatcherDirectory
+) -> None:
+    context = matching_context
+    await context.put("one", account_id="customer-7")
+    await context.put("two", payload_filter={"n": [5]})
+    await known(context)
+    left = LeftOver()
+    deliver = DeliverEventsFromMemory(
+        SqlDeliveryDesk(context.database, CompiledDispatchers(), relay),
+        directory,
+        left,  # type: ignore[arg-type]
+    )
+    soon = datetime.now(UTC)
+    of_account = await context.send(deliver_at=soon, account_id="customer-7", payload={"n": 5})
+    of_nobody = await context.send(deliver_at=soon, payload={"n": 6})
+    later = await context.send(deliver_after=60, payload={"n": 5})
+
+    def command(record: EventRecord) -> DeliverEvent:
+        return DeliverEvent(UUID(record.id), 1, context.environment.environment_id, "")
+
+    commands = [command(later), command(of_account), command(of_account), command(of_nobody)]
+    assert await deliver(commands) == [Snooze(timedelta(seconds=7)), DONE, DONE, DONE]
+    assert left.commands == commands[:1]
+    assert (await context.get(of_account.id)).matched_count == 2
+    assert (await context.get(of_nobody.id)).state == UNMATCHED
+    await context.enqueued("events.invokeDispatcher", 2)
+    # What has changed since is not delivered from memory, but known again soon after.
+    await context.put("two", payload_filter={"n": [6]})
+    again = await context.send(deliver_at=soon, payload={"n": 6})
+    assert await deliver([command(again)]) == [Snooze(timedelta(seconds=7))]
+
+    async def is_known() -> bool:
+        return await deliver([command(again)]) == [DONE]
+
+    await eventually(is_known)
+    assert (await context.get(again.id)).matched_count == 1

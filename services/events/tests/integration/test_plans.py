@@ -94,7 +94,9 @@ def settling() -> dict[str, object]:
         traceparent="",
     )
     return {
-        **delivery_desk._OUTCOMES.bind([(row_id(1), 1, 1), (row_id(2), 1, 0)]),
+        **delivery_desk._OUTCOMES.bind(
+            [(row_id(1), 1, 1, None, ENVIRONMENT), (row_id(2), 1, 0, 7, ENVIRONMENT)]
+        ),
         **delivery_desk._INVOCATIONS.bind([invocation], "tests", [row_id(1)]),
     }
 
@@ -117,6 +119,7 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
             event_intake._KEYS.bind([("event-1", ENVIRONMENT), ("event-2", ENVIRONMENT)]),
         ),
         "delivery": (delivery_desk._READ, {**delivery_desk._KEYS.bind(due), "limit": 100}),
+        "delivery from memory": (delivery_desk._READ_EVENTS, delivery_desk._KEYS.bind(due)),
         "settle": (delivery_desk._SETTLE, settling()),
         "invocation": (
             invocation_reader._READ,

@@ -22,11 +22,12 @@ __all__ = ["MemoryDispatcherDirectory"]
 
 _logger = logging.getLogger(__name__)
 
-_MAX_DISPATCHERS: Final = 20_000
-_MAX_FILTER_BYTES: Final = 16 * 1024 * 1024
+# About 4 KB of memory each.
+_MAX_DISPATCHERS: Final = 150_000
+_MAX_FILTER_BYTES: Final = 64 * 1024 * 1024
 _MOST_CANDIDATES: Final = 200
 # Few enough that compiling them holds up no other call for long.
-_PAGE: Final = 200
+_PAGE: Final = 100
 _AWAY_SECONDS: Final = 1.0
 _TOO_LARGE_SECONDS: Final = 60.0
 

@@ -243,11 +243,15 @@ class DueBatch:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The outcome of matching one event: the dispatchers that take it."""
+    """The outcome of matching one event: the dispatchers that take it.
+
+    `version` is of which version of the environment's dispatchers it is, when they were not read.
+    """
 
     record: EventRecord
     dispatcher_ids: Sequence[UUID]
     traceparent: str
+    version: int | None = None
 
 
 class DeliveryDesk(Protocol):
@@ -262,11 +266,15 @@ class DeliveryDesk(Protocol):
         """
         ...
 
+    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
+        """The events as `read` answers them, without their dispatchers."""
+        ...
+
     async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
         """Write the outcomes and enqueue the invocations, in one transaction.
 
-        An event that was cancelled, replaced or delivered since it was read changes nothing.
-        Answers the ids of the others.
+        An event that was cancelled, replaced or delivered since it was read changes nothing, nor
+        one whose version is not the present one. Answers the ids of the others.
         """
         ...
 
