@@ -276,6 +276,19 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         OWN,
         lambda _: events_pb.ListEventDispatchersRequest(page_size=1000),
     ),
+    "EventsService.ExplainEvent": (
+        NOT_FOUND,
+        lambda owner: events_pb.ExplainEventRequest(id=owner.event_record_id),
+    ),
+    "EventsService.TestFilter": (
+        OWN,
+        lambda _: events_pb.TestFilterRequest(payload_filter={"json": b"{}"}),
+    ),
+    # It takes everything, and there is nothing of the owner's to take.
+    "EventsService.BacktestFilter": (
+        OWN,
+        lambda _: events_pb.BacktestFilterRequest(payload_filter={"json": b"{}"}, max_events=1000),
+    ),
     "EndpointsService.CreateEndpoint": (
         PRECONDITION,
         lambda _: endpoints_pb.CreateEndpointRequest(

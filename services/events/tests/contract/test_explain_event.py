@@ -1,5 +1,6 @@
 """What the dispatchers of an environment make of an event, over a real channel."""
 
+import json
 import random
 from typing import Any
 from uuid import uuid4
@@ -172,8 +173,6 @@ async def send_raw(context: EventsContext, line: str, pick: random.Random) -> An
 
 def part_of(line: str, name: str) -> bytes:
     """A half of a pair as JSON text."""
-    import json  # noqa: PLC0415
-
     return json.dumps(json.loads(line)[name]).encode()
 
 
@@ -182,11 +181,11 @@ async def invoked(context: EventsContext, record_id: str) -> set[str]:
     record = await context.get(record_id)
     if record.matched_count:
         await context.relay_is_idle()
-    found = {
-        message.payload["dispatcherId"]
+    arguments = [
+        json.loads(message.args)
         for message in context.worker_queue.of_kind("events.invokeDispatcher")
-        if message.payload["eventRecordId"] == record_id
-    }
+    ]
+    found = {each["dispatcherId"] for each in arguments if each["eventRecordId"] == record_id}
     assert len(found) == record.matched_count
     return found
 
