@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
 from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2
@@ -87,12 +88,14 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
     ),
     "EventsService.TestFilter": (
         OWN,
-        lambda _: events_pb.TestFilterRequest(payload_filter={"json": b"{}"}),
+        lambda _: events_pb.TestFilterRequest(payload_filter=Payload(json=b"{}")),
     ),
     # It takes everything, and there is nothing of the owner's to take.
     "EventsService.BacktestFilter": (
         OWN,
-        lambda _: events_pb.BacktestFilterRequest(payload_filter={"json": b"{}"}, max_events=1000),
+        lambda _: events_pb.BacktestFilterRequest(
+            payload_filter=Payload(json=b"{}"), max_events=1000
+        ),
     ),
     "EndpointsService.CreateEndpoint": (
         PRECONDITION,

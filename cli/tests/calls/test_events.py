@@ -13,7 +13,11 @@ from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
-from kongflow.events.v1.match_explanation_pb2 import DispatcherVerdict, MatchExplanation
+from kongflow.events.v1.match_explanation_pb2 import (
+    DispatcherVerdict,
+    MatchExplanation,
+    ShownValue,
+)
 from kongflow.runs.v1.run_pb2 import Run as RunMessage
 from kongflow.runs.v1.runs_service_pb2 import ListRunsRequest, ListRunsResponse
 from kongflow.workerqueue.v1.job_options_pb2 import PRIORITY_LOW
@@ -308,8 +312,8 @@ class TestExplain:
                         kind=MatchExplanation.KIND_CONDITION,
                         path="payload.amount",
                         operator="$gt",
-                        wanted={"whole": {"json": b"100"}},
-                        found={"missing": True},
+                        wanted=ShownValue(whole=Payload(json=b"100")),
+                        found=ShownValue(missing=True),
                     ),
                 ),
             ],

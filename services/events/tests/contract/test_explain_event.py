@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from kongflow.events.v1 import events_service_pb2 as pb
+from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.match_explanation_pb2 import DispatcherVerdict, MatchExplanation
 from kongflow_common.testing.grpc_server import bearer
 from kongflow_common.testing.refusals import refusal
@@ -46,7 +47,8 @@ async def test_each_reason_with_its_place(context: EventsContext) -> None:
     told = {
         name: (each.reason, each.kind, each.path, each.operator)
         for name, verdict in found.items()
-        if (each := verdict.explanation) and not verdict.matched
+        for each in (verdict.explanation,)
+        if not verdict.matched
     }
     why = MatchExplanation
     condition = why.KIND_CONDITION
@@ -257,7 +259,7 @@ async def test_only_within_the_callers_environment(context: EventsContext) -> No
         )
     assert refused.reason == "EVENT_NOT_FOUND"
     own = await context.client.SendEvent(
-        pb.SendEventRequest(event={"name": "order.created"}), metadata=stranger, timeout=5
+        pb.SendEventRequest(event=EventRecord(name="order.created")), metadata=stranger, timeout=5
     )
     answer = await context.client.ExplainEvent(
         pb.ExplainEventRequest(id=own.event_record.id), metadata=stranger, timeout=5

@@ -6,6 +6,7 @@ import grpc
 import orjson
 import pytest
 
+from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.match_explanation_pb2 import MatchExplanation
@@ -15,8 +16,8 @@ from services.events.tests.documents import content_of
 from services.events.tests.events_context import EventsContext
 
 
-def document(value: object) -> dict[str, bytes]:
-    return {"json": orjson.dumps(value)}
+def document(value: object) -> Payload:
+    return Payload(json=orjson.dumps(value))
 
 
 async def backtest(context: EventsContext, **fields: Any) -> pb.BacktestFilterResponse:
@@ -29,7 +30,7 @@ async def test_a_sample_is_judged_and_nothing_is_stored(context: EventsContext) 
     request = pb.TestFilterRequest(
         payload_filter=document({"user": {"age": [{"$gte": 18}]}}),
         context_filter=document({"tenant": ["acme"]}),
-        event={"payload": document({"user": {"age": 17}})},
+        event=EventRecord(payload=document({"user": {"age": 17}})),
     )
 
     async def ask() -> pb.TestFilterResponse:
@@ -71,10 +72,7 @@ async def test_a_sample_of_a_request(context: EventsContext) -> None:
     }
     request = pb.TestFilterRequest(
         payload_filter=document({"body": {"action": ["opened"]}}),
-        event={
-            "payload": document(hook),
-            "payload_type": EventRecord.PAYLOAD_TYPE_REQUEST,
-        },
+        event=EventRecord(payload=document(hook), payload_type=EventRecord.PAYLOAD_TYPE_REQUEST),
     )
     answer = await context.client.TestFilter(request, metadata=context.as_sender, timeout=5)
     assert answer.matched
@@ -86,7 +84,7 @@ async def test_a_sample_of_a_request(context: EventsContext) -> None:
 async def test_values_that_no_document_holds_are_described(context: EventsContext) -> None:
     request = pb.TestFilterRequest(
         payload_filter=document({"s": {"0": ["x"]}, "toString": ["x"]}),
-        event={"payload": document({"s": "\U0001f600"})},
+        event=EventRecord(payload=document({"s": "\U0001f600"})),
     )
     answer = await context.client.TestFilter(request, metadata=context.as_sender, timeout=5)
     assert answer.explanation.found.described == '"\\ud83d"'
@@ -158,7 +156,7 @@ async def test_other_environments_are_not_looked_at(context: EventsContext) -> N
     ("fields", "field"),
     [
         ({}, "payload_filter"),
-        ({"payload_filter": {"json": b"{"}}, "payload_filter"),
+        ({"payload_filter": Payload(json=b"{")}, "payload_filter"),
         ({"payload_filter": document([])}, "payload_filter"),
         ({"payload_filter": document({"a": {"b": [{"$gt": "x"}]}})}, "payload_filter.a.b[0].$gt"),
         ({"payload_filter": document({"a": ["x" * 600_000]})}, "payload_filter"),
@@ -181,13 +179,13 @@ async def test_filters_that_are_none_are_refused_with_their_place(
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        ({"payload": {"json": b"{"}}, "event.payload"),
-        ({"context": {"json": b"nothing"}}, "event.context"),
-        ({"payload_type": 9}, "event.payload_type"),
+        (EventRecord(payload=Payload(json=b"{")), "event.payload"),
+        (EventRecord(context=Payload(json=b"nothing")), "event.context"),
+        (EventRecord(payload_type=9), "event.payload_type"),  # type: ignore[arg-type]
     ],
 )
 async def test_bad_samples_are_refused(
-    context: EventsContext, event: dict[str, Any], field: str
+    context: EventsContext, event: EventRecord, field: str
 ) -> None:
     with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused:
         await context.client.TestFilter(
