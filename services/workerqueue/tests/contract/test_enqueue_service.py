@@ -8,6 +8,7 @@ from uuid import uuid4
 import grpc
 import orjson
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,6 +18,7 @@ from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
+from kongflow_workerqueue.domain.outcome import COMPLETED
 from services.workerqueue.tests.contract.server_under_test import (
     TIMEOUT,
     WINDOW_CAP,
@@ -27,6 +29,10 @@ from services.workerqueue.tests.contract.server_under_test import (
     status_of,
 )
 
+Rule = job_options_pb2.Uniqueness
+ALL_STATES = [state for state in Rule.State.values() if state]
+ODD: Any = 9
+REMOVAL = {"operation": pb.EnqueueCommand.OPERATION_REMOVE, "job_key": "k"}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -149,10 +155,65 @@ async def test_one_bad_command_does_not_hold_up_the_others(server: ServerUnderTe
             {"unique": job_options_pb2.Uniqueness(by_args=True, args=["a"] * 21)},
             "commands[0].unique.args",
         ),
+        ({"unique": Rule(args=["a"])}, "commands[0].unique.args"),
+        ({"unique": Rule(window=Duration(seconds=1))}, "commands[0].unique.window"),
+        ({"unique": Rule(states=ALL_STATES)}, "commands[0].unique.states"),
+        ({"unique": Rule(by_args=True, window=Duration())}, "commands[0].unique.window"),
+        (
+            {"unique": Rule(by_args=True, window=Duration(seconds=-1))},
+            "commands[0].unique.window",
+        ),
+        (
+            {"unique": Rule(by_kind=True, window=Duration(seconds=32 * 86_400))},
+            "commands[0].unique.window",
+        ),
+        (
+            {"unique": Rule(by_args=True, states=[Rule.STATE_AVAILABLE, Rule.STATE_RUNNING])},
+            "commands[0].unique.states",
+        ),
+        (
+            {"unique": Rule(by_args=True, states=[Rule.STATE_AVAILABLE, Rule.STATE_UNSPECIFIED])},
+            "commands[0].unique.states[1]",
+        ),
+        ({"unique": Rule(by_args=True, states=[ODD])}, "commands[0].unique.states[0]"),
+        ({"delay": Duration(seconds=-1)}, "commands[0].delay"),
+        ({"delay": Duration(seconds=100 * 366 * 86_400)}, "commands[0].delay"),
+        ({"delay": Duration(seconds=1), "run_time": Timestamp()}, "commands[0].delay"),
+        (
+            {"longest_wait": Duration(seconds=9), "delay": Duration(seconds=1)},
+            "commands[0].longest_wait",
+        ),
+        ({"longest_wait": Duration(seconds=9), "job_key": "k"}, "commands[0].longest_wait"),
+        (
+            {
+                "longest_wait": Duration(seconds=9),
+                "job_key": "k",
+                "delay": Duration(seconds=1),
+                "job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_KEEP_FIRST,
+            },
+            "commands[0].longest_wait",
+        ),
+        (
+            {"longest_wait": Duration(), "job_key": "k", "delay": Duration(seconds=1)},
+            "commands[0].longest_wait",
+        ),
+        (
+            {"job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_PRESERVE_RUN_TIME},
+            "commands[0].job_key_mode",
+        ),
+        (
+            {"job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_KEEP_FIRST},
+            "commands[0].job_key_mode",
+        ),
+        ({"generation": 1}, "commands[0].generation"),
         (
             {"operation": pb.EnqueueCommand.OPERATION_REMOVE, "job_key": ""},
             "commands[0].job_key",
         ),
+        ({**REMOVAL, "run_time": Timestamp()}, "commands[0].run_time"),
+        ({**REMOVAL, "delay": Duration()}, "commands[0].delay"),
+        ({**REMOVAL, "longest_wait": Duration(seconds=1)}, "commands[0].longest_wait"),
+        ({**REMOVAL, "unique": Rule(by_args=True)}, "commands[0].unique"),
         ({"args": b"[]"}, "commands[0].args"),
         ({"args": b"\xff"}, "commands[0].args"),
         ({"args": b'{"eventRecordId": "\\u0000"}'}, "commands[0].args"),
@@ -294,3 +355,37 @@ async def test_the_args_of_a_unique_rule_may_be_named(server: ServerUnderTest) -
         )
     )
     assert [each.unique_skipped_as_duplicate for each in results] == [False, True]
+
+
+async def test_what_is_compared_and_in_which_states_is_the_commands_own(
+    server: ServerUnderTest,
+) -> None:
+    by_kind = Rule(by_kind=True, window=Duration(seconds=60), states=ALL_STATES)
+    first, second = command(unique=by_kind), command(unique=by_kind)
+    results = await server.enqueue(first, second)
+    assert [each.queued_job_id for each in results] == [first.outbox_id] * 2
+    await server.finish(first.outbox_id, COMPLETED)
+    [third] = await server.enqueue(command(unique=by_kind))
+    assert (third.queued_job_id, third.unique_skipped_as_duplicate) == (first.outbox_id, True)
+    by_queue = Rule(by_queue=True)
+    results = await server.enqueue(
+        *(command(unique=by_queue, queue=queue) for queue in ("a", "b", "a"))
+    )
+    assert [each.unique_skipped_as_duplicate for each in results] == [False, False, True]
+
+
+async def test_a_key_is_debounced(server: ServerUnderTest) -> None:
+    wait = {"delay": Duration(seconds=100), "longest_wait": Duration(seconds=30)}
+    first, second = command(job_key="k", **wait), command(job_key="k", **wait)
+    for sent in (first, second):
+        [result] = await server.enqueue(sent)
+        assert result.queued_job_id == first.outbox_id
+    job = await server.get(first.outbox_id)
+    assert job.state == QueuedJob.STATE_SCHEDULED
+    assert job.args["eventRecordId"] == orjson.loads(second.args)["eventRecordId"]
+    assert job.run_time.ToMicroseconds() - job.create_time.ToMicroseconds() == 30_000_000
+
+
+def test_the_states_of_a_rule_are_those_of_a_job() -> None:
+    of_a_job: dict[str, int] = dict(QueuedJob.State.items())
+    assert {name: int(number) for name, number in Rule.State.items()} == of_a_job

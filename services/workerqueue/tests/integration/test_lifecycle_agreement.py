@@ -20,7 +20,7 @@ from kongflow_workerqueue.domain.outcome import (
     TargetUnavailable,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import JobState
 from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest, new_job
 
@@ -109,7 +109,7 @@ class Walk:
             self._random.choice(ANSWERS),
             attempt=self.model.attempt,
             max_attempts=self.model.max_attempts,
-            retry=RetryPolicy(),
+            retry=ExponentialRetry(),
             random=self._random.random,
         )
         outcome = FinishedJob(self.job.id, self.model.turn, transition)

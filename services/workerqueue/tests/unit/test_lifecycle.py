@@ -19,7 +19,7 @@ from kongflow_workerqueue.domain.outcome import (
     TargetUnavailable,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import JobState
 
 INTERNAL = CallStatus(StatusCode.INTERNAL, "no")
@@ -97,7 +97,7 @@ class JobsLife(RuleBasedStateMachine):
             answer,
             attempt=before.attempt,
             max_attempts=before.max_attempts,
-            retry=RetryPolicy(),
+            retry=ExponentialRetry(),
             random=lambda: 0.0,
         )
         self.job = before.finish(transition)

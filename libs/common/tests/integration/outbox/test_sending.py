@@ -1,7 +1,8 @@
 """The outbox and its relay, on a real database; the worker queue is a recording one."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -51,9 +52,72 @@ async def test_a_message_comes_back_from_the_table_as_it_was(database: Database)
         )
         assert full.traceparent == current_traceparent()
     plain = OutboxMessage.enqueue("send", b"{}", environment_id=None)
+    debounced = OutboxMessage.enqueue(
+        "pack",
+        b"{}",
+        environment_id=None,
+        job_key="parcel:2",
+        delay=timedelta(seconds=1.5),
+        longest_wait=timedelta(minutes=1),
+        unique=Uniqueness(
+            by_args=False,
+            by_queue=True,
+            by_kind=True,
+            window=timedelta(days=2),
+            states=("available", "scheduled", "retryable"),
+        ),
+    )
     removal = OutboxMessage.remove("pack", "parcel:1", environment_id=None, generation=7)
-    await insert(database, [full, plain, removal])
-    assert await OutboxClaims(database, "shop", "me", 500).claim() == [full, plain, removal]
+    messages = [full, plain, debounced, removal]
+    await insert(database, messages)
+    assert await OutboxClaims(database, "shop", "me", 500).claim() == messages
+
+
+async def test_a_rule_is_written_as_the_last_version_reads_it(database: Database) -> None:
+    await insert(
+        database,
+        [
+            OutboxMessage.enqueue(
+                "pack", b"{}", environment_id=None, unique=Uniqueness(by_args=True, args=("id",))
+            )
+        ],
+    )
+    rows = await database.pool.execute("SELECT uniqueness, options FROM shop.outbox")
+    assert rows == [({"by_args": True, "args": ["id"]}, {})]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"job_key_mode": JobKeyMode.KEEP_FIRST},
+        {"delay": timedelta(seconds=-1)},
+        {"delay": timedelta(seconds=1), "run_at": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"longest_wait": timedelta(seconds=1), "delay": timedelta(seconds=1)},
+        {"longest_wait": timedelta(seconds=1), "job_key": "k"},
+        {
+            "longest_wait": timedelta(seconds=1),
+            "delay": timedelta(seconds=1),
+            "job_key": "k",
+            "job_key_mode": JobKeyMode.PRESERVE_RUN_TIME,
+        },
+    ],
+)
+def test_options_that_conflict_are_refused_before_the_commit(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"given|is for|negative"):
+        OutboxMessage.enqueue("pack", b"{}", environment_id=None, **options)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"by_args": False, "window": timedelta(minutes=1)},
+        {"by_args": False, "states": ("available",)},
+        {"by_args": False, "by_kind": True, "args": ("id",)},
+    ],
+)
+def test_a_rule_that_compares_nothing_is_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="without"):
+        Uniqueness(**rule)
 
 
 async def test_messages_whose_owner_was_not_stored_are_left_out(database: Database) -> None:

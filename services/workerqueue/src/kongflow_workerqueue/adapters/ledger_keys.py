@@ -5,7 +5,7 @@ Each is a transaction of its own that also leaves a receipt, from which a repeat
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -14,11 +14,13 @@ from kongflow_common.db.connection_pool import Connection, ConnectionPool
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.errors import Contended
 from kongflow_workerqueue.adapters.job_rows import (
-    DUE,
+    HOLDS_ITS_PLACE,
     INSERT_NEW_JOBS,
     NEW_JOBS,
     TAGS,
     new_job_row,
+    run_at,
+    unique_until,
 )
 from kongflow_workerqueue.application.ports import (
     Admitted,
@@ -45,21 +47,32 @@ WHERE kind = %(kind)b::text AND job_key = %(job_key)b::text
 FOR UPDATE
 """
 
-_FIND_SAME = """
-SELECT id FROM workerqueue.queued_jobs
-WHERE unique_key = %(unique_key)b::uuid
-  AND state IN ('available', 'scheduled', 'retryable', 'running')
+_FIND_SAME = f"""
+SELECT id, coalesce(unique_until <= now(), false) FROM workerqueue.queued_jobs
+WHERE unique_key = %(unique_key)b::uuid AND {HOLDS_ITS_PLACE}
 """
+
+# Its window has passed. Whoever gives its place up first has it: a rival finds no such row.
+_GIVE_UP_PLACE = """
+UPDATE workerqueue.queued_jobs SET unique_key = NULL
+WHERE id = %(id)b::uuid AND unique_key = %(unique_key)b::uuid
+"""
+
+# A debounced job waits no longer than from its first creation on, whoever replaces it.
+_RUN_AT_OF_ALL = run_at("j.created_at")
+_DUE = f"{_RUN_AT_OF_ALL} <= now()"
 
 _REPLACE = f"""
 UPDATE workerqueue.queued_jobs j SET
     args = n.args, queue = n.queue, priority = n.priority, max_attempts = n.max_attempts,
-    generation = n.generation, unique_key = n.unique_key, metadata = n.metadata,
-    traceparent = n.traceparent, waiting_for = n.waiting_for, tags = {TAGS},
-    attempt = 0, errors = NULL, run_at = coalesce(n.run_at, now()),
-    turn = j.turn + CASE WHEN {DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
-    state = CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
-    admitted_at = CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+    generation = n.generation, unique_key = n.unique_key, unique_states = n.unique_states,
+    unique_until = CASE WHEN j.unique_key = n.unique_key THEN j.unique_until
+                        ELSE {unique_until("now()")} END,
+    metadata = n.metadata, traceparent = n.traceparent, waiting_for = n.waiting_for,
+    tags = {TAGS}, attempt = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
+    turn = j.turn + CASE WHEN {_DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
+    state = CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
+    admitted_at = CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
 FROM {NEW_JOBS.source}
 WHERE j.id = %(holder)b::uuid
 RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
@@ -172,9 +185,9 @@ class _Resolution:
 
     async def _replace(self, holder: _Holder, job: NewJob) -> InsertOutcome:
         if job.job_key_mode is JobKeyMode.PRESERVE_RUN_AT:
-            [(run_at,)] = await self._fetch(_RUN_AT, id=holder.id)
-            job = replace(job, run_at=run_at)
-        [(turn, run_at, available, admitted)] = await self._fetch(
+            [(kept,)] = await self._fetch(_RUN_AT, id=holder.id)
+            job = replace(job, run_at=kept, delay=None)
+        [(turn, when, available, admitted)] = await self._fetch(
             _REPLACE,
             **NEW_JOBS.bind([new_job_row(job)]),
             admit_to=array_parameter("text", list(self._admit_to)),
@@ -184,7 +197,7 @@ class _Resolution:
             InsertResult.REPLACED,
             holder.id,
             available=available,
-            admitted=Admitted(holder.id, turn, job.priority, run_at) if admitted else None,
+            admitted=Admitted(holder.id, turn, job.priority, when) if admitted else None,
         )
 
     async def _insert(self, job: NewJob) -> InsertOutcome:
@@ -195,12 +208,12 @@ class _Resolution:
         )
         if not rows:
             raise _Raced
-        id_, turn, run_at, available, admitted = rows[0]
+        id_, turn, when, available, admitted = rows[0]
         return InsertOutcome(
             InsertResult.INSERTED,
             id_,
             available=available,
-            admitted=Admitted(id_, turn, Priority(job.priority), run_at) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(job.priority), when) if admitted else None,
         )
 
     async def _lock_holder(self, command: NewJob | Removal) -> _Holder | None:
@@ -219,7 +232,13 @@ class _Resolution:
         if job.unique_key is None:
             return None
         rows = await self._fetch(_FIND_SAME, unique_key=job.unique_key)
-        return rows[0][0] if rows else None
+        if not rows:
+            return None
+        [(id_, window_has_passed)] = rows
+        if not window_has_passed:
+            return cast("UUID", id_)
+        await self._execute(_GIVE_UP_PLACE, id=id_, unique_key=job.unique_key)
+        return None
 
     async def _fetch(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
         cursor = self._connection.cursor(binary=True)

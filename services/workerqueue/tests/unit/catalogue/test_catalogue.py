@@ -22,8 +22,13 @@ from kongflow_workerqueue.catalogue.kind import Kind
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
-from kongflow_workerqueue.domain.retry import RetryPolicy
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.retry import (
+    ExponentialRetry,
+    FourthPowerRetry,
+    ListedRetry,
+    RetryPolicy,
+)
+from kongflow_workerqueue.domain.states import WAITING_STATES, JobState, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 ROOT = Path(__file__).parents[5]
@@ -106,18 +111,41 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
     assert kind.unary.path == "/kongflow.events.tasks.v1.EventsTasksService/DeliverEvent"
     assert kind.batch is not None
     assert kind.batch.path == "/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents"
-    assert {each.kind for each in catalogue} == {
-        "deliverEvent",
-        "events.invokeDispatcher",
-        "failEndpointIndex",
-        "failRegisterJob",
-        "failRun",
-        "performEndpointIndexing",
-        "performRunExecution",
-        "registerJob",
-        "startRun",
-    }
     assert catalogue.find("unheardOf") is None
+
+
+ALL = Uniqueness()
+OUR_KINDS = {
+    "deliverEvent": ("events", Priority.HIGH, 6, 10, ALL),
+    "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
+    "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
+    "failRegisterJob": ("default", Priority.NORMAL, 25, 10, ALL),
+    "failRun": ("execution", Priority.HIGH, 25, 10, ALL),
+    "performEndpointIndexing": (
+        "default",
+        Priority.NORMAL,
+        7,
+        60,
+        Uniqueness(window=timedelta(minutes=15)),
+    ),
+    "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
+    "registerJob": ("default", Priority.NORMAL, 3, 30, Uniqueness(window=timedelta(minutes=5))),
+    "startRun": ("execution", Priority.HIGH, 4, 10, ALL),
+}
+
+
+def test_every_kind_of_ours_has_its_queue_its_attempts_and_its_uniqueness() -> None:
+    """Written down twice on purpose: changing one of these is a decision, not a slip."""
+    assert {
+        kind.kind: (
+            kind.queue,
+            kind.priority,
+            kind.max_attempts,
+            kind.timeout.total_seconds(),
+            kind.unique,
+        )
+        for kind in built_in_kinds()
+    } == OUR_KINDS
 
 
 def test_options_are_read_although_their_module_was_imported_last() -> None:
@@ -172,7 +200,7 @@ def test_a_foreign_target_brings_its_descriptor_set(compile_kinds: CompileKinds)
     )
     assert (kind.kind, kind.target, kind.queue) == ("mail.send", "mail", "mail")
     assert (kind.priority, kind.max_attempts, kind.max_batch_size) == (Priority.LOW, 3, 20)
-    assert kind.retry == RetryPolicy(timedelta(seconds=5), timedelta(seconds=60), 3)
+    assert kind.retry == ExponentialRetry(timedelta(seconds=5), timedelta(seconds=60), 3)
     assert kind.unique == Uniqueness(("to",))
     message = kind.parser.parse(b'{"to": "a@b", "kind": "KIND_LOUD", "size": "7", "tags": ["x"]}')
     assert str(message) == 'to: "a@b"\nkind: KIND_LOUD\nsize: 7\ntags: "x"\n'
@@ -182,9 +210,49 @@ def test_what_is_left_out_has_the_documented_defaults(compile_kinds: CompileKind
     [kind] = compile_kinds(send('kind: "mail.send" batch_method: "BatchSend"') + BATCH)
     assert (kind.queue, kind.priority, kind.max_attempts) == ("default", Priority.NORMAL, 25)
     assert (kind.timeout, kind.max_batch_size) == (timedelta(minutes=1), 100)
-    assert (kind.retry, kind.unique, kind.discarded_kind) == (RetryPolicy(), None, None)
+    assert (kind.retry, kind.unique, kind.discarded_kind) == (ExponentialRetry(), None, None)
     [unary] = compile_kinds(send('kind: "mail.send"'))
     assert (unary.batch, unary.max_batch_size) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("retry", "expected"),
+    [
+        ("growth: GROWTH_EXPONENTIAL", ExponentialRetry()),
+        ("growth: GROWTH_FOURTH_POWER", FourthPowerRetry()),
+        (
+            "growth: GROWTH_FOURTH_POWER initial_backoff: {seconds: 2} max_backoff: {seconds: 9}",
+            FourthPowerRetry(timedelta(seconds=2), timedelta(seconds=9)),
+        ),
+        (
+            "delays: {seconds: 1} delays: {seconds: 60} delays: {nanos: 500000000}",
+            ListedRetry((timedelta(seconds=1), timedelta(minutes=1), timedelta(seconds=0.5))),
+        ),
+    ],
+)
+def test_retries_grow_as_the_kind_says(
+    compile_kinds: CompileKinds, retry: str, expected: RetryPolicy
+) -> None:
+    [kind] = compile_kinds(send(f'kind: "mail.send" retry: {{{retry}}}'))
+    assert kind.retry == expected
+
+
+def test_a_kind_says_when_its_jobs_are_the_same(compile_kinds: CompileKinds) -> None:
+    [kind] = compile_kinds(
+        send(
+            'kind: "mail.send" unique: {by_args: true args: "to" by_queue: true '
+            "window: {seconds: 900} states: [STATE_AVAILABLE, STATE_SCHEDULED, STATE_RETRYABLE, "
+            "STATE_COMPLETED]}"
+        )
+    )
+    assert kind.unique == Uniqueness(
+        args=("to",),
+        by_queue=True,
+        window=timedelta(minutes=15),
+        states=WAITING_STATES | {JobState.COMPLETED},
+    )
+    [kind] = compile_kinds(send('kind: "mail.send" unique: {by_kind: true}'))
+    assert kind.unique == Uniqueness(args=None)
 
 
 def test_a_discarded_method_is_a_kind_of_its_own(compile_kinds: CompileKinds) -> None:
@@ -290,6 +358,43 @@ SHAPES = {
         "",
         MESSAGES,
         "longer than",
+    ),
+    "unique within a window of nothing": (
+        'kind: "k" unique: {window: {seconds: 5}}',
+        "",
+        MESSAGES,
+        "compares nothing",
+    ),
+    "unique by what no request has": (
+        'kind: "k" unique: {by_args: true args: "recipient"}',
+        "",
+        MESSAGES,
+        "no field recipient",
+    ),
+    "a window without an end": (
+        'kind: "k" unique: {by_args: true window: {seconds: 99999999}}',
+        "",
+        MESSAGES,
+        "at most 31 days",
+    ),
+    "states that leave out who waits": (
+        'kind: "k" unique: {by_args: true states: STATE_RUNNING}',
+        "",
+        MESSAGES,
+        "must hold",
+    ),
+    "delays and a growth": (
+        'kind: "k" retry: {delays: {seconds: 1} growth: GROWTH_EXPONENTIAL}',
+        "",
+        MESSAGES,
+        "beside delays",
+    ),
+    "a delay of nothing": ('kind: "k" retry: {delays: {}}', "", MESSAGES, "not positive"),
+    "a multiplier for a power": (
+        'kind: "k" retry: {growth: GROWTH_FOURTH_POWER multiplier: 2}',
+        "",
+        MESSAGES,
+        "multiplier",
     ),
     "unique without arguments": ('kind: "k" unique: {args: "to"}', "", MESSAGES, "not by_args"),
     "a policy that never waits": (
