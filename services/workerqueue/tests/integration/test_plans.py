@@ -50,6 +50,10 @@ def statements() -> dict[str, Statement]:
             },
         ),
         "find same": (ledger_keys._FIND_SAME, {"unique_key": new_id()}),
+        "skip duplicates": (
+            ledger_keys._SKIP_DUPLICATES,
+            dict(ledger_keys._DUPLICATES.bind([(new_id(), new_id())])),
+        ),
         "give up place": (
             ledger_keys._GIVE_UP_PLACE,
             {"id": new_id(), "unique_key": new_id()},

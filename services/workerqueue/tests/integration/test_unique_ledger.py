@@ -6,12 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from kongflow_common.ids import new_id
 from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.ports import (
     FinishedJob,
     InsertOutcome,
     InsertResult,
     NewJob,
+    Removal,
 )
 from kongflow_workerqueue.domain.errors import QueuedJobReplaced
 from kongflow_workerqueue.domain.outcome import (
@@ -21,7 +23,7 @@ from kongflow_workerqueue.domain.outcome import (
     StatusCode,
     Transition,
 )
-from kongflow_workerqueue.domain.states import FINAL_STATES, UNFINISHED_STATES, JobState
+from kongflow_workerqueue.domain.states import FINAL_STATES, UNFINISHED_STATES, JobKeyMode, JobState
 from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest, new_job
 
 WINDOW = timedelta(minutes=15)
@@ -166,6 +168,46 @@ async def test_a_batch_holds_its_own_duplicates(ledger: LedgerUnderTest) -> None
     outcomes = await ledger.insert(*jobs)
     assert [outcome.job_id for outcome in outcomes] == [jobs[0].id] * 5
     assert await ledger.ids() == [jobs[0].id]
+
+
+async def test_what_frees_a_place_in_a_batch_goes_before_who_wants_it(
+    ledger: LedgerUnderTest,
+) -> None:
+    holder = same(job_key="k", job_key_mode=JobKeyMode.REPLACE)
+    await ledger.insert(holder)
+    removal = Removal(id=new_id(), kind=holder.kind, job_key="k")
+    before, after, late = same(), same(), same()
+    outcomes = await ledger.insert(before, removal, after, late)
+    assert [outcome.job_id for outcome in outcomes] == [holder.id, holder.id, after.id, after.id]
+    assert [outcome.result for outcome in outcomes] == [
+        InsertResult.SKIPPED_AS_DUPLICATE,
+        InsertResult.REMOVED,
+        InsertResult.INSERTED,
+        InsertResult.SKIPPED_AS_DUPLICATE,
+    ]
+    again = await ledger.insert(before, removal, after, late)
+    assert [(each.result, each.job_id) for each in again] == [
+        (each.result, each.job_id) for each in outcomes
+    ]
+    assert all(each.repeated for each in again)
+
+
+async def test_many_duplicates_are_answered_at_once(ledger: LedgerUnderTest) -> None:
+    places = [uuid4() for _ in range(2_000)]
+    first = [new_job(unique_key=place, unique_for=WINDOW) for place in places]
+    await ledger.insert(*first)
+    # One whose window has passed is among them.
+    await age(ledger, first[700], WINDOW)
+    again = [new_job(unique_key=place) for place in places]
+    outcomes = await ledger.insert(*again)
+    assert [outcome.job_id for outcome in outcomes] == [
+        again[700].id if place == 700 else job.id for place, job in enumerate(first)
+    ]
+    # One statement has one now().
+    receipts = await ledger.execute(
+        "SELECT count(*), count(DISTINCT received_at) FROM workerqueue.command_receipts"
+    )
+    assert receipts == [(1_999, 1)]
 
 
 async def test_replacing_the_holder_of_a_key_begins_a_window_for_other_arguments_only(

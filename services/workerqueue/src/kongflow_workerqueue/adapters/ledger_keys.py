@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from kongflow_common.db.connection_pool import Connection, ConnectionPool
-from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_common.errors import Contended
 from kongflow_workerqueue.adapters.job_rows import (
     HOLDS_ITS_PLACE,
@@ -94,6 +94,19 @@ VALUES (%(outbox_id)b::uuid, %(job_id)b::uuid, %(result)b::text)
 """
 
 
+_DUPLICATES = RowParameters("n", id="uuid", place="uuid")
+
+# Those whose window has passed, and repeats, are left to be resolved singly.
+_SKIP_DUPLICATES = f"""
+INSERT INTO workerqueue.command_receipts (outbox_id, job_id, result)
+SELECT n.id, j.id, 'skipped_as_duplicate'
+FROM {_DUPLICATES.source} JOIN workerqueue.queued_jobs j ON j.unique_key = n.place
+WHERE {HOLDS_ITS_PLACE} AND (j.unique_until IS NULL OR j.unique_until > now())
+ON CONFLICT DO NOTHING
+RETURNING outbox_id, job_id
+"""
+
+
 class _Raced(Exception):
     """Another transaction took the key or the place in between; begin again."""
 
@@ -116,6 +129,22 @@ def _repeat(id_: UUID, job_id: UUID | None, result: str | None) -> InsertOutcome
     if result is None:
         return InsertOutcome(InsertResult.INSERTED, id_, repeated=True)
     return InsertOutcome(InsertResult(result), job_id, repeated=True)
+
+
+async def skip_duplicates(
+    pool: ConnectionPool, jobs: Sequence[NewJob]
+) -> dict[UUID, InsertOutcome]:
+    """Answer those jobs without a job key that another one counts as the same for.
+
+    The rest, if any, is for `resolve`.
+    """
+    rivals = _DUPLICATES.bind([(job.id, job.unique_key) for job in jobs])
+    try:
+        rows = await pool.execute(_SKIP_DUPLICATES, dict(rivals))
+    except Contended:
+        # The same commands come by another way, in another order.
+        return {}
+    return {id_: InsertOutcome(InsertResult.SKIPPED_AS_DUPLICATE, job_id) for id_, job_id in rows}
 
 
 async def resolve(
