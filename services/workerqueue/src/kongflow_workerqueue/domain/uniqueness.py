@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
@@ -33,6 +33,38 @@ class Uniqueness:
             raise ValueError("states must hold available, scheduled and retryable")
         if self.window is not None and not timedelta() < self.window <= MAX_WINDOW:
             raise ValueError(f"window must be positive and at most {MAX_WINDOW.days} days")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a job has while it may be the only one of those that count as the same.
+
+    `until` is the end of its window. A job without a place keeps nobody out.
+    """
+
+    rule: Uniqueness
+    until: datetime | None
+
+    @classmethod
+    def taken(cls, rule: Uniqueness, at: datetime) -> "Place":
+        """The place of a job that is created, or gets other arguments, at this time."""
+        return cls(rule, None if rule.window is None else at + rule.window)
+
+    def keeps_out(self, state: JobState, now: datetime) -> bool:
+        """Whether a job in this state is the one that a duplicate is answered with."""
+        return state in self.rule.states and not self.has_passed(now)
+
+    def has_passed(self, now: datetime) -> bool:
+        """Whether whoever wants the place may have it: the job that has it gives it up then."""
+        return self.until is not None and self.until <= now
+
+    def after_claim(self) -> "Place | None":
+        """What is left of it once the job is called: it may be another's when the job waits."""
+        return self if JobState.RUNNING in self.rule.states else None
+
+    def after_retry(self, now: datetime) -> "Place | None":
+        """What is left of it once the job is made available by an operator."""
+        return None if self.has_passed(now) else self
 
 
 def unique_key(
