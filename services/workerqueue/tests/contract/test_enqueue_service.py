@@ -18,7 +18,6 @@ from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
-from kongflow_workerqueue.domain.outcome import COMPLETED
 from services.workerqueue.tests.contract.server_under_test import (
     TIMEOUT,
     WINDOW_CAP,
@@ -357,35 +356,10 @@ async def test_the_args_of_a_unique_rule_may_be_named(server: ServerUnderTest) -
     assert [each.unique_skipped_as_duplicate for each in results] == [False, True]
 
 
-async def test_what_is_compared_and_in_which_states_is_the_commands_own(
-    server: ServerUnderTest,
-) -> None:
-    by_kind = Rule(by_kind=True, window=Duration(seconds=60), states=ALL_STATES)
-    first, second = command(unique=by_kind), command(unique=by_kind)
-    results = await server.enqueue(first, second)
-    assert [each.queued_job_id for each in results] == [first.outbox_id] * 2
-    await server.finish(first.outbox_id, COMPLETED)
-    [third] = await server.enqueue(command(unique=by_kind))
-    assert (third.queued_job_id, third.unique_skipped_as_duplicate) == (first.outbox_id, True)
-    by_queue = Rule(by_queue=True)
-    results = await server.enqueue(
-        *(command(unique=by_queue, queue=queue) for queue in ("a", "b", "a"))
-    )
-    assert [each.unique_skipped_as_duplicate for each in results] == [False, False, True]
-
-
-async def test_a_key_is_debounced(server: ServerUnderTest) -> None:
-    wait = {"delay": Duration(seconds=100), "longest_wait": Duration(seconds=30)}
-    first, second = command(job_key="k", **wait), command(job_key="k", **wait)
-    for sent in (first, second):
-        [result] = await server.enqueue(sent)
-        assert result.queued_job_id == first.outbox_id
-    job = await server.get(first.outbox_id)
-    assert job.state == QueuedJob.STATE_SCHEDULED
-    assert job.args["eventRecordId"] == orjson.loads(second.args)["eventRecordId"]
-    assert job.run_time.ToMicroseconds() - job.create_time.ToMicroseconds() == 30_000_000
-
-
-def test_the_states_of_a_rule_are_those_of_a_job() -> None:
-    of_a_job: dict[str, int] = dict(QueuedJob.State.items())
-    assert {name: int(number) for name, number in Rule.State.items()} == of_a_job
+async def test_a_request_of_many_bytes_is_taken(server: ServerUnderTest) -> None:
+    commands = [
+        command(args=orjson.dumps({"eventRecordId": f"{n}", "more": "x" * 500_000}))
+        for n in range(30)
+    ]
+    results = await server.enqueue(*commands)
+    assert [each.queued_job_id for each in results] == [each.outbox_id for each in commands]

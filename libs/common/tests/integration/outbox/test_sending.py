@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -280,3 +281,16 @@ async def test_only_one_relay_claims_at_a_time(database: Database) -> None:
     claimed = await claims.claim()
     assert claimed is not None
     assert len(claimed) == 1
+
+
+async def test_a_call_holds_no_more_than_a_request_may(database: Database) -> None:
+    args = b'{"a": "' + b"x" * 500_000 + b'"}'
+    messages = [OutboxMessage.enqueue("pack", args, environment_id=None) for _ in range(40)]
+    await insert(database, messages)
+    worker_queue = RecordingWorkerQueue()
+    async with a_relay(database, worker_queue):
+        await eventually(partial(is_empty, database))
+    assert worker_queue.messages == messages
+    sizes = [sum(len(message.args) for message in call) for call in worker_queue.calls]
+    assert max(sizes) <= 8 * 1024 * 1024
+    assert len(sizes) == 3

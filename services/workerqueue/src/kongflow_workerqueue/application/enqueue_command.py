@@ -1,5 +1,6 @@
 """A command of an outbox, and what the ledger is told of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -101,7 +102,13 @@ def ledger_command(
         delay=command.delay,
         longest_wait=command.longest_wait,
         unique_key=(
-            unique_key(command.kind, command.environment_id, queue, args.fields, rule)
+            unique_key(
+                command.kind,
+                command.environment_id,
+                queue,
+                _compared(args.fields, rule, policy),
+                rule,
+            )
             if rule
             else None
         ),
@@ -132,7 +139,8 @@ def edit_of(
     unique = policy.unique
     if unique is None:
         return Edit(args.text, None)
-    return Edit(args.text, unique_key(kind, environment_id, queue, args.fields, unique))
+    compared = _compared(args.fields, unique, policy)
+    return Edit(args.text, unique_key(kind, environment_id, queue, compared, unique))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +160,22 @@ def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
         except ArgsRefused as error:
             raise InvalidField("args", f"is no request of {policy.kind}: {error}") from error
     return _Args(document.text, cast("dict[str, object]", fields))
+
+
+def _compared(
+    fields: Mapping[str, object], rule: Uniqueness, policy: KindPolicy | None
+) -> Mapping[str, object]:
+    """Read arguments by their JSON names, whichever names they were written under.
+
+    Compared under others, what is the same would differ, and what a rule names would be missing
+    from all of them: every job of the kind would be the same. Raises InvalidField for a rule that
+    names what neither the kind nor the arguments know.
+    """
+    if policy is not None:
+        names = policy.json_names
+        fields = {names.get(name, name): value for name, value in fields.items()}
+        for index, name in enumerate(rule.args or ()):
+            # A newer version's argument is not known here, but it is there.
+            if name not in fields and names.get(name) != name:
+                raise InvalidField(f"unique.args[{index}]", f"{policy.kind} has no such argument")
+    return fields

@@ -5,7 +5,7 @@ primary key. Its turn grows each time it becomes available again and is the fenc
 its calls; claims and finishes are conditional on it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
@@ -359,6 +359,10 @@ class KindPolicy(Protocol):
     @property
     def unique(self) -> Uniqueness | None:
         """When two jobs of the kind count as the same unless the command says otherwise."""
+
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
 
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""

@@ -275,7 +275,9 @@ class Uniqueness(_message.Message):
     """
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The arguments to compare, by their JSON names; all when left out."""
+        """The arguments to compare, by their JSON names; all when left out. What the
+        kind does not know and the arguments do not hold is refused.
+        """
 
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
