@@ -104,8 +104,11 @@ def uniqueness(kind: Kind) -> str:
     text = ", ".join(compared) or "the kind alone"
     if rule.window is not None:
         text += f", for {length(rule.window)}"
-    if rule.states != UNFINISHED_STATES:
-        text += ", while " + " or ".join(state for state in JobState if state in rule.states)
+    ended = [state for state in JobState if state in rule.states - UNFINISHED_STATES]
+    if ended:
+        text += f", also when {' or '.join(ended)}"
+    if JobState.RUNNING not in rule.states:
+        text += ", until it is called"
     return text
 
 

@@ -28,7 +28,12 @@ from kongflow_workerqueue.domain.retry import (
     ListedRetry,
     RetryPolicy,
 )
-from kongflow_workerqueue.domain.states import WAITING_STATES, JobState, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    WAITING_STATES,
+    JobState,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 ROOT = Path(__file__).parents[5]
@@ -129,7 +134,13 @@ OUR_KINDS = {
         Uniqueness(window=timedelta(minutes=15)),
     ),
     "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
-    "registerJob": ("default", Priority.NORMAL, 3, 30, Uniqueness(window=timedelta(minutes=5))),
+    "registerJob": (
+        "default",
+        Priority.NORMAL,
+        3,
+        30,
+        Uniqueness(window=timedelta(minutes=5), states=UNFINISHED_STATES | {JobState.COMPLETED}),
+    ),
     "startRun": ("execution", Priority.HIGH, 4, 10, ALL),
 }
 
