@@ -1,5 +1,6 @@
 """Delays by the database's clock, and keys that are enqueued again and again."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -93,6 +94,42 @@ async def test_an_older_command_does_not_push(ledger: LedgerUnderTest) -> None:
     [outcome] = await ledger.insert(debounced(generation=1, delay=timedelta(seconds=50)))
     assert outcome.result is InsertResult.IGNORED_AS_OLDER
     assert await times(ledger, first) == before
+
+
+async def test_many_keys_are_pushed_at_once(ledger: LedgerUnderTest) -> None:
+    first = [debounced(job_key=f"project:{n}") for n in range(1_000)]
+    await ledger.insert(*first)
+    again = [debounced(job_key=f"project:{n}", args=b'{"n": 2}') for n in range(1_000)]
+    outcomes = await ledger.insert(*again)
+    assert [outcome.job_id for outcome in outcomes] == [job.id for job in first]
+    # One statement has one now().
+    receipts = await ledger.execute(
+        "SELECT count(*), count(DISTINCT received_at) FROM workerqueue.command_receipts"
+    )
+    assert receipts == [(1_000, 1)]
+    changed = await ledger.execute(
+        "SELECT count(*) FROM workerqueue.queued_jobs WHERE args = %s::jsonb", '{"n": 2}'
+    )
+    assert changed == [(1_000,)]
+    assert all(outcome.repeated for outcome in await ledger.insert(*again))
+
+
+async def test_rivals_for_many_keys_leave_no_command_unanswered(ledger: LedgerUnderTest) -> None:
+    keys = [f"project:{n}" for n in range(200)]
+    first = [debounced(job_key=key) for key in keys]
+    await ledger.insert(*first)
+    batches = [
+        [debounced(job_key=key) for key in (keys if turn % 2 else reversed(keys))]
+        for turn in range(6)
+    ]
+    # One of them comes twice at the same moment, as from a relay that was cut off.
+    answers = await asyncio.gather(*(ledger.insert(*batch) for batch in [*batches, batches[0]]))
+    assert {outcome.result for outcomes in answers for outcome in outcomes} == {
+        InsertResult.REPLACED
+    }
+    assert await ledger.ids() == sorted(job.id for job in first)
+    receipts = await ledger.execute("SELECT count(*) FROM workerqueue.command_receipts")
+    assert receipts == [(1_200,)]
 
 
 @pytest.mark.parametrize("mode", [JobKeyMode.PRESERVE_RUN_AT, JobKeyMode.KEEP_FIRST])

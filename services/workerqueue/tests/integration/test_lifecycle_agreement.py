@@ -204,9 +204,7 @@ class Walk:
             case JobEvent.LAPSE:
                 await ledger.end_lease(ledger.worker_id)
                 taken = await ledger.maintenance.take_back_orphans(10)
-                await ledger.execute(
-                    "UPDATE workerqueue.worker_leases SET expires_at = now() + interval '1 hour'"
-                )
+                await ledger.lengthen_leases()
                 return taken != {}
             case JobEvent.REMOVE:
                 removal = Removal(id=new_id(), kind=self.job.kind, job_key=KEY)
@@ -352,6 +350,7 @@ def _what(outcome: InsertOutcome) -> tuple[InsertResult, UUID | None]:
 
 async def test_ledger_and_domain_agree(ledger: LedgerUnderTest) -> None:
     taken: set[str] = set()
+    await ledger.lengthen_leases()
     for seed in range(30):
         walk = Walk(ledger, seed)
         await ledger.execute("DELETE FROM workerqueue.queued_jobs")

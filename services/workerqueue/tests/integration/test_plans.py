@@ -50,6 +50,13 @@ def statements() -> dict[str, Statement]:
             },
         ),
         "find same": (ledger_keys._FIND_SAME, {"unique_key": new_id()}),
+        "replace holders": (
+            ledger_keys._REPLACE_HOLDERS,
+            {
+                **NEW_JOBS.bind([new_job_row(new_job(job_key="k", unique_key=new_id()))]),
+                "admit_to": array_parameter("text", ["events"]),
+            },
+        ),
         "skip duplicates": (
             ledger_keys._SKIP_DUPLICATES,
             dict(ledger_keys._DUPLICATES.bind([(new_id(), new_id())])),

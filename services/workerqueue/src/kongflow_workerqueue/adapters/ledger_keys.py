@@ -62,20 +62,49 @@ WHERE id = %(id)b::uuid AND unique_key = %(unique_key)b::uuid
 _RUN_AT_OF_ALL = run_at("j.created_at")
 _DUE = f"{_RUN_AT_OF_ALL} <= now()"
 
-_REPLACE = f"""
-UPDATE workerqueue.queued_jobs j SET
+_REPLACEMENT = f"""
     args = n.args, queue = n.queue, priority = n.priority, max_attempts = n.max_attempts,
     generation = n.generation, unique_key = n.unique_key, unique_states = n.unique_states,
-    unique_until = CASE WHEN j.unique_key = n.unique_key THEN j.unique_until
-                        ELSE {unique_until("now()")} END,
+    unique_until = CASE WHEN j.unique_key = n.unique_key AND (j.unique_until > now()) IS NOT FALSE
+                        THEN j.unique_until ELSE {unique_until("now()")} END,
     metadata = n.metadata, traceparent = n.traceparent, waiting_for = n.waiting_for,
     tags = {TAGS}, attempt = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
     turn = j.turn + CASE WHEN {_DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
-    admitted_at = CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+    admitted_at = CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END"""
+
+_REPLACE = f"""
+UPDATE workerqueue.queued_jobs j SET {_REPLACEMENT}
 FROM {NEW_JOBS.source}
 WHERE j.id = %(holder)b::uuid
 RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+"""
+
+# Left to be resolved singly, in their order, are holders that run, are newer, or would free a place
+# that an earlier command may have met, and commands that another job counts as the same as; so is
+# everything if a command was carried out meanwhile.
+_REPLACE_HOLDERS = f"""
+WITH n AS MATERIALIZED (
+    SELECT j.id AS holder, n.*
+    FROM {NEW_JOBS.source} JOIN workerqueue.queued_jobs j
+        ON j.job_key = n.job_key AND j.kind = n.kind AND j.id <> n.id
+        AND j.environment_id IS NOT DISTINCT FROM n.environment_id
+        AND j.state IN ('available', 'scheduled', 'retryable') AND j.generation <= n.generation
+        AND (j.unique_key IS NULL OR j.unique_key = n.unique_key)
+    WHERE NOT EXISTS (
+        SELECT FROM workerqueue.queued_jobs
+        WHERE unique_key = n.unique_key AND id <> j.id AND {HOLDS_ITS_PLACE})
+    ORDER BY j.id
+    FOR UPDATE OF j),
+replaced AS (
+    UPDATE workerqueue.queued_jobs j SET {_REPLACEMENT}
+    FROM n WHERE j.id = n.holder
+    RETURNING n.id AS command, j.id, j.turn, j.priority, j.run_at,
+              j.state = 'available' AS available, j.admitted_at IS NOT NULL AS admitted),
+noted AS (
+    INSERT INTO workerqueue.command_receipts (outbox_id, job_id, result)
+    SELECT command, id, 'replaced' FROM replaced)
+SELECT * FROM replaced
 """
 
 _RUN_AT = "SELECT run_at FROM workerqueue.queued_jobs WHERE id = %(id)b::uuid"
@@ -96,11 +125,13 @@ VALUES (%(outbox_id)b::uuid, %(job_id)b::uuid, %(result)b::text)
 
 _DUPLICATES = RowParameters("n", id="uuid", place="uuid")
 
-# Those whose window has passed, and repeats, are left to be resolved singly.
+# Those whose window has passed, and repeats (no job is its own duplicate), are left to be resolved
+# singly.
 _SKIP_DUPLICATES = f"""
 INSERT INTO workerqueue.command_receipts (outbox_id, job_id, result)
 SELECT n.id, j.id, 'skipped_as_duplicate'
-FROM {_DUPLICATES.source} JOIN workerqueue.queued_jobs j ON j.unique_key = n.place
+FROM {_DUPLICATES.source} JOIN workerqueue.queued_jobs j
+    ON j.unique_key = n.place AND j.id <> n.id
 WHERE {HOLDS_ITS_PLACE} AND (j.unique_until IS NULL OR j.unique_until > now())
 ON CONFLICT DO NOTHING
 RETURNING outbox_id, job_id
@@ -145,6 +176,32 @@ async def skip_duplicates(
         # The same commands come by another way, in another order.
         return {}
     return {id_: InsertOutcome(InsertResult.SKIPPED_AS_DUPLICATE, job_id) for id_, job_id in rows}
+
+
+async def replace_holders(
+    pool: ConnectionPool, jobs: Sequence[NewJob], admit_to: Collection[str]
+) -> dict[UUID, InsertOutcome]:
+    """Give the waiting holders of these jobs' keys what the jobs say; each key is there once.
+
+    The rest, if any, is for `resolve`.
+    """
+    parameters: dict[str, Any] = {
+        **NEW_JOBS.bind([new_job_row(job) for job in jobs]),
+        "admit_to": array_parameter("text", list(admit_to)),
+    }
+    try:
+        rows = await pool.execute(_REPLACE_HOLDERS, parameters)
+    except (psycopg.errors.UniqueViolation, Contended):
+        return {}
+    return {
+        command: InsertOutcome(
+            InsertResult.REPLACED,
+            id_,
+            available=available,
+            admitted=Admitted(id_, turn, Priority(priority), when) if admitted else None,
+        )
+        for command, id_, turn, priority, when, available, admitted in rows
+    }
 
 
 async def resolve(
