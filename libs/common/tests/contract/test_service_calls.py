@@ -263,7 +263,7 @@ class TestEnqueuer:
                 by_queue=True,
                 by_kind=True,
                 window=timedelta(minutes=15),
-                states=("available", "scheduled", "retryable", "completed"),
+                states=("available", "scheduled", "running", "retryable", "completed"),
             ),
         )
         await GrpcEnqueuer(queue_server.caller("events")).enqueue([message])
@@ -278,6 +278,7 @@ class TestEnqueuer:
             states=[
                 rule.STATE_AVAILABLE,
                 rule.STATE_SCHEDULED,
+                rule.STATE_RUNNING,
                 rule.STATE_RETRYABLE,
                 rule.STATE_COMPLETED,
             ],

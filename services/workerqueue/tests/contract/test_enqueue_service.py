@@ -171,6 +171,10 @@ async def test_one_bad_command_does_not_hold_up_the_others(server: ServerUnderTe
             "commands[0].unique.states",
         ),
         (
+            {"unique": Rule(by_kind=True, states=set(ALL_STATES) - {Rule.STATE_RUNNING})},
+            "commands[0].unique.states",
+        ),
+        (
             {"unique": Rule(by_args=True, states=[Rule.STATE_AVAILABLE, Rule.STATE_UNSPECIFIED])},
             "commands[0].unique.states[1]",
         ),

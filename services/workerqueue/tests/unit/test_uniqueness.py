@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, WAITING_STATES, JobState
 from kongflow_workerqueue.domain.uniqueness import MAX_WINDOW, Uniqueness, unique_key
 
 ENVIRONMENT = UUID("0197f5c4-4f3c-7d6a-9c1e-2b1f0a9d8e7c")
@@ -78,6 +78,7 @@ def test_the_keys_of_stored_jobs_stay_as_they_are() -> None:
     [
         {"states": frozenset({JobState.AVAILABLE, JobState.RUNNING})},
         {"states": UNFINISHED_STATES - {JobState.RETRYABLE}},
+        {"states": WAITING_STATES | {JobState.COMPLETED}},
         {"window": timedelta()},
         {"window": MAX_WINDOW + timedelta(seconds=1)},
     ],

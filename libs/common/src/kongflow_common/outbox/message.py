@@ -41,6 +41,12 @@ class Priority(IntEnum):
     VERY_LOW = 4
 
 
+STATES = frozenset(
+    {"available", "scheduled", "running", "retryable", "completed", "cancelled", "discarded"}
+)
+"""The states of a queued job."""
+
+
 @dataclass(frozen=True, slots=True)
 class Uniqueness:
     """When the job counts as the same as another of its kind and environment.
@@ -65,6 +71,10 @@ class Uniqueness:
         compares = self.by_args or self.by_queue or self.by_kind
         if not compares and (self.window is not None or self.states):
             raise ValueError("a window or states are given without uniqueness")
+        if self.window is not None and self.window <= timedelta():
+            raise ValueError("a window must be positive")
+        if not STATES.issuperset(self.states):
+            raise ValueError(f"states must be among {', '.join(sorted(STATES))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,10 +114,12 @@ def test_options_that_conflict_are_refused_before_the_commit(options: dict[str, 
         {"by_args": False, "window": timedelta(minutes=1)},
         {"by_args": False, "states": ("available",)},
         {"by_args": False, "by_kind": True, "args": ("id",)},
+        {"by_args": True, "window": timedelta()},
+        {"by_args": True, "states": ("available", "waiting")},
     ],
 )
-def test_a_rule_that_compares_nothing_is_refused(rule: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="without"):
+def test_a_rule_that_says_nothing_sound_is_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"without|must"):
         Uniqueness(**rule)
 
 

@@ -8,7 +8,12 @@ from uuid import UUID
 
 import orjson
 
-from kongflow_workerqueue.domain.states import UNFINISHED_STATES, WAITING_STATES, JobState
+from kongflow_workerqueue.domain.states import (
+    FINAL_STATES,
+    UNFINISHED_STATES,
+    WAITING_STATES,
+    JobState,
+)
 
 MAX_WINDOW = timedelta(days=31)
 
@@ -31,6 +36,8 @@ class Uniqueness:
         """Refuse a rule under which a job could take back a place that it has lost."""
         if not self.states >= WAITING_STATES:
             raise ValueError("states must hold available, scheduled and retryable")
+        if self.states & FINAL_STATES and JobState.RUNNING not in self.states:
+            raise ValueError("states must hold running if they hold an ended one")
         if self.window is not None and not timedelta() < self.window <= MAX_WINDOW:
             raise ValueError(f"window must be positive and at most {MAX_WINDOW.days} days")
 

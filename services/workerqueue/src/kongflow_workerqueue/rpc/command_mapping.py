@@ -25,6 +25,7 @@ from kongflow_common.tracing import parse_traceparent
 from kongflow_workerqueue.application.enqueue_command import EnqueueCommand, NoUniqueness
 from kongflow_workerqueue.application.ports import InsertOutcome, InsertResult, Removal
 from kongflow_workerqueue.domain.states import (
+    FINAL_STATES,
     UNFINISHED_STATES,
     WAITING_STATES,
     JobKeyMode,
@@ -203,6 +204,8 @@ def _to_states(numbers: Iterable[int]) -> frozenset[JobState]:
     )
     if not states >= WAITING_STATES:
         raise InvalidField("unique.states", "must hold AVAILABLE, SCHEDULED and RETRYABLE")
+    if states & FINAL_STATES and JobState.RUNNING not in states:
+        raise InvalidField("unique.states", "must hold RUNNING if they hold an ended one")
     return states
 
 

@@ -252,15 +252,14 @@ def test_a_kind_says_when_its_jobs_are_the_same(compile_kinds: CompileKinds) -> 
     [kind] = compile_kinds(
         send(
             'kind: "mail.send" unique: {by_args: true args: "to" by_queue: true '
-            "window: {seconds: 900} states: [STATE_AVAILABLE, STATE_SCHEDULED, STATE_RETRYABLE, "
-            "STATE_COMPLETED]}"
+            "window: {seconds: 900} states: [STATE_AVAILABLE, STATE_SCHEDULED, STATE_RETRYABLE]}"
         )
     )
     assert kind.unique == Uniqueness(
         args=("to",),
         by_queue=True,
         window=timedelta(minutes=15),
-        states=WAITING_STATES | {JobState.COMPLETED},
+        states=WAITING_STATES,
     )
     [kind] = compile_kinds(send('kind: "mail.send" unique: {by_kind: true}'))
     assert kind.unique == Uniqueness(args=None)

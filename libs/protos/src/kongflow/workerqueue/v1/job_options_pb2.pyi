@@ -288,9 +288,10 @@ class Uniqueness(_message.Message):
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Uniqueness.State.ValueType]:
         """The states in which the first one counts: AVAILABLE, SCHEDULED, RETRYABLE
-        and any others; these three and RUNNING when left out. Without RUNNING it
-        gives its place up once it is called, also if it is called again. Ended
-        ones count until they are pruned, or their window has passed.
+        and any others; these three and RUNNING when left out. Without RUNNING,
+        which ended states need, it gives its place up once it is called, also if
+        it is called again. Ended ones count until they are pruned, or their
+        window has passed.
         """
 
     def __init__(
