@@ -5,12 +5,10 @@ server that knows nothing of us.
 """
 
 import asyncio
-import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +17,18 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
-from grpc_tools import protoc
 
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.ports import NewJob
+from services.workerqueue.tests.descriptor_sets import compile_descriptor_set
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
     deliver_event,
     running,
 )
 
-ROOT = Path(__file__).parents[4]
 BY = Intervention("operator", "ops", "op-1", None)
 HOUR = 3_600.0
 KINDS = {
@@ -60,20 +57,7 @@ def descriptor_set(tmp_path: Path) -> Path:
         message Chore {{}}
         service ChoresService {{ {methods} }}
     """
-    (tmp_path / "chores.proto").write_text(textwrap.dedent(source).lstrip())
-    path = tmp_path / "chores.binpb"
-    arguments = [
-        "protoc",
-        f"-I{tmp_path}",
-        f"-I{ROOT / 'protos'}",
-        f"-I{ROOT / 'third_party' / 'googleapis'}",
-        f"-I{resources.files('grpc_tools') / '_proto'}",
-        "--include_imports",
-        f"--descriptor_set_out={path}",
-        "chores.proto",
-    ]
-    assert protoc.main(arguments) == 0
-    return path
+    return compile_descriptor_set(tmp_path, "chores", source)
 
 
 @asynccontextmanager

@@ -3,14 +3,11 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from grpc_tools import protoc
 
 from kongflow_workerqueue.application.ports import ArgsRefused
 from kongflow_workerqueue.catalogue.catalogue import (
@@ -18,37 +15,19 @@ from kongflow_workerqueue.catalogue.catalogue import (
     built_in_kinds,
     kinds_of_descriptor_set,
 )
-from kongflow_workerqueue.catalogue.kind import Kind
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
 from kongflow_workerqueue.domain.retry import (
     ExponentialRetry,
-    FourthPowerRetry,
-    ListedRetry,
-    RetryPolicy,
 )
 from kongflow_workerqueue.domain.states import (
-    UNFINISHED_STATES,
-    WAITING_STATES,
-    JobState,
     Priority,
 )
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
+from services.workerqueue.tests.unit.catalogue.mail import BATCH, MESSAGES, CompileKinds, send
 
 ROOT = Path(__file__).parents[5]
-
-MESSAGES = """
-message SendRequest { string to = 1; Kind kind = 2; int64 size = 3; repeated string tags = 4; }
-enum Kind { KIND_UNSPECIFIED = 0; KIND_LOUD = 1; }
-message SendResponse {}
-message BatchSendRequest {
-  repeated SendRequest requests = 1;
-  repeated kongflow.workerqueue.v1.Envelope envelopes = 2;
-}
-message BatchSendResponse { repeated kongflow.workerqueue.v1.JobResult results = 1; }
-"""
-BATCH = "rpc BatchSend(BatchSendRequest) returns (BatchSendResponse);"
 
 TOLD = """
 message GiveUpRequest { SendRequest request = 1; kongflow.workerqueue.v1.Discard discard = 2; }
@@ -58,46 +37,6 @@ DISCARD = Discard(
     attempts=2,
     queued_job_id=UUID("0190d5a2-0000-7000-8000-000000000001"),
 )
-
-CompileKinds = Callable[..., list[Kind]]
-
-
-@pytest.fixture
-def compile_kinds(tmp_path: Path) -> CompileKinds:
-    """Compiles a mail service with the given methods into a descriptor set and reads it."""
-
-    def compile_(methods: str, messages: str = MESSAGES) -> list[Kind]:
-        source = f"""
-            syntax = "proto3";
-            package mail.v1;
-            import "kongflow/workerqueue/v1/envelope.proto";
-            import "kongflow/workerqueue/v1/job_options.proto";
-            service MailService {{ {methods} }}
-            {messages}
-        """
-        (tmp_path / "mail.proto").write_text(textwrap.dedent(source).lstrip())
-        descriptor_set = tmp_path / "mail.binpb"
-        arguments = [
-            "protoc",
-            f"-I{tmp_path}",
-            f"-I{ROOT / 'protos'}",
-            f"-I{ROOT / 'third_party' / 'googleapis'}",
-            f"-I{resources.files('grpc_tools') / '_proto'}",
-            "--include_imports",
-            f"--descriptor_set_out={descriptor_set}",
-            "mail.proto",
-        ]
-        assert protoc.main(arguments) == 0
-        return kinds_of_descriptor_set("mail", descriptor_set)
-
-    return compile_
-
-
-def send(options: str) -> str:
-    return (
-        "rpc Send(SendRequest) returns (SendResponse) "
-        f"{{ option (kongflow.workerqueue.v1.job) = {{ {options} }}; }}"
-    )
 
 
 GIVES_UP = send('kind: "mail.send" discarded_method: "GiveUp"') + send(
@@ -117,46 +56,6 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
     assert kind.batch is not None
     assert kind.batch.path == "/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents"
     assert catalogue.find("unheardOf") is None
-
-
-ALL = Uniqueness()
-OUR_KINDS = {
-    "deliverEvent": ("events", Priority.HIGH, 6, 10, ALL),
-    "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
-    "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
-    "failRegisterJob": ("default", Priority.NORMAL, 25, 10, ALL),
-    "failRun": ("execution", Priority.HIGH, 25, 10, ALL),
-    "performEndpointIndexing": (
-        "default",
-        Priority.NORMAL,
-        7,
-        60,
-        Uniqueness(window=timedelta(minutes=15)),
-    ),
-    "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
-    "registerJob": (
-        "default",
-        Priority.NORMAL,
-        3,
-        30,
-        Uniqueness(window=timedelta(minutes=5), states=UNFINISHED_STATES | {JobState.COMPLETED}),
-    ),
-    "startRun": ("execution", Priority.HIGH, 4, 10, ALL),
-}
-
-
-def test_every_kind_of_ours_has_its_queue_its_attempts_and_its_uniqueness() -> None:
-    """Written down twice on purpose: changing one of these is a decision, not a slip."""
-    assert {
-        kind.kind: (
-            kind.queue,
-            kind.priority,
-            kind.max_attempts,
-            kind.timeout.total_seconds(),
-            kind.unique,
-        )
-        for kind in built_in_kinds()
-    } == OUR_KINDS
 
 
 def test_options_are_read_although_their_module_was_imported_last() -> None:
@@ -224,45 +123,6 @@ def test_what_is_left_out_has_the_documented_defaults(compile_kinds: CompileKind
     assert (kind.retry, kind.unique, kind.discarded_kind) == (ExponentialRetry(), None, None)
     [unary] = compile_kinds(send('kind: "mail.send"'))
     assert (unary.batch, unary.max_batch_size) == (None, 1)
-
-
-@pytest.mark.parametrize(
-    ("retry", "expected"),
-    [
-        ("growth: GROWTH_EXPONENTIAL", ExponentialRetry()),
-        ("growth: GROWTH_FOURTH_POWER", FourthPowerRetry()),
-        (
-            "growth: GROWTH_FOURTH_POWER initial_backoff: {seconds: 2} max_backoff: {seconds: 9}",
-            FourthPowerRetry(timedelta(seconds=2), timedelta(seconds=9)),
-        ),
-        (
-            "delays: {seconds: 1} delays: {seconds: 60} delays: {nanos: 500000000}",
-            ListedRetry((timedelta(seconds=1), timedelta(minutes=1), timedelta(seconds=0.5))),
-        ),
-    ],
-)
-def test_retries_grow_as_the_kind_says(
-    compile_kinds: CompileKinds, retry: str, expected: RetryPolicy
-) -> None:
-    [kind] = compile_kinds(send(f'kind: "mail.send" retry: {{{retry}}}'))
-    assert kind.retry == expected
-
-
-def test_a_kind_says_when_its_jobs_are_the_same(compile_kinds: CompileKinds) -> None:
-    [kind] = compile_kinds(
-        send(
-            'kind: "mail.send" unique: {by_args: true args: "to" by_queue: true '
-            "window: {seconds: 900} states: [STATE_AVAILABLE, STATE_SCHEDULED, STATE_RETRYABLE]}"
-        )
-    )
-    assert kind.unique == Uniqueness(
-        args=("to",),
-        by_queue=True,
-        window=timedelta(minutes=15),
-        states=WAITING_STATES,
-    )
-    [kind] = compile_kinds(send('kind: "mail.send" unique: {by_kind: true}'))
-    assert kind.unique == Uniqueness(args=None)
 
 
 def test_a_discarded_method_is_a_kind_of_its_own(compile_kinds: CompileKinds) -> None:
