@@ -45,7 +45,10 @@ _LIVING = """EXISTS (
     WHERE l.worker_id = %(worker_id)b::uuid AND l.expires_at > now())"""
 
 _TAKE = """state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
-    admitted_at = NULL, waiting_for = NULL"""
+    admitted_at = NULL, waiting_for = NULL,
+    unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"""
+"""Who counts for others only while it waits gives its place up for good: it may have been taken
+when the job waits again."""
 
 # Where a statement looks rows up by id, the state it demands is a parameter: for a constant there
 # is a partial index, and the planner would rather walk through all of that index as long as its
