@@ -13,7 +13,7 @@ import grpc_tools
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.queue.contenders import Stores, python_module
-from bench.queue.processes import ROOT, Command, Running, running
+from bench.queue.processes import ROOT, Command, Running, ask, running
 from kongflow_embedded.ports import free_ports
 
 TARGET = "bench"
@@ -43,6 +43,13 @@ class KongFlow:
     jobs: int
     kind: str
     stores: Stores
+    producer_module: str = "bench.queue.producer"
+    worker_command: tuple[str, ...] = field(
+        default_factory=lambda: (*python_module("kongflow_workerqueue"), "worker")
+    )
+    has_server: bool = True
+    """Whether a server takes the jobs in, or the worker itself."""
+    server_pids: tuple[int, ...] = ()
     _stack: ExitStack = field(default_factory=ExitStack)
     _ports: list[int] = field(default_factory=list)
 
@@ -57,8 +64,11 @@ class KongFlow:
         self._ports = free_ports(3)
         migrate = (*python_module("kongflow_workerqueue"), "migrate")
         subprocess.run(migrate, env=self._env(), cwd=ROOT, check=True, capture_output=True)
-        server = Command((*python_module("kongflow_workerqueue"), "serve"), self._env())
-        self._stack.enter_context(running(server, self._log("server")))
+        ask(self.producer().with_words("prepare"), self._log("producer"))
+        if self.has_server:
+            server = Command((*python_module("kongflow_workerqueue"), "serve"), self._env())
+            running_server = self._stack.enter_context(running(server, self._log("server")))
+            self.server_pids = (running_server.pid,)
 
     def end(self) -> None:
         """Ends the server."""
@@ -68,19 +78,20 @@ class KongFlow:
         """The program that puts jobs in."""
         env = {
             **self._env(),
+            "BENCH_DATABASE_URL": self.stores.database_url(self.name),
             "BENCH_SERVER": f"127.0.0.1:{self._ports[1]}",
             "BENCH_TARGET": TARGET,
             "BENCH_KEY": private_text(self._keys[TARGET]),
             "BENCH_KIND": self.kind,
         }
-        return Command(python_module("bench.queue.producer"), env)
+        return Command(python_module(self.producer_module), env)
 
     @contextmanager
     def worker(self, expected: int) -> Iterator[WorkerAndTarget]:
         """Runs a worker and its target."""
         target = Command(python_module("bench.queue.target"), self._env())
         words = (self._descriptors, self._ports[2], expected)
-        worker = Command((*python_module("kongflow_workerqueue"), "worker"), self._env())
+        worker = Command(self.worker_command, self._env())
         with (
             running(target.with_words(*words), self._log("target")) as counting,
             running(worker, self._log("worker")) as working,

@@ -4,7 +4,7 @@ import statistics
 import time
 
 from bench.queue.contenders import Contender, Stores
-from bench.queue.processes import ask, cpu_seconds
+from bench.queue.processes import ask, cpu_seconds, running
 from bench.queue.program import WARM_UP
 
 ENQUEUE_SECONDS = 2.0
@@ -76,8 +76,8 @@ def latency(contender: Contender, stores: Stores) -> Figures:
         with contender.worker(expected) as worker:
             time.sleep(START_SECONDS)
             command = contender.producer().with_words("send", RATE, LATENCY_SECONDS)
-            ask(command, stores.folder / "producer.log")
-            found = sorted(worker.report.answer()["latencies"])
+            with running(command, stores.folder / "producer.log"):
+                found = sorted(worker.report.answer()["latencies"])
     finally:
         contender.end()
     return {
