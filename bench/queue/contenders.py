@@ -179,7 +179,7 @@ def peers(stores: Stores) -> list[Peer]:
         Peer("arq", 5_000, python("arq"), stores, "arq:queue"),
         Peer(
             "procrastinate",
-            3_000,
+            1_500,
             python("procrastinate"),
             stores,
             "SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing') LIMIT 1",

@@ -21,8 +21,8 @@ RATE = 25
 LATENCY_SECONDS = 8.0
 START_SECONDS = 3.0
 """How long a worker may take from its start to hearing of jobs at once."""
-IDLE_SETTLE_SECONDS = 5.0
-IDLE_SECONDS = 10.0
+IDLE_SETTLE_SECONDS = 4.0
+IDLE_SECONDS = 8.0
 
 Figures = dict[str, float]
 

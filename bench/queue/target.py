@@ -57,7 +57,13 @@ def handler(descriptors: Path, on_job: OnJob) -> grpc.GenericRpcHandler:
 
 async def serve(descriptors: Path, port: int, count: int) -> None:
     """Serves until the process is ended."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),
+            # Workers ask every 20 seconds whether a silent target is still there.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ]
+    )
     server.add_generic_rpc_handlers((handler(descriptors, Tally(count).note),))
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
