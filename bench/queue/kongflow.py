@@ -19,6 +19,8 @@ from kongflow_embedded.ports import free_ports
 TARGET = "bench"
 BATCH_KIND = "bench.noop"
 SINGLE_KIND = "bench.singleNoop"
+# For jobs as short as these; what is left is as it is by default.
+SLOTS = {"events": 1_000, "execution": 200, "default": 50, "maintenance": 10}
 OPEN_JOBS = "SELECT FROM workerqueue.queued_jobs WHERE state <> 'completed' LIMIT 1"
 
 
@@ -113,6 +115,7 @@ class KongFlow:
             "KONGFLOW_TENANCY_TARGET": "127.0.0.1:1",
             "KONGFLOW_SERVICE_KEY": private_text(self._keys["workerqueue"]),
             "KONGFLOW_SERVICE_PUBLIC_KEYS": json.dumps({TARGET: public_text(self._keys[TARGET])}),
+            "KONGFLOW_WORKER_SLOTS": json.dumps(SLOTS),
             "KONGFLOW_TASK_TARGETS": json.dumps({TARGET: f"127.0.0.1:{self._ports[2]}"}),
             "KONGFLOW_TASK_DESCRIPTOR_SETS": json.dumps({TARGET: str(self._descriptors)}),
         }
