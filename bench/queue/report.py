@@ -57,6 +57,7 @@ class Report:
             self._faster(figure, OURS, "graphile-worker", 5.0)
             for figure in ("enqueue_100", "enqueue_100_4_callers")
         ]
+        bars.append(self._against_single_calls("graphile-worker", 5.0))
         bars.append(self._near("latency_p50_ms", "graphile-worker", 4.0))
         if self.system_idle:
             bars.append(
@@ -89,6 +90,15 @@ class Report:
         ratio = self._of_rounds(figure, ours, peer, lambda own, other: own / other)
         name = f"{LABELS[figure][0]}: {ours} / {peer}{' (stretch)' if stretch else ''}"
         return None if ratio is None else Bar(name, ratio, least=times)
+
+    def _against_single_calls(self, peer: str, times: float) -> "Bar | None":
+        """Our batches against the peer's call for one job."""
+        own = self.figures.get(OURS, {}).get("enqueue_100")
+        other = self.figures.get(peer, {}).get("enqueue_1")
+        if not own or not other:
+            return None
+        ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
+        return Bar(f"enqueue/s, 1 caller: {OURS}, 100 a request / {peer}, 1", ratio, least=times)
 
     def _near(self, figure: str, peer: str, more: float) -> "Bar | None":
         distance = self._of_rounds(figure, OURS, peer, lambda own, other: own - other)
