@@ -26,9 +26,9 @@ OUR_KINDS = {
     "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
     "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
     "failRegisterJob": ("default", Priority.NORMAL, 25, 10, ALL),
-    "failRun": ("execution", Priority.HIGH, 25, 10, ALL),
+    "failRun": ("runs", Priority.HIGH, 25, 10, ALL),
     "performEndpointIndexing": (
-        "default",
+        "indexing",
         Priority.NORMAL,
         7,
         60,
@@ -42,7 +42,7 @@ OUR_KINDS = {
         30,
         Uniqueness(window=timedelta(minutes=5), states=UNFINISHED_STATES | {JobState.COMPLETED}),
     ),
-    "startRun": ("execution", Priority.HIGH, 4, 10, ALL),
+    "startRun": ("runs", Priority.HIGH, 4, 10, ALL),
 }
 
 
