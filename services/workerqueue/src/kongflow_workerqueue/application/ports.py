@@ -282,6 +282,25 @@ class QueuedJob:
     waiting_for: str | None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class JobPlace:
+    """The place of a job in lists, which begin with the newest: the newer one is greater."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs of a list, without arguments; after `end` it goes on, unless that is None.
+
+    A page may be shorter than was asked for, and empty, and the list go on nevertheless.
+    """
+
+    jobs: Sequence[QueuedJob]
+    end: JobPlace | None
+
+
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """How a push into a window went: the first `accepted` entries are in it now."""

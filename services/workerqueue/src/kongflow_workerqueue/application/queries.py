@@ -1,14 +1,16 @@
 """What operators see of the queued jobs."""
 
-from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from kongflow_common.filtering import FieldType, Filter, FilterField
-from kongflow_workerqueue.application.ports import QueuedJob
+from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.errors import QueuedJobNotFound
 from kongflow_workerqueue.domain.outcome import StatusCode
 from kongflow_workerqueue.domain.states import JobState, Priority
+
+ARGUMENTS = "args"
+"""The field of filters that holds what users sent."""
 
 FILTER_FIELDS = (
     FilterField("state", FieldType.ENUM, [state.name for state in JobState]),
@@ -21,6 +23,7 @@ FILTER_FIELDS = (
     FilterField("create_time", FieldType.TIME),
     FilterField("run_time", FieldType.TIME),
     FilterField("end_time", FieldType.TIME),
+    FilterField(ARGUMENTS, FieldType.DOCUMENT),
 )
 
 
@@ -30,15 +33,15 @@ class QueuedJobReader(Protocol):
     async def find(self, id_: UUID, environment_id: UUID | None) -> QueuedJob | None:
         """Return a job, whole."""
 
-    async def newest(
+    async def page(
         self,
         environment_id: UUID | None,
         condition: Filter | None,
         *,
-        before: UUID | None,
+        after: JobPlace | None,
         limit: int,
-    ) -> Sequence[QueuedJob]:
-        """Return jobs without arguments, newest first, those older than the job `before`."""
+    ) -> JobPage:
+        """Return jobs, newest first, those that come after a place in the list."""
 
 
 class QueuedJobQueries:
@@ -59,8 +62,8 @@ class QueuedJobQueries:
         environment_id: UUID | None,
         condition: Filter | None,
         *,
-        before: UUID | None,
+        after: JobPlace | None,
         limit: int,
-    ) -> Sequence[QueuedJob]:
-        """Return jobs without arguments, newest first, those older than the job `before`."""
-        return await self._reader.newest(environment_id, condition, before=before, limit=limit)
+    ) -> JobPage:
+        """Return jobs, newest first, those that come after a place in the list."""
+        return await self._reader.page(environment_id, condition, after=after, limit=limit)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from uuid import UUID
 
 import grpc
@@ -16,15 +17,17 @@ from kongflow_common.auth.principals import (
     current_principal,
 )
 from kongflow_common.errors import InvalidField
+from kongflow_common.filtering import Filter, FilterField, fields_of
 from kongflow_common.rpc.field_parsing import bounded_int, optional_text, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
+from kongflow_common.rpc.timestamps import from_timestamp
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.pause_queue import PauseQueue
-from kongflow_workerqueue.application.ports import QueuedJob
-from kongflow_workerqueue.application.queries import FILTER_FIELDS, QueuedJobQueries
+from kongflow_workerqueue.application.ports import JobPlace, QueuedJob
+from kongflow_workerqueue.application.queries import ARGUMENTS, FILTER_FIELDS, QueuedJobQueries
 from kongflow_workerqueue.application.queue_queries import QueueQueries
 from kongflow_workerqueue.application.redrive_queued_jobs import (
     REDRIVE_FIELDS,
@@ -99,24 +102,25 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             filter_text=request.filter,
             environment_id=environment_id,
         )
-        jobs = await self._queries.list(
+        found = await self._queries.list(
             environment_id,
-            parse_filter(request.filter, FILTER_FIELDS),
-            before=page.after.id if page.after else None,
-            limit=page.size + 1,
+            _filter(request.filter, FILTER_FIELDS),
+            after=JobPlace(page.after.time, page.after.id) if page.after else None,
+            limit=page.size,
         )
         response = pb.ListQueuedJobsResponse()
+        end = found.end
         size = 0
-        for job in jobs[: page.size]:
+        for job in found.jobs:
             message = to_proto(job)
             size += message.ByteSize()
             if size > _MAX_PAGE_BYTES and response.queued_jobs:
+                last = response.queued_jobs[-1]
+                end = JobPlace(from_timestamp(last.create_time, "create_time"), UUID(last.id))
                 break
             response.queued_jobs.append(message)
-        shown = len(response.queued_jobs)
-        if shown < len(jobs):
-            last = jobs[shown - 1]
-            response.next_page_token = page.next_page_token(PageCursor(last.created_at, last.id))
+        if end is not None:
+            response.next_page_token = page.next_page_token(PageCursor(end.created_at, end.id))
         return response
 
     async def RetryQueuedJob(
@@ -183,7 +187,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.RedriveQueuedJobsRequest, _context: _RedriveContext
     ) -> pb.RedriveQueuedJobsResponse:
         environment_id = _environment_id()
-        condition = parse_filter(request.filter, REDRIVE_FIELDS)
+        condition = _filter(request.filter, REDRIVE_FIELDS)
         rate = bounded_int(
             request.jobs_per_second or _DEFAULT_REDRIVE_RATE,
             "jobs_per_second",
@@ -226,6 +230,19 @@ def _environment_id() -> UUID | None:
     return environment.environment_id if environment is not None else None
 
 
+def _filter(text: str, fields: Sequence[FilterField]) -> Filter | None:
+    condition = parse_filter(text, fields)
+    if condition is not None and ARGUMENTS in fields_of(condition) and not _sees_arguments():
+        # Who may not see them must not find them out by asking.
+        raise ArgumentsHidden(_ARGUMENTS_SCOPE)
+    return condition
+
+
+def _sees_arguments() -> bool:
+    principal = current_principal()
+    return principal.kind is not CallerKind.OPERATOR or principal.may(_ARGUMENTS_SCOPE)
+
+
 def _queue_name(value: str) -> str:
     return required_text(value, "queue", max_length=_MAX_QUEUE_NAME)
 
@@ -248,9 +265,8 @@ def _other_args(args: bytes) -> bytes | None:
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:
     """What the caller may see of a job: arguments hold what users sent."""
-    principal = current_principal()
     message = to_proto(job)
-    if principal.kind is CallerKind.OPERATOR and not principal.may(_ARGUMENTS_SCOPE):
+    if not _sees_arguments():
         message.ClearField("args")
     return message
 
