@@ -28,14 +28,17 @@ from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
+from kongflow_workerqueue.adapters.audit_reader import PostgresAuditReader
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
+from kongflow_workerqueue.adapters.queued_job_watcher import PostgresJobWatcher
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.audit_queries import AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
@@ -49,6 +52,7 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
     built_in_kinds,
@@ -122,6 +126,8 @@ async def open_services(
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),
         redrives=redrives,
+        audit=AuditQueries(PostgresAuditReader(database)),
+        watch_queued_jobs=WatchQueuedJobs(PostgresJobWatcher(database)),
     )
     tasks = BackgroundTasks()
     try:

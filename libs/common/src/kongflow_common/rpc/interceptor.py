@@ -9,7 +9,8 @@ caller's mistake.
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, cast
@@ -24,6 +25,7 @@ from grpc_status import rpc_status
 from kongflow_common.auth.access import AccessRule, access_rule
 from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA, Authenticator
 from kongflow_common.auth.principals import CallerKind, Principal, bind_principal
+from kongflow_common.rpc.answer_stream import next_unless
 from kongflow_common.rpc.call_metrics import CallMetrics
 from kongflow_common.rpc.deadline import bind_deadline
 from kongflow_common.rpc.error_catalog import (
@@ -44,13 +46,18 @@ _logger = logging.getLogger("kongflow.rpc")
 # Any: grpc hands requests and answers over as whatever the serializers make of them.
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Message, _Context], Awaitable[Message]]
+_StreamBehaviour = Callable[[Message, _Context], AsyncGenerator[Message, None]]
 
 # The property `name` of an enum's member costs more than a look-up.
 _CODE_NAMES = {code: code.name for code in grpc.StatusCode}
 
 
 class MethodNotImplemented(TypeError):
-    """A servicer lacks a method of its service, or the method is not `async def`."""
+    """A servicer lacks a method of its service, or the method is not `async def`.
+
+    A method that answers with a stream is an asynchronous generator; one that takes a stream
+    there is none of here.
+    """
 
 
 class _Decoder(Protocol):
@@ -61,12 +68,14 @@ class _Decoder(Protocol):
 class CallLimits:
     """How much callers may ask for; sizes in bytes, times in seconds.
 
-    `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline.
+    `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline, and
+    `max_stream_time` does both for streams. Every answer of a stream has `max_answer_bytes`.
     """
 
     max_answer_bytes: int
     default_timeout: float = 30.0
     max_timeout: float = 300.0
+    max_stream_time: float = 3_600.0
     max_in_flight_per_key: int = 1_000
 
 
@@ -87,7 +96,7 @@ class CallPipeline:
         self.metrics = metrics
         self.limits = limits
         self.in_flight = metrics.count_in_flight(listener)
-        self.draining = False
+        self._drained = asyncio.Event()
         self.arrivals = 0
         self._by_key: dict[str, int] = {}
         self._idle = asyncio.Event()
@@ -101,16 +110,38 @@ class CallPipeline:
         Raises AccessNotDeclared when the method does not say who may call it, and
         MethodNotImplemented when the servicer has none, or one of another kind.
         """
-        if method.client_streaming or method.server_streaming:
-            raise MethodNotImplemented(f"{method.full_name} is a stream; calls are unary here")
+        if method.client_streaming:
+            raise MethodNotImplemented(f"{method.full_name} takes a stream, which none does here")
         behaviour = getattr(servicer, method.name, None)
+        if method.server_streaming:
+            if not inspect.isasyncgenfunction(behaviour):
+                raise MethodNotImplemented(
+                    f"{type(servicer).__name__}.{method.name} is no asynchronous generator"
+                )
+            stream = _WrappedStream(
+                self, method, access_rule(method), cast("_StreamBehaviour", behaviour)
+            )
+            return grpc.unary_stream_rpc_method_handler(stream.answer_all)
         if not inspect.iscoroutinefunction(behaviour):
             raise MethodNotImplemented(
                 f"{type(servicer).__name__} has no `async def {method.name}`"
             )
-        wrapped = _WrappedMethod(self, method, access_rule(method), cast("_Behaviour", behaviour))
+        wrapped = _WrappedUnary(self, method, access_rule(method), cast("_Behaviour", behaviour))
         # Without (de)serializers grpc hands the bytes over as they are.
         return grpc.unary_unary_rpc_method_handler(wrapped.answer)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused; streams have ended then."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Refuse new calls and end streams; the other calls go on."""
+        self._drained.set()
+
+    async def wait_draining(self) -> None:
+        """Wait until new calls are refused."""
+        await self._drained.wait()
 
     def enter(self, principal: Principal) -> None:
         """Count a call of this caller. Raises TooManyCalls."""
@@ -153,18 +184,11 @@ class CallPipeline:
 class _WrappedMethod:
     """One method with everything that does not change from call to call."""
 
-    def __init__(
-        self,
-        pipeline: CallPipeline,
-        method: MethodDescriptor,
-        rule: AccessRule,
-        behaviour: _Behaviour,
-    ) -> None:
+    def __init__(self, pipeline: CallPipeline, method: MethodDescriptor, rule: AccessRule) -> None:
         service = method.containing_service
         self._pipeline = pipeline
         self._name = f"{service.full_name}/{method.name}"
         self._rule = rule
-        self._behaviour = behaviour
         self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
         self._record_metrics = pipeline.metrics.method(self._name).record
 
@@ -233,11 +257,19 @@ class _WrappedMethod:
                 request = self._decode(raw)
             except DecodeError as error:
                 raise RequestNotDecodable from error
-            answer = (await self._behaviour(request, context)).SerializeToString()
+            return await self._behave(request, context)
         finally:
             pipeline.leave(principal)
-        if len(answer) > pipeline.limits.max_answer_bytes:
-            raise AnswerTooLarge(bytes=len(answer), limit=pipeline.limits.max_answer_bytes)
+
+    async def _behave(self, request: Message, context: _Context) -> bytes:
+        """Have the servicer answer."""
+        raise NotImplementedError
+
+    def _serialized(self, message: Message) -> bytes:
+        answer = message.SerializeToString()
+        limit = self._pipeline.limits.max_answer_bytes
+        if len(answer) > limit:
+            raise AnswerTooLarge(bytes=len(answer), limit=limit)
         return answer
 
     def _record(
@@ -262,6 +294,62 @@ class _WrappedMethod:
         if status is not None:
             fields["error"] = status.message
         _logger.log(level, "call", extra={"fields": fields})
+
+
+class _WrappedUnary(_WrappedMethod):
+    """A method that answers once."""
+
+    def __init__(
+        self,
+        pipeline: CallPipeline,
+        method: MethodDescriptor,
+        rule: AccessRule,
+        behaviour: _Behaviour,
+    ) -> None:
+        super().__init__(pipeline, method, rule)
+        self._behaviour = behaviour
+
+    async def _behave(self, request: Message, context: _Context) -> bytes:
+        return self._serialized(await self._behaviour(request, context))
+
+
+class _WrappedStream(_WrappedMethod):
+    """A method that answers until it ends, its time is over, or the server drains."""
+
+    def __init__(
+        self,
+        pipeline: CallPipeline,
+        method: MethodDescriptor,
+        rule: AccessRule,
+        behaviour: _StreamBehaviour,
+    ) -> None:
+        super().__init__(pipeline, method, rule)
+        self._behaviour = behaviour
+
+    async def answer_all(self, raw: bytes, context: _Context) -> None:
+        """Answer one call; the answers are written as they come."""
+        await self.answer(raw, context)
+
+    async def _timed(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+        # grpc itself ends the call when the caller's own deadline passes.
+        return await self._admitted(raw, context, call)
+
+    async def _behave(self, request: Message, context: _Context) -> bytes:
+        limit = self._pipeline.limits.max_stream_time
+        timer = asyncio.timeout(limit)
+        draining = asyncio.ensure_future(self._pipeline.wait_draining())
+        try:
+            async with timer, aclosing(self._behaviour(request, context)) as answers:
+                while (message := await next_unless(draining, answers)) is not None:
+                    # Returns when there is room for more: whoever reads slowly is asked to.
+                    await context.write(self._serialized(message))
+        except TimeoutError as error:
+            if timer.expired():
+                raise DeadlineExceeded(seconds=limit) from error
+            raise
+        finally:
+            draining.cancel()
+        return b""
 
 
 class _Call:

@@ -10,7 +10,8 @@ than workers have room for, and they are put between the others.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kongflow_common.db.engine import Database
 from kongflow_common.filtering import Filter
 from kongflow_workerqueue.adapters.job_filters import (
     NEWEST,
@@ -44,7 +46,7 @@ from kongflow_workerqueue.adapters.queued_job_queries import (
 from kongflow_workerqueue.application.ports import JobPlace
 from kongflow_workerqueue.domain.states import JobState
 
-__all__ = ["FoundRows", "find_rows"]
+__all__ = ["FoundRows", "find_rows", "reading_in_order"]
 
 _RUNNING = Group(JobState.RUNNING.value, None, None)
 _SCAN_SECONDS = 0.025
@@ -66,6 +68,15 @@ class FoundRows:
     end: JobPlace | None
 
 
+@asynccontextmanager
+async def reading_in_order(database: Database) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection on which one look is read in the order of lists."""
+    async with database.reading() as connection:
+        # The settings end with the transaction.
+        await connection.exec_driver_sql(_IN_ORDER)
+        yield connection
+
+
 async def find_rows(
     connection: AsyncConnection,
     columns: Sequence[ColumnElement[Any]],
@@ -75,9 +86,10 @@ async def find_rows(
     after: JobPlace | None,
     limit: int,
 ) -> FoundRows:
-    """Read the next rows of a list, at most `limit`, fewer when it takes too long to find more."""
-    # The settings end with the transaction.
-    await connection.exec_driver_sql(_IN_ORDER)
+    """Read the next rows of a list on a connection of reading_in_order.
+
+    At most `limit`, fewer when it takes too long to find more.
+    """
     began = time.monotonic()
     oldest, newest = places_of(condition)
     before = newest if after is None else min(after, newest)

@@ -11,7 +11,7 @@ from kongflow_common.db.engine import Database
 from kongflow_common.filtering import Filter
 from kongflow_workerqueue.adapters.attempt_errors import read_errors
 from kongflow_workerqueue.adapters.job_filters import NEWEST_ERROR
-from kongflow_workerqueue.adapters.queued_job_lists import find_rows
+from kongflow_workerqueue.adapters.queued_job_lists import find_rows, reading_in_order
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS
 from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.states import JobState, Priority
@@ -22,6 +22,8 @@ _OF_LISTS = [
     for column in _COLUMNS
     if column.name in QueuedJob.__dataclass_fields__ and column.name not in {"args", "errors"}
 ]
+LIST_COLUMNS = [*_OF_LISTS, NEWEST_ERROR.label("newest_error")]
+"""What lists show of a job."""
 
 
 class PostgresQueuedJobReader:
@@ -45,10 +47,9 @@ class PostgresQueuedJobReader:
         limit: int,
     ) -> JobPage:
         """Return jobs, newest first; see QueuedJobReader.page."""
-        columns = [*_OF_LISTS, NEWEST_ERROR.label("newest_error")]
-        async with self._database.reading() as connection:
+        async with reading_in_order(self._database) as connection:
             found = await find_rows(
-                connection, columns, condition, environment_id, after=after, limit=limit
+                connection, LIST_COLUMNS, condition, environment_id, after=after, limit=limit
             )
         return JobPage([listed_job(row) for row in found.rows], found.end)
 

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 import grpc
@@ -21,7 +22,7 @@ from kongflow_common.filtering import Filter, FilterField, fields_of
 from kongflow_common.rpc.field_parsing import bounded_int, optional_text, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
-from kongflow_common.rpc.timestamps import from_timestamp
+from kongflow_workerqueue.application.audit_queries import AUDIT_FIELDS, AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.intervention import Intervention
@@ -34,10 +35,13 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.domain.errors import ArgumentsHidden
+from kongflow_workerqueue.rpc.audit_mapping import entry_to_proto
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
-from kongflow_workerqueue.rpc.queued_job_mapping import to_proto
+from kongflow_workerqueue.rpc.queued_job_mapping import in_portions, to_proto
 from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
+from kongflow_workerqueue.rpc.watch_mapping import changes_to_proto
 
 _GetContext = grpc.aio.ServicerContext[pb.GetQueuedJobRequest, pb.GetQueuedJobResponse]
 _ListContext = grpc.aio.ServicerContext[pb.ListQueuedJobsRequest, pb.ListQueuedJobsResponse]
@@ -52,6 +56,8 @@ _RedriveContext = grpc.aio.ServicerContext[
     pb.RedriveQueuedJobsRequest, pb.RedriveQueuedJobsResponse
 ]
 _GetRedriveContext = grpc.aio.ServicerContext[pb.GetRedriveRequest, pb.GetRedriveResponse]
+_WatchContext = grpc.aio.ServicerContext[pb.WatchQueuedJobsRequest, pb.WatchQueuedJobsResponse]
+_AuditContext = grpc.aio.ServicerContext[pb.ListAuditEntriesRequest, pb.ListAuditEntriesResponse]
 _CancelRedriveContext = grpc.aio.ServicerContext[pb.CancelRedriveRequest, pb.CancelRedriveResponse]
 
 # An answer holds 4 MiB. A page that would pass it ends early; the newest error and the notes of
@@ -76,6 +82,8 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         delete_queued_job: DeleteQueuedJob,
         pause_queue: PauseQueue,
         redrives: RedriveQueuedJobs,
+        audit: AuditQueries,
+        watch_queued_jobs: WatchQueuedJobs,
     ) -> None:
         self._queries = queries
         self._queues = queues
@@ -84,6 +92,8 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self._delete_queued_job = delete_queued_job
         self._pause_queue = pause_queue
         self._redrives = redrives
+        self._audit = audit
+        self._watch_queued_jobs = watch_queued_jobs
 
     async def GetQueuedJob(
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
@@ -108,20 +118,30 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             after=JobPlace(page.after.time, page.after.id) if page.after else None,
             limit=page.size,
         )
-        response = pb.ListQueuedJobsResponse()
+        response = pb.ListQueuedJobsResponse(
+            queued_jobs=next(in_portions([to_proto(job) for job in found.jobs], _MAX_PAGE_BYTES))
+        )
+        shown = len(response.queued_jobs)
         end = found.end
-        size = 0
-        for job in found.jobs:
-            message = to_proto(job)
-            size += message.ByteSize()
-            if size > _MAX_PAGE_BYTES and response.queued_jobs:
-                last = response.queued_jobs[-1]
-                end = JobPlace(from_timestamp(last.create_time, "create_time"), UUID(last.id))
-                break
-            response.queued_jobs.append(message)
+        if shown < len(found.jobs):
+            last = found.jobs[shown - 1]
+            end = JobPlace(last.created_at, last.id)
         if end is not None:
             response.next_page_token = page.next_page_token(PageCursor(end.created_at, end.id))
         return response
+
+    async def WatchQueuedJobs(
+        self, request: pb.WatchQueuedJobsRequest, _context: _WatchContext
+    ) -> AsyncIterator[pb.WatchQueuedJobsResponse]:
+        changes = self._watch_queued_jobs(
+            _environment_id(),
+            _filter(request.filter, FILTER_FIELDS),
+            with_present=request.with_present,
+        )
+        async with aclosing(changes):
+            async for change in changes:
+                for response in changes_to_proto(change, _MAX_PAGE_BYTES):
+                    yield response
 
     async def RetryQueuedJob(
         self, request: pb.RetryQueuedJobRequest, _context: _RetryContext
@@ -222,6 +242,34 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
         )
         return pb.CancelRedriveResponse(redrive=redrive_to_proto(redrive))
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, _context: _AuditContext
+    ) -> pb.ListAuditEntriesResponse:
+        environment_id = _environment_id()
+        page = page_request(
+            method="ListAuditEntries",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        entries = await self._audit.list(
+            environment_id,
+            parse_filter(request.filter, AUDIT_FIELDS),
+            before=page.after.id if page.after else None,
+            limit=page.size + 1,
+        )
+        with_args = _sees_arguments()
+        messages = [entry_to_proto(each, with_args=with_args) for each in entries[: page.size]]
+        response = pb.ListAuditEntriesResponse(
+            audit_entries=next(in_portions(messages, _MAX_PAGE_BYTES))
+        )
+        shown = len(response.audit_entries)
+        if shown < len(entries):
+            last = entries[shown - 1]
+            response.next_page_token = page.next_page_token(PageCursor(last.created_at, last.id))
+        return response
 
 
 def _environment_id() -> UUID | None:
