@@ -58,6 +58,7 @@ from kongflow_workerqueue.catalogue.catalogue import (
     built_in_kinds,
     kinds_of_descriptor_set,
 )
+from kongflow_workerqueue.rpc.enqueue_counts import EnqueueCounts
 from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
 from kongflow_workerqueue.rpc.workerqueue_servicer import WorkerQueueServicer
@@ -81,7 +82,13 @@ async def serve(settings: WorkerQueueSettings, stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         window = await _open_window(settings, registry, stack)
         services = await stack.enter_async_context(
-            open_services(database, window, _catalogue(settings), window_cap=settings.window_cap)
+            open_services(
+                database,
+                window,
+                _catalogue(settings),
+                window_cap=settings.window_cap,
+                registry=registry,
+            )
         )
         server = GrpcServer(
             settings,
@@ -106,9 +113,15 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    database: Database, window: Window, catalogue: KindCatalogue, *, window_cap: int
+    database: Database,
+    window: Window,
+    catalogue: KindCatalogue,
+    *,
+    window_cap: int,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Services]:
     """Put the services together; what they have taken is stored before the block is left."""
+    registry = registry if registry is not None else CollectorRegistry()
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
     enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
@@ -127,7 +140,7 @@ async def open_services(
         pause_queue=PauseQueue(operators, queues),
         redrives=redrives,
         audit=AuditQueries(PostgresAuditReader(database)),
-        watch_queued_jobs=WatchQueuedJobs(PostgresJobWatcher(database)),
+        watch_queued_jobs=_watch_queued_jobs(database, registry),
     )
     tasks = BackgroundTasks()
     try:
@@ -143,12 +156,21 @@ async def open_services(
                 tasks=[
                     GrpcService(
                         enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
-                        EnqueueServicer(enqueue_jobs),
+                        EnqueueServicer(enqueue_jobs, EnqueueCounts(registry)),
                     )
                 ],
             )
     finally:
         await enqueue_jobs.close()
+
+
+def _watch_queued_jobs(database: Database, registry: CollectorRegistry) -> WatchQueuedJobs:
+    watch_queued_jobs = WatchQueuedJobs(PostgresJobWatcher(database))
+    gauge = Gauge(
+        "kongflow_workerqueue_watches", "Watches of queued jobs that go on.", registry=registry
+    )
+    gauge.set_function(lambda: watch_queued_jobs.watches)
+    return watch_queued_jobs
 
 
 def worker() -> int:

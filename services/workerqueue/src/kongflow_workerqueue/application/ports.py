@@ -99,7 +99,10 @@ class InsertOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that the claiming worker has to run now. `attempt` counts those spent before."""
+    """A job that the claiming worker has to run now.
+
+    `attempt` counts those spent before, `waited` is how long it has been due.
+    """
 
     id: UUID
     turn: int
@@ -112,6 +115,7 @@ class ClaimedJob:
     lapses: int
     environment_id: UUID | None
     traceparent: str | None
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,11 @@ class WatchQueuedJobs:
         self._pause = pause
         self._watches = 0
 
+    @property
+    def watches(self) -> int:
+        """How many go on."""
+        return self._watches
+
     async def __call__(
         self, environment_id: UUID | None, condition: Filter | None, *, with_present: bool
     ) -> AsyncGenerator[JobChanges, None]:
