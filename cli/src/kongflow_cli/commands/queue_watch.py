@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
@@ -14,20 +13,15 @@ from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import states_of
 from kongflow_cli.input.filter_text import all_of, text_is, text_is_one_of
 from kongflow_cli.input.states import QueuedJobState
-from kongflow_cli.output.cells import Cell, Column, word
+from kongflow_cli.output.cells import Cell, Column, time_of, word
 from kongflow_cli.output.printer import Printer
 from kongflow_cli.output.proto_json import to_json
 
 _SESSION = as_operator_of_any_environment("workerqueue")
 
 
-def _changed(job: QueuedJob) -> Timestamp:
-    for field in ("end_time", "attempt_time"):
-        if job.HasField(field):
-            time = getattr(job, field)
-            assert isinstance(time, Timestamp)
-            return time
-    return job.create_time
+def _changed(job: QueuedJob) -> Cell:
+    return time_of(job, "end_time") or time_of(job, "attempt_time") or time_of(job, "create_time")
 
 
 def _newest_error(job: QueuedJob) -> Cell:

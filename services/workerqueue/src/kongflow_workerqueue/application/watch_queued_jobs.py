@@ -94,11 +94,9 @@ class WatchQueuedJobs:
         self,
         watcher: JobWatcher,
         *,
-        max_watches: int = MAX_WATCHES,
         pause: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(_LOOK_SECONDS),
     ) -> None:
         self._watcher = watcher
-        self._max_watches = max_watches
         self._pause = pause
         self._watches = 0
 
@@ -135,8 +133,8 @@ class WatchQueuedJobs:
 
     @contextmanager
     def _one_of_the_watches(self) -> Iterator[None]:
-        if self._watches >= self._max_watches:
-            raise TooManyWatches(self._max_watches)
+        if self._watches >= MAX_WATCHES:
+            raise TooManyWatches(MAX_WATCHES)
         self._watches += 1
         try:
             yield
