@@ -88,21 +88,21 @@ class TestWatch:
     def test_lines_come_at_once_and_control_c_ends_it(self, system: RecordedSystem) -> None:
         system.answers["WatchQueuedJobs"] = answer()
         system.streams_stay_open = True
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "kongflow_cli", "queue", "jobs", "watch"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             # A test runner in the background has SIGINT ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-        )
-        try:
-            assert process.stdout is not None
-            assert "retryable" in process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert "retryable" in process.stdout.readline()
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
         assert process.returncode == 130
         assert "Traceback" not in err
 
