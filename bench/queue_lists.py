@@ -27,7 +27,7 @@ from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobRea
 from kongflow_workerqueue.adapters.queued_job_watcher import PostgresJobWatcher
 from kongflow_workerqueue.application.ports import JobPlace
 from kongflow_workerqueue.application.queries import FILTER_FIELDS
-from kongflow_workerqueue.application.watch_queued_jobs import MAX_KNOWN
+from kongflow_workerqueue.application.watch_queued_jobs import MAX_KNOWN, JobStamp, stamp_of
 
 MIGRATIONS = Path(__file__).parents[1] / "services" / "workerqueue" / "migrations"
 BAR_MS = 50.0
@@ -146,7 +146,7 @@ def filters(end: datetime) -> dict[str, tuple[str, UUID | None]]:
     both: dict[str, tuple[str, UUID | None]] = {name: (text, None) for name, text in asked.items()}
     both["environment, 20 jobs"] = ("", RARE_ENVIRONMENT)
     both["environment, 20 jobs, kind"] = ("kind = deliverEvent", RARE_ENVIRONMENT)
-    common = UUID("00000000-0000-4000-8000-000000000003")
+    common = UUID("00000000-0000-4000-8000-000000000005")
     both["environment, common, state"] = ("state = DISCARDED", common)
     return both
 
@@ -184,11 +184,11 @@ async def measure(
 async def measure_looks(database: Database, rounds: int) -> Figure:
     """Times the looks of a watch that remembers as many jobs as it may."""
     watcher = PostgresJobWatcher(database)
-    known: list[UUID] = []
+    known: dict[UUID, JobStamp] = {}
     end: JobPlace | None = None
     while len(known) < MAX_KNOWN:
         page = await watcher.page(None, None, after=end, limit=1_000)
-        known += [job.id for job in page.jobs]
+        known |= {job.id: stamp_of(job) for job in page.jobs}
         end = page.end
     looks: list[float] = []
     at: datetime | None = None
@@ -198,7 +198,7 @@ async def measure_looks(database: Database, rounds: int) -> Figure:
         look = await watcher.look(None, None, since=at, known=known)
         if at is not None:
             looks.append((time.perf_counter() - began) * 1_000)
-            shown = len(look.known)
+            shown = len(known)
         at = look.at
     return Figure("a look of a watch", shown, looks)
 
@@ -242,7 +242,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.queue_lists", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--deep", type=int, default=100, help="pages of 1,000 before the deep one")
+    parser.add_argument("--deep", type=int, default=20, help="pages of 1,000 before the deep one")
     options = parser.parse_args()
     end = datetime.now(UTC)
     with temporary_postgres() as server:

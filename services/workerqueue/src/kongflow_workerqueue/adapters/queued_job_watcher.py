@@ -5,15 +5,18 @@ for, whether anybody watches or not. A look costs the same however many jobs the
 its arms reads a bounded part of an index.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     DateTime,
+    Integer,
     Select,
+    Text,
     Uuid,
     and_,
     bindparam,
@@ -39,7 +42,7 @@ from kongflow_workerqueue.adapters.queued_job_reader import (
     listed_job,
 )
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS
-from kongflow_workerqueue.application.watch_queued_jobs import Look
+from kongflow_workerqueue.application.watch_queued_jobs import JobStamp, Look
 
 __all__ = ["PostgresJobWatcher"]
 
@@ -71,22 +74,23 @@ class PostgresJobWatcher(PostgresQueuedJobReader):
         condition: Filter | None,
         *,
         since: datetime | None,
-        known: Collection[UUID],
+        known: Mapping[UUID, JobStamp],
     ) -> Look:
         """Return what has changed; see JobWatcher.look."""
         async with reading_in_order(self._database) as connection:
             now: datetime = (await connection.execute(select(func.now()))).scalar_one()
             if since is None:
-                return Look(now, (), (), skipped=False)
+                return Look(now)
             begin = since - _OVERLAP
             matches = _matches(environment_id, condition)
             changed, skipped = await _moved(connection, matches, begin)
             created = await _created(connection, environment_id, condition, begin)
-            known_rows = await _by_id(connection, matches, known)
+            moved, deleted = await _otherwise(connection, matches, known)
         return Look(
             now,
             [listed_job(row) for row in (*changed, *created)],
-            [(listed_job(row), row.matches) for row in known_rows],
+            [(listed_job(row), row.matches) for row in moved],
+            deleted,
             skipped=skipped or len(created) > _AT_MOST,
         )
 
@@ -157,12 +161,38 @@ async def _created(
     return found.rows
 
 
-async def _by_id(
-    connection: AsyncConnection, matches: ColumnElement[bool], known: Collection[UUID]
-) -> Sequence[Any]:
+async def _otherwise(
+    connection: AsyncConnection, matches: ColumnElement[bool], known: Mapping[UUID, JobStamp]
+) -> tuple[Sequence[Any], Sequence[UUID]]:
+    """The known jobs that stand otherwise or do not match any more, and those that are gone."""
     if not known:
-        return ()
-    ids = bindparam(None, list(known), type_=ARRAY(Uuid))
-    verdict = func.coalesce(matches, literal_column("false")).label("matches")
-    query = select(*LIST_COLUMNS, verdict).where(_COLUMNS.id == func.any(ids))
-    return (await connection.execute(query)).all()
+        return (), ()
+    stamps = list(known.values())
+    arrays = (
+        bindparam(None, list(known), type_=ARRAY(Uuid)),
+        bindparam(None, [state.value for state, _, _ in stamps], type_=ARRAY(Text)),
+        bindparam(None, [turn for _, turn, _ in stamps], type_=ARRAY(BigInteger)),
+        bindparam(None, [attempt for _, _, attempt in stamps], type_=ARRAY(Integer)),
+    )
+    given = (
+        func.unnest(*arrays)
+        .table_valued("id", "state", "turn", "attempt", name="known")
+        .render_derived()
+    )
+    holds = func.coalesce(matches, literal_column("false"))
+    query = (
+        select(given.c.id.label("known_id"), *LIST_COLUMNS, holds.label("matches"))
+        .select_from(given.outerjoin(QUEUED_JOBS, given.c.id == _COLUMNS.id))
+        .where(
+            _COLUMNS.id.is_(None)
+            | (_COLUMNS.state != given.c.state)
+            | (_COLUMNS.turn != given.c.turn)
+            | (_COLUMNS.attempt != given.c.attempt)
+            | ~holds
+        )
+    )
+    rows = (await connection.execute(query)).all()
+    return (
+        [row for row in rows if row.id is not None],
+        [row.known_id for row in rows if row.id is None],
+    )

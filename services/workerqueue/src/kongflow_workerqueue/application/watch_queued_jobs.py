@@ -1,7 +1,7 @@
 """Tells how queued jobs change, as far as looks at the ledger once a second show it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.errors import TooManyWatches
 from kongflow_workerqueue.domain.states import JobState
 
-__all__ = ["JobChanges", "JobWatcher", "Look", "WatchQueuedJobs"]
+__all__ = ["JobChanges", "JobStamp", "JobWatcher", "Look", "WatchQueuedJobs", "stamp_of"]
 
 MAX_WATCHES = 32
 """At most so many watches of one server at a time, each a look a second."""
@@ -23,6 +23,15 @@ MAX_KNOWN = 2_000
 _LOOK_SECONDS = 1.0
 _SIGN_OF_LIFE = 15
 """After so many looks that showed nothing, nothing is told: a caller that is gone shows so."""
+
+
+JobStamp = tuple[JobState, int, int]
+"""What of a job is looked at for a change: its state, its turn and its attempts."""
+
+
+def stamp_of(job: QueuedJob) -> JobStamp:
+    """Return how a job stands."""
+    return job.state, job.turn, job.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +52,16 @@ class JobChanges:
 class Look:
     """What a look at the ledger shows, at a time of the database's clock.
 
-    `changed` are jobs that match and were created, begun or ended lately; `known` are those that
-    were asked for by id and exist, each with whether it matches.
+    `changed` are jobs that match and were created, begun or ended lately. Of the known ones
+    `moved` are those that stand otherwise, or do not match any more, each with whether it does,
+    and `deleted` those that are not there.
     """
 
     at: datetime
-    changed: Sequence[QueuedJob]
-    known: Sequence[tuple[QueuedJob, bool]]
-    skipped: bool
+    changed: Sequence[QueuedJob] = ()
+    moved: Sequence[tuple[QueuedJob, bool]] = ()
+    deleted: Sequence[UUID] = ()
+    skipped: bool = False
 
 
 class JobWatcher(Protocol):
@@ -72,15 +83,12 @@ class JobWatcher(Protocol):
         condition: Filter | None,
         *,
         since: datetime | None,
-        known: Collection[UUID],
+        known: Mapping[UUID, JobStamp],
     ) -> Look:
         """Return what has changed since a time, some of it perhaps a little before.
 
         Without a time only what time it is.
         """
-
-
-_Stamp = tuple[JobState, int, int]
 
 
 class WatchQueuedJobs:
@@ -110,7 +118,7 @@ class WatchQueuedJobs:
     ) -> AsyncGenerator[JobChanges, None]:
         """Tell changes until closed. Raises TooManyWatches, before anything is told."""
         with self._one_of_the_watches():
-            look = await self._watcher.look(environment_id, condition, since=None, known=())
+            look = await self._watcher.look(environment_id, condition, since=None, known={})
             page = await self._watcher.page(
                 environment_id, condition, after=None, limit=MAX_PRESENT
             )
@@ -124,7 +132,7 @@ class WatchQueuedJobs:
             while True:
                 await self._pause()
                 look = await self._watcher.look(
-                    environment_id, condition, since=look.at, known=memory.ids
+                    environment_id, condition, since=look.at, known=memory.stamps
                 )
                 changes = memory.changes(look)
                 quiet = 0 if changes.jobs or changes.deleted or changes.skipped else quiet + 1
@@ -146,36 +154,30 @@ class _Memory:
     """How the jobs stood that were told last."""
 
     def __init__(self) -> None:
-        self._stamps: dict[UUID, _Stamp] = {}
-
-    @property
-    def ids(self) -> Collection[UUID]:
-        return list(self._stamps)
+        self.stamps: dict[UUID, JobStamp] = {}
 
     def note(self, job: QueuedJob) -> bool:
         """Remember how a job stands; tell whether that is news."""
-        stamp = (job.state, job.turn, job.attempt)
-        if self._stamps.get(job.id) == stamp:
+        stamp = stamp_of(job)
+        if self.stamps.get(job.id) == stamp:
             return False
-        self._stamps.pop(job.id, None)
-        self._stamps[job.id] = stamp
-        while len(self._stamps) > MAX_KNOWN:
-            del self._stamps[next(iter(self._stamps))]
+        self.stamps.pop(job.id, None)
+        self.stamps[job.id] = stamp
+        while len(self.stamps) > MAX_KNOWN:
+            del self.stamps[next(iter(self.stamps))]
         return True
 
     def changes(self, look: Look) -> JobChanges:
         """What a look shows that is not known yet."""
-        found = {job.id for job, _ in look.known}
-        deleted = [id_ for id_ in self._stamps if id_ not in found]
-        for id_ in deleted:
-            del self._stamps[id_]
-        news = {job.id: job for job, _ in look.known if self.note(job)}
-        for job, matches in look.known:
+        for id_ in look.deleted:
+            self.stamps.pop(id_, None)
+        news = {job.id: job for job, _ in look.moved if self.note(job)}
+        for job, matches in look.moved:
             if not matches:
-                self._stamps.pop(job.id, None)
+                self.stamps.pop(job.id, None)
         news |= {job.id: job for job in look.changed if job.id not in news and self.note(job)}
         return JobChanges(
-            sorted(news.values(), key=_changed_at), deleted=deleted, skipped=look.skipped
+            sorted(news.values(), key=_changed_at), deleted=look.deleted, skipped=look.skipped
         )
 
 
