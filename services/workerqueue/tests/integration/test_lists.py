@@ -107,6 +107,7 @@ def job_row(dice: random.Random, number: int) -> dict[str, Any]:
         "tags": ["seldom"] if number % 50 == 0 else None,
         "args": (
             f'{{"event": {{"id": "e{number % 10}"}}, "revision": {number % 7}, '
+            f'"NULL": 1, "a}}b": "x", '
             f'"big": "{number}", "last": {"true" if number == 399 else "false"}}}'
         ),
         "errors": (
@@ -177,6 +178,9 @@ async def test_conditions_on_arguments_mean_what_they_say(
         ("args.nothing = 1", 0),
         ("NOT args.nothing = 1", 400),
         ("args.event.id = 7", 0),
+        ("args.NULL = 1", 400),
+        ("args.a}b = x", 400),
+        ('args.a}b = "x" AND NOT args.event = x', 400),
     ]:
         assert len(await listed(ledger, text, None, 100)) == count, text
     with pytest.raises(InvalidField, match="= and != only"):

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Numeric, Text, case, cast, false, func, literal
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kongflow_common.db.filter_sql import FilterTarget
 from kongflow_common.errors import InvalidField
@@ -63,14 +64,16 @@ def _tag(comparison: Comparison) -> ColumnElement[bool]:
 
 
 def _argument(comparison: Comparison) -> ColumnElement[bool]:
-    found = _COLUMNS.args[comparison.path]
+    # Not `#>` with a path: SQLAlchemy writes it as one text and quotes nothing in it.
+    path = [cast(literal(member), Text()) for member in comparison.path]
+    found = func.jsonb_extract_path(_COLUMNS.args, *path, type_=JSONB)
     value = comparison.value
     if comparison.operator in _EQUALITY:
         equal = func.coalesce(found.in_([func.to_jsonb(each) for each in _as_json(value)]), false())
         return equal if comparison.operator is Operator.EQUAL else ~equal
     if isinstance(value, bool):
         raise InvalidField("filter", "true and false are compared with = and != only")
-    text = found.astext
+    text = func.jsonb_extract_path_text(_COLUMNS.args, *path, type_=Text())
     kind = func.jsonb_typeof(found)
     if isinstance(value, str):
         return _order(comparison.operator, case((kind == "string", text)), value)

@@ -49,7 +49,7 @@ from kongflow_workerqueue.domain.states import JobState
 __all__ = ["FoundRows", "find_rows", "reading_in_order"]
 
 _RUNNING = Group(JobState.RUNNING.value, None, None)
-_SCAN_SECONDS = 0.025
+_SCAN_SECONDS = 0.02
 
 # One look at the table: a job that ends meanwhile must not be passed over in both its groups.
 # The planner knows nothing of a new table, and too little of how long a rare job is looked for:
