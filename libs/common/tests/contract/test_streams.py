@@ -130,6 +130,25 @@ async def test_a_draining_server_ends_its_streams(
     assert servicer.ended.is_set()
 
 
+async def test_a_revoked_credential_ends_it(servicer: EchoStreamServicer) -> None:
+    limits = replace(server_module.CLIENT_LIMITS, stream_recheck_time=0.1)
+    async with in_process_server(
+        catalog=CATALOG,
+        client_services=[echo_service(servicer, "EchoStreamService")],
+        client_limits=limits,
+    ) as server:
+        token = server.credentials.add_operator("echo:read")
+        call = watch_echoes(server.channel, bearer(token), text="silent", timeout=60)
+        waiting = asyncio.ensure_future(anext(aiter(call)))
+        await eventually(lambda: server.server._client._pipeline.in_flight.now == 1)
+        server.credentials.revoke(token)
+        # As long as any call of a revoked key may go on being answered.
+        async with asyncio.timeout(20):
+            with refusal(grpc.StatusCode.UNAUTHENTICATED):
+                await waiting
+        assert servicer.ended.is_set()
+
+
 async def test_refuses_a_servicer_that_answers_once() -> None:
     class Once:
         async def WatchEchoes(self, request: object, _context: object) -> object:  # noqa: N802

@@ -1,25 +1,24 @@
-"""The answers of a stream, one after the other, until the server drains."""
+"""The answers of a stream, one after the other, until it must end."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import NoReturn
 
 from google.protobuf.message import Message
-
-from kongflow_common.rpc.error_catalog import ServerDraining
 
 __all__ = ["next_unless"]
 
 
 async def next_unless(
-    draining: "asyncio.Future[None]", answers: AsyncIterator[Message]
+    ending: "asyncio.Future[NoReturn]", answers: AsyncIterator[Message]
 ) -> Message | None:
-    """The next answer, None after the last. Raises ServerDraining."""
+    """The next answer, None after the last. Raises what `ending` ends with, when it does."""
     following = asyncio.ensure_future(_next_of(answers))
     try:
-        await asyncio.wait((draining, following), return_when=asyncio.FIRST_COMPLETED)
-        if draining.done():
-            raise ServerDraining
+        await asyncio.wait((ending, following), return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            ending.result()
         return await following
     finally:
         if not following.done():

@@ -9,11 +9,11 @@ caller's mistake.
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -23,9 +23,10 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from kongflow_common.auth.access import AccessRule, access_rule
-from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA, Authenticator
+from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.principals import CallerKind, Principal, bind_principal
 from kongflow_common.rpc.answer_stream import next_unless
+from kongflow_common.rpc.arrived_call import ArrivedCall
 from kongflow_common.rpc.call_metrics import CallMetrics
 from kongflow_common.rpc.deadline import bind_deadline
 from kongflow_common.rpc.error_catalog import (
@@ -37,7 +38,7 @@ from kongflow_common.rpc.error_catalog import (
     TooManyCalls,
     code_of,
 )
-from kongflow_common.tracing import bind_trace, new_trace, parse_traceparent
+from kongflow_common.tracing import bind_trace
 
 __all__ = ["CallLimits", "CallPipeline", "MethodNotImplemented"]
 
@@ -69,13 +70,15 @@ class CallLimits:
     """How much callers may ask for; sizes in bytes, times in seconds.
 
     `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline, and
-    `max_stream_time` does both for streams. Every answer of a stream has `max_answer_bytes`.
+    `max_stream_time` does both for streams. Every answer of a stream has `max_answer_bytes`, and
+    whether its caller is still let in is asked each `stream_recheck_time`.
     """
 
     max_answer_bytes: int
     default_timeout: float = 30.0
     max_timeout: float = 300.0
     max_stream_time: float = 3_600.0
+    stream_recheck_time: float = 2.0
     max_in_flight_per_key: int = 1_000
 
 
@@ -194,7 +197,7 @@ class _WrappedMethod:
 
     async def answer(self, raw: bytes, context: _Context) -> bytes:
         """Answer one call, in the task that grpc made for it alone."""
-        call = _Call(context)
+        call = ArrivedCall(context)
         bind_trace(call.trace)
         self._pipeline.begin()
         try:
@@ -223,7 +226,7 @@ class _WrappedMethod:
         finally:
             self._pipeline.end()
 
-    async def _timed(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
         limits = self._pipeline.limits
         # None when the caller set no deadline, whatever the types of grpc say.
         seconds = cast("float | None", context.time_remaining())
@@ -242,7 +245,7 @@ class _WrappedMethod:
                 raise DeadlineExceeded(seconds=seconds) from error
             raise
 
-    async def _admitted(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+    async def _admitted(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
         pipeline = self._pipeline
         if pipeline.draining:
             raise ServerDraining
@@ -257,11 +260,11 @@ class _WrappedMethod:
                 request = self._decode(raw)
             except DecodeError as error:
                 raise RequestNotDecodable from error
-            return await self._behave(request, context)
+            return await self._behave(request, context, call)
         finally:
             pipeline.leave(principal)
 
-    async def _behave(self, request: Message, context: _Context) -> bytes:
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
         """Have the servicer answer."""
         raise NotImplementedError
 
@@ -274,7 +277,7 @@ class _WrappedMethod:
 
     def _record(
         self,
-        call: "_Call",
+        call: ArrivedCall,
         code: grpc.StatusCode,
         status: status_pb2.Status | None = None,
     ) -> None:
@@ -309,7 +312,7 @@ class _WrappedUnary(_WrappedMethod):
         super().__init__(pipeline, method, rule)
         self._behaviour = behaviour
 
-    async def _behave(self, request: Message, context: _Context) -> bytes:
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
         return self._serialized(await self._behaviour(request, context))
 
 
@@ -330,17 +333,17 @@ class _WrappedStream(_WrappedMethod):
         """Answer one call; the answers are written as they come."""
         await self.answer(raw, context)
 
-    async def _timed(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
         # grpc itself ends the call when the caller's own deadline passes.
         return await self._admitted(raw, context, call)
 
-    async def _behave(self, request: Message, context: _Context) -> bytes:
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
         limit = self._pipeline.limits.max_stream_time
         timer = asyncio.timeout(limit)
-        draining = asyncio.ensure_future(self._pipeline.wait_draining())
+        ending = asyncio.ensure_future(self._until_it_must_end(call))
         try:
             async with timer, aclosing(self._behaviour(request, context)) as answers:
-                while (message := await next_unless(draining, answers)) is not None:
+                while (message := await next_unless(ending, answers)) is not None:
                     # Returns when there is room for more: whoever reads slowly is asked to.
                     await context.write(self._serialized(message))
         except TimeoutError as error:
@@ -348,31 +351,21 @@ class _WrappedStream(_WrappedMethod):
                 raise DeadlineExceeded(seconds=limit) from error
             raise
         finally:
-            draining.cancel()
+            ending.cancel()
         return b""
 
-
-class _Call:
-    """What a call says of itself, and what becomes known of it on its way."""
-
-    __slots__ = ("authorization", "began", "environment_id", "principal", "trace")
-
-    def __init__(self, context: _Context) -> None:
-        self.began = perf_counter()
-        self.principal: Principal | None = None
-        self.authorization: str | None = None
-        self.environment_id: str | None = None
-        traceparent = ""
-        # Names that do not end in -bin have texts for values.
-        metadata = cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
-        for name, value in metadata:
-            if name == "authorization":
-                self.authorization = value
-            elif name == "traceparent":
-                traceparent = value
-            elif name == ENVIRONMENT_METADATA:
-                self.environment_id = value
-        self.trace = parse_traceparent(traceparent) or new_trace()
+    async def _until_it_must_end(self, call: ArrivedCall) -> NoReturn:
+        """Raise ServerDraining in time, or why the caller is not let in any more."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pipeline.limits.stream_recheck_time):
+                    await self._pipeline.wait_draining()
+            except TimeoutError:
+                await self._pipeline.authenticator.admit(
+                    self._rule, call.authorization, call.environment_id
+                )
+            else:
+                raise ServerDraining
 
 
 def _cancelled_from_outside() -> bool:
