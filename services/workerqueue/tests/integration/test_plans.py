@@ -3,11 +3,18 @@
 Their plans are made while the table is empty, as on a new system, and must serve when it is not.
 """
 
+from datetime import timedelta
+
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_workerqueue.adapters import ledger_admission, ledger_maintenance, ledger_worker
+from kongflow_workerqueue.adapters import (
+    ledger_admission,
+    ledger_maintenance,
+    ledger_worker,
+    queue_reader,
+)
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
     NEW_JOBS,
@@ -71,6 +78,14 @@ def statements() -> dict[str, Statement]:
         "release": (
             ledger_maintenance._RELEASE_ALL,
             {"waiting_for": "target:events", "limit": 20},
+        ),
+        "prune": (
+            ledger_maintenance._PRUNE_ENDED,
+            {"age": timedelta(days=1), "limit": 20},
+        ),
+        "throughput": (
+            queue_reader._THROUGHPUT,
+            {"queue": "events", "within": timedelta()},
         ),
     }
 
