@@ -125,7 +125,10 @@ async def open_services(
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
     enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
-    queries = QueuedJobQueries(PostgresQueuedJobReader(database))
+    queries = QueuedJobQueries(
+        PostgresQueuedJobReader(database),
+        lambda service: [kind.kind for kind in catalogue if kind.target == service],
+    )
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))
     redrives = RedriveQueuedJobs(

@@ -1,9 +1,18 @@
 """What operators see of the queued jobs."""
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from kongflow_common.filtering import FieldType, Filter, FilterField
+from kongflow_common.filtering import (
+    And,
+    Comparison,
+    FieldType,
+    Filter,
+    FilterField,
+    Operator,
+    Or,
+)
 from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.errors import QueuedJobNotFound
 from kongflow_workerqueue.domain.outcome import StatusCode
@@ -45,15 +54,23 @@ class QueuedJobReader(Protocol):
 
 
 class QueuedJobQueries:
-    """Queries over queued jobs; with an environment, only those of it."""
+    """Queries over queued jobs; with an environment, only those of it.
 
-    def __init__(self, reader: QueuedJobReader) -> None:
+    A service sees the jobs of its own kinds, which `kinds_of` names; operators see all.
+    """
+
+    def __init__(
+        self, reader: QueuedJobReader, kinds_of: Callable[[str], Sequence[str]] = lambda _: ()
+    ) -> None:
         self._reader = reader
+        self._kinds_of = kinds_of
 
-    async def get(self, id_: UUID, environment_id: UUID | None) -> QueuedJob:
+    async def get(
+        self, id_: UUID, environment_id: UUID | None, *, service: str | None = None
+    ) -> QueuedJob:
         """Return a job, whole. Raises QueuedJobNotFound."""
         job = await self._reader.find(id_, environment_id)
-        if job is None:
+        if job is None or (service is not None and job.kind not in self._kinds_of(service)):
             raise QueuedJobNotFound(id_)
         return job
 
@@ -64,6 +81,13 @@ class QueuedJobQueries:
         *,
         after: JobPlace | None,
         limit: int,
+        service: str | None = None,
     ) -> JobPage:
         """Return jobs, newest first, those that come after a place in the list."""
+        if service is not None:
+            kinds = self._kinds_of(service)
+            if not kinds:
+                return JobPage((), None)
+            own = Or(tuple(Comparison("kind", Operator.EQUAL, kind) for kind in kinds))
+            condition = own if condition is None else And((own, condition))
         return await self._reader.page(environment_id, condition, after=after, limit=limit)

@@ -98,7 +98,9 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     async def GetQueuedJob(
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
     ) -> pb.GetQueuedJobResponse:
-        job = await self._queries.get(required_id(request.id, "id"), _environment_id())
+        job = await self._queries.get(
+            required_id(request.id, "id"), _environment_id(), service=_service()
+        )
         return pb.GetQueuedJobResponse(queued_job=_shown(job))
 
     async def ListQueuedJobs(
@@ -117,6 +119,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             _filter(request.filter, FILTER_FIELDS),
             after=JobPlace(page.after.time, page.after.id) if page.after else None,
             limit=page.size,
+            service=_service(),
         )
         response = pb.ListQueuedJobsResponse(
             queued_jobs=next(in_portions([to_proto(job) for job in found.jobs], _MAX_PAGE_BYTES))
@@ -276,6 +279,12 @@ def _environment_id() -> UUID | None:
     """The environment that the caller named; None shows the jobs of all."""
     environment = current_environment_or_none()
     return environment.environment_id if environment is not None else None
+
+
+def _service() -> str | None:
+    """The service that calls, which sees its own kinds; None for an operator."""
+    principal = current_principal()
+    return principal.name if principal.kind is CallerKind.SERVICE else None
 
 
 def _filter(text: str, fields: Sequence[FilterField]) -> Filter | None:

@@ -115,7 +115,8 @@ class WorkerQueueServiceServicer:
 
     def GetQueuedJob(self, request, context):
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only, services the jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -123,9 +124,10 @@ class WorkerQueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueuedJobs(self, request, context):
-        """Lists queued jobs, newest first. A filter over `state`, `kind`, `queue` and
-        `create_time` fills its pages; with others a page may be short, or empty,
-        and have a next one: what is rare is looked for over many calls.
+        """Lists queued jobs, newest first; for services those of their own kinds. A
+        filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+        with others a page may be short, or empty, and have a next one: what is
+        rare is looked for over many calls.
         Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

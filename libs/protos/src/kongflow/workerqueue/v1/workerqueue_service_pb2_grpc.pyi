@@ -37,13 +37,15 @@ class WorkerQueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WorkerQueueServiceAsyncStub: ...
     GetQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only, services the jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]
-    """Lists queued jobs, newest first. A filter over `state`, `kind`, `queue` and
-    `create_time` fills its pages; with others a page may be short, or empty,
-    and have a next one: what is rare is looked for over many calls.
+    """Lists queued jobs, newest first; for services those of their own kinds. A
+    filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+    with others a page may be short, or empty, and have a next one: what is
+    rare is looked for over many calls.
     Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
     """
     WatchQueuedJobs: _grpc.UnaryStreamMultiCallable[_workerqueue_service_pb2.WatchQueuedJobsRequest, _workerqueue_service_pb2.WatchQueuedJobsResponse]
@@ -123,13 +125,15 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]  # type: ignore[assignment]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only, services the jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]  # type: ignore[assignment]
-    """Lists queued jobs, newest first. A filter over `state`, `kind`, `queue` and
-    `create_time` fills its pages; with others a page may be short, or empty,
-    and have a next one: what is rare is looked for over many calls.
+    """Lists queued jobs, newest first; for services those of their own kinds. A
+    filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+    with others a page may be short, or empty, and have a next one: what is
+    rare is looked for over many calls.
     Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
     """
     WatchQueuedJobs: _aio.UnaryStreamMultiCallable[_workerqueue_service_pb2.WatchQueuedJobsRequest, _workerqueue_service_pb2.WatchQueuedJobsResponse]  # type: ignore[assignment]
@@ -212,7 +216,8 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.GetQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.GetQueuedJobResponse]]:
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only, services the jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
 
@@ -222,9 +227,10 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workerqueue_service_pb2.ListQueuedJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.ListQueuedJobsResponse, _abc.Awaitable[_workerqueue_service_pb2.ListQueuedJobsResponse]]:
-        """Lists queued jobs, newest first. A filter over `state`, `kind`, `queue` and
-        `create_time` fills its pages; with others a page may be short, or empty,
-        and have a next one: what is rare is looked for over many calls.
+        """Lists queued jobs, newest first; for services those of their own kinds. A
+        filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+        with others a page may be short, or empty, and have a next one: what is
+        rare is looked for over many calls.
         Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
         """
 
