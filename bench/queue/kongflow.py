@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bench.queue.contenders import Stores, python_module
 from bench.queue.processes import ROOT, Command, Running, ask, running
 from kongflow_embedded.ports import free_ports
+from kongflow_workerqueue.worker_settings import WorkerSettings
 
 TARGET = "bench"
 BATCH_KIND = "bench.noop"
 SINGLE_KIND = "bench.singleNoop"
 # For jobs as short as these; what is left is as it is by default.
-SLOTS = {"events": 1_000, "execution": 200, "default": 50, "maintenance": 10}
+SLOTS = {**WorkerSettings.model_fields["worker_slots"].default, "events": 1_000}
 OPEN_JOBS = "SELECT FROM workerqueue.queued_jobs WHERE state <> 'completed' LIMIT 1"
 
 

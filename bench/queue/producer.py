@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import uvloop
 
-from bench.queue.program import OnJob, main
+from bench.queue.program import main
 from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as pb
 from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueServiceStub
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
@@ -32,10 +32,6 @@ class WorkerQueue:
     async def add_many(self, count: int) -> None:
         """So many in a call."""
         await self._enqueue([self._command(0) for _ in range(count)])
-
-    async def work(self, on_job: OnJob) -> None:
-        """The worker is a process of its own: kongflow.py starts it."""
-        raise NotImplementedError
 
     async def _enqueue(self, commands: list[pb.EnqueueCommand]) -> None:
         response = await self._caller.call(

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 WARM_UP = 25
 """The jobs that `send` sends first; no latency is taken of them."""
@@ -27,13 +27,18 @@ OnJob = Callable[[int], None]
 
 
 class Queue(Protocol):
-    """An open queue."""
+    """An open queue, to put jobs into."""
 
     async def add(self, sent: int) -> None:
         """Stores one job, durably when it returns."""
 
     async def add_many(self, count: int) -> None:
         """Stores so many jobs in one request."""
+
+
+@runtime_checkable
+class WorkingQueue(Queue, Protocol):
+    """One that also runs its jobs in this process."""
 
     async def work(self, on_job: OnJob) -> None:
         """Runs jobs until cancelled."""
@@ -89,7 +94,7 @@ async def _carry_out(
                 say(await _fill(queue, int(words[0])))
             case "send":
                 say(await _send(queue, float(words[0]), float(words[1])))
-            case "work":
+            case "work" if isinstance(queue, WorkingQueue):
                 await queue.work(Tally(int(words[0])).note)
             case _:
                 raise SystemExit(f"no such command: {command}")

@@ -9,7 +9,7 @@ import uvloop
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.schema import CreateSchema
 
-from bench.queue.program import OnJob, database_url, main
+from bench.queue.program import database_url, main
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
 from kongflow_common.batcher import Batcher
 from kongflow_common.db.engine import Database
@@ -22,6 +22,7 @@ from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 
 SCHEMA = "bench"
 ROWS = OutboxRows(SCHEMA)
+DRAIN_SECONDS = 60.0
 
 
 class OutboxQueue:
@@ -40,10 +41,6 @@ class OutboxQueue:
     async def add_many(self, count: int) -> None:
         """So many in one transaction."""
         await self._write([self._message(0) for _ in range(count)])
-
-    async def work(self, on_job: OnJob) -> None:
-        """The worker is a process of its own."""
-        raise NotImplementedError
 
     async def _write(self, messages: Sequence[OutboxMessage]) -> list[None]:
         claimed_by = self._relay.claimed_by_for_new_rows()
@@ -81,8 +78,14 @@ async def open_queue() -> AsyncIterator[OutboxQueue]:
         async with OutboxRelay(database, SCHEMA, enqueuer, instance="bench") as relay:
             yield OutboxQueue(database, relay, os.environ["BENCH_KIND"])
             # What is left when the program ends nobody would send.
-            while await database.pool.execute("SELECT FROM bench.outbox LIMIT 1"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await emptied(database)
+
+
+async def emptied(database: Database) -> None:
+    """Waits until the relay has sent all."""
+    while await database.pool.execute("SELECT FROM bench.outbox LIMIT 1"):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

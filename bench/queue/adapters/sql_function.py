@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import uvloop
 
-from bench.queue.program import OnJob, database_url, main
+from bench.queue.program import database_url, main
 from kongflow_common.batcher import Batcher
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
@@ -57,10 +57,6 @@ class SqlQueue:
     async def add_many(self, count: int) -> None:
         """So many in one transaction."""
         await self._write([0] * count)
-
-    async def work(self, on_job: OnJob) -> None:
-        """The worker is a process of its own."""
-        raise NotImplementedError
 
     async def _write(self, sent: Sequence[int]) -> list[None]:
         rows = [(new_id(), b'{"sent":"%d"}' % each) for each in sent]

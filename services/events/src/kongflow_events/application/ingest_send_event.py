@@ -10,7 +10,9 @@ from kongflow_common.errors import Contended, InvalidField
 from kongflow_common.ids import new_id
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument
 from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.deliveries import log_delivered
 from kongflow_events.application.ports import (
+    Delivery,
     DispatcherDirectory,
     EventIntake,
     EventsUnitOfWork,
@@ -114,9 +116,11 @@ class IngestSendEvent:
 
     def _note(self, event: NewEvent, record: EventRecord) -> None:
         _log("event accepted", record)
+        if event.matched is None:
+            return
         if record.processed_at is not None:
-            _log("event delivered", record)
-        elif event.matched is not None and self._directory is not None:
+            log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
+        elif self._directory is not None:
             self._directory.refresh(event.tenancy.environment_id)
 
     async def _send_again(
