@@ -81,7 +81,8 @@ def _real_plan(state: StateFolder) -> SystemPlan:
     outside.check_reachable()
     outside.remember(state.outside_file)
     foreign = foreign_targets(os.environ, {*CONTEXTS, "worker"})
-    secrets = load_or_make(state.secret_file, (*CONTEXTS, *(target.name for target in foreign)))
+    names = (*CONTEXTS, *(target.name for target in foreign))
+    secrets = load_or_make(state.secret_file, names, data=state.postgres)
     ports = choose_ports(state.ports_file, PORT_NAMES)
     write_identities(foreign, state, secrets, f"127.0.0.1:{ports['workerqueue-tasks']}")
     return plan_system(

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
@@ -39,8 +38,6 @@ class _Methods:
     kind: Kind
     unary: Method
     batch: Method | None
-    timestamp_class: type[Any]
-    """The google.protobuf.Timestamp of the target's own pool, which takes no other's."""
 
 
 class GrpcTarget:
@@ -59,7 +56,6 @@ class GrpcTarget:
                 kind,
                 _method(channel, kind.unary),
                 _method(channel, kind.batch) if kind.batch is not None else None,
-                _timestamp_class(kind.batch),
             )
             for kind in kinds
         }
@@ -157,8 +153,7 @@ class GrpcTarget:
             raise TypeError(f"kind {methods.kind.kind} has no batch method")
         message: Any = methods.kind.batch.request_class()
         message.requests.extend(requests)
-        deadline_time = methods.timestamp_class()
-        deadline_time.FromDatetime(deadline)
+        deadline_time = _timestamp_fields(deadline)
         environment_id = str(jobs[0].environment_id) if jobs[0].environment_id else ""
         add_envelope = message.envelopes.add
         for job in jobs:
@@ -218,12 +213,11 @@ def _method(channel: grpc.aio.Channel, shape: CallShape) -> Method:
     )
 
 
-def _timestamp_class(batch: CallShape | None) -> type[Any]:
-    if batch is None:
-        return Timestamp
-    envelopes: Any = batch.request_class.DESCRIPTOR.fields_by_name["envelopes"]
-    deadline_time = envelopes.message_type.fields_by_name["deadline_time"]
-    return GetMessageClass(deadline_time.message_type)
+def _timestamp_fields(moment: datetime) -> dict[str, int]:
+    """A google.protobuf.Timestamp of whatever descriptor pool: a foreign target has its own."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return {"seconds": timestamp.seconds, "nanos": timestamp.nanos}
 
 
 def _seconds_until(deadline: datetime) -> float:

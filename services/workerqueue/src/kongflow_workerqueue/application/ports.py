@@ -5,7 +5,7 @@ primary key. Its turn grows each time it becomes available again and is the fenc
 its calls; claims and finishes are conditional on it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
@@ -13,7 +13,12 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
-from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    JobKeyMode,
+    JobState,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 
@@ -22,8 +27,10 @@ class NewJob:
     """A queued job to be stored.
 
     `args` and `metadata` are UTF-8 JSON objects. Without `run_at` the job is due at once by
-    the database's clock. A keyed job with a lower `generation` than the holder of its key is
-    ignored. `unique_key` is set while the job counts as the same as others that have it.
+    the database's clock; `delay` counts from its storing. A keyed job with a lower `generation`
+    than the holder of its key is ignored. It runs no later than `longest_wait` after the job that
+    it replaces was created, or itself. `unique_key` is set while the job counts as the same as
+    others that have it: in `unique_states`, and for `unique_for` after its creation.
     """
 
     id: UUID
@@ -42,6 +49,10 @@ class NewJob:
     metadata: bytes | None = None
     traceparent: str | None = None
     waiting_for: str | None = None
+    delay: timedelta | None = None
+    longest_wait: timedelta | None = None
+    unique_for: timedelta | None = None
+    unique_states: frozenset[JobState] = UNFINISHED_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,10 @@ class InsertOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that the claiming worker has to run now. `attempt` counts those spent before."""
+    """A job that the claiming worker has to run now.
+
+    `attempt` counts those spent before, `waited` is how long it has been due.
+    """
 
     id: UUID
     turn: int
@@ -112,6 +126,7 @@ class ClaimedJob:
     lapses: int
     environment_id: UUID | None
     traceparent: str | None
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +297,25 @@ class QueuedJob:
     waiting_for: str | None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class JobPlace:
+    """The place of a job in lists, which begin with the newest: the newer one is greater."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs of a list, without arguments; after `end` it goes on, unless that is None.
+
+    A page may be shorter than was asked for, and empty, and the list go on nevertheless.
+    """
+
+    jobs: Sequence[QueuedJob]
+    end: JobPlace | None
+
+
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """How a push into a window went: the first `accepted` entries are in it now."""
@@ -349,6 +383,10 @@ class KindPolicy(Protocol):
     def unique(self) -> Uniqueness | None:
         """When two jobs of the kind count as the same unless the command says otherwise."""
 
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
+
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""
 
@@ -369,9 +407,6 @@ class Catalogue(Protocol):
 
     def find(self, kind: str) -> KindPolicy | None:
         """Return the policy of a kind, None when no target declares it."""
-
-    def kinds_of(self, target: str) -> Sequence[str]:
-        """Return the names of the kinds that a target declares."""
 
     def consumers(self, type_: str) -> Sequence[KindPolicy]:
         """Return the kinds that are called with each event of a type."""

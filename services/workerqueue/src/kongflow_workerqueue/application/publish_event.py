@@ -35,6 +35,7 @@ _PUBLISHERS = frozenset(
         "kind",
         "args",
         "run_at",
+        "delay",
         "tags",
         "metadata",
         "environment_id",

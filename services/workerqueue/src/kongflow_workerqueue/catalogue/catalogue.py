@@ -66,10 +66,6 @@ class KindCatalogue:
         self._publishers = _publishers(published)
         self._event_parser = event_parser()
 
-    def kinds_of(self, target: str) -> Sequence[str]:
-        """Returns the names of the kinds that a target declares."""
-        return [kind.kind for kind in self._kinds.values() if kind.target == target]
-
     def consumers(self, type_: str) -> Sequence[Kind]:
         """Returns the kinds that are called with each event of a type."""
         return self._consumers.get(type_, ())

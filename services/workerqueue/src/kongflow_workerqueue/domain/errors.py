@@ -2,7 +2,13 @@
 
 from uuid import UUID
 
-from kongflow_common.errors import AlreadyExists, NotFound, PermissionDenied, PreconditionFailed
+from kongflow_common.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 
 
 class QueuedJobNotFound(NotFound):
@@ -76,12 +82,10 @@ class RedriveNotFound(NotFound):
 
 
 class QueuedJobReplaced(AlreadyExists):
-    """Another job holds the job key of this one, or its place as the only one of its arguments."""
+    """Another job holds the job key of this one, or its place as the one that counts."""
 
     def __init__(self, id_: UUID) -> None:
-        super().__init__(
-            f"another unfinished job has taken the place of queued job {id_}", queued_job_id=id_
-        )
+        super().__init__(f"another job has taken the place of queued job {id_}", queued_job_id=id_)
 
 
 class KindNotOwned(PermissionDenied):
@@ -99,3 +103,10 @@ class EventTypeNotOwned(PermissionDenied):
     def __init__(self, type_: str, publisher: str | None) -> None:
         whose = f"is published by {publisher} alone" if publisher else "is declared by nobody"
         super().__init__(f"{type_} {whose}", type=type_, publisher=publisher or "")
+
+
+class TooManyWatches(ResourceExhausted):
+    """As many watches go on at this server as it has room for."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} watches go on at this server already", limit=limit)

@@ -17,7 +17,7 @@ from kongflow_workerqueue.catalogue.catalogue import (
 )
 from kongflow_workerqueue.catalogue.event_reader import InvalidEvents, Publication
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.subscription import job_id_of
 from services.workerqueue.tests.consumers import compile_target, consumer
@@ -45,9 +45,9 @@ def test_a_consumer_has_the_policy_of_events_unless_it_says_otherwise(tmp_path: 
     note, shout = catalogue.consumers("run.completed.success")
     assert (note.kind, note.queue, note.priority) == ("courier.Note", "events", Priority.NORMAL)
     assert (note.max_attempts, note.unique) == (3, None)
-    assert note.retry == RetryPolicy(initial_backoff=timedelta(seconds=2), multiplier=2)
+    assert note.retry == ExponentialRetry(initial_backoff=timedelta(seconds=2), multiplier=2)
     assert (shout.kind, shout.queue, shout.max_attempts) == ("courier.Shout", "loud", 9)
-    assert shout.retry == RetryPolicy(initial_backoff=timedelta(seconds=7), multiplier=3)
+    assert shout.retry == ExponentialRetry(initial_backoff=timedelta(seconds=7), multiplier=3)
     assert [kind.kind for kind in catalogue.consumers("endpoint.index.failure")] == [shout.kind]
     assert catalogue.consumers("run.completed.failure") == ()
     assert catalogue.consumed_types() == ["endpoint.index.failure", "run.completed.success"]
