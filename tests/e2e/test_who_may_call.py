@@ -227,6 +227,13 @@ def test_a_method_for_services_is_not_there_for_clients(
     assert list(method.access.callers) == [access_pb2.CALLER_SERVICE]
 
 
+def stranger_event(owner: Tenant) -> events_pb.SendEventRequest:
+    """An event with the id of one of the owner's."""
+    return events_pb.SendEventRequest(
+        event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+    )
+
+
 OWN = grpc.StatusCode.OK
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -252,9 +259,17 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
     ),
     "EventsService.SendEvent": (
         OWN,
-        lambda owner: events_pb.SendEventRequest(
-            event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+        stranger_event,
+    ),
+    "EventsService.SendEvents": (
+        OWN,
+        lambda owner: events_pb.SendEventsRequest(
+            requests=[stranger_event(owner)] * 2, atomic=True
         ),
+    ),
+    "EventsService.SendEventStream": (
+        OWN,
+        lambda owner: events_pb.SendEventStreamRequest(requests=[stranger_event(owner)]),
     ),
     "EventsService.UpsertEventDispatcher": (
         OWN,
