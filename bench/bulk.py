@@ -6,7 +6,7 @@ from typing import Final
 from uuid import uuid4
 
 from bench.system import CALL_TIMEOUT_S, System, events_channel
-from kongflow.events.v1 import event_record_pb2, events_service_pb2
+from kongflow.events.v1 import events_service_pb2
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 
 EVENTS_PER_CALL: Final = 1_000
@@ -25,11 +25,12 @@ PAYLOADS: Final = {"40 bytes": SMALL, "1 KB": LARGE}
 def new_call(name: str, payload: bytes) -> events_service_pb2.SendEventsRequest:
     """A call with 1,000 events, each with an id of its own."""
     request = events_service_pb2.SendEventsRequest()
-    for _ in range(EVENTS_PER_CALL):
-        each = request.requests.add(
-            event=event_record_pb2.EventRecord(event_id=str(uuid4()), name=name)
-        )
-        each.event.payload.json = payload
+    call = uuid4().hex
+    for number in range(EVENTS_PER_CALL):
+        event = request.requests.add().event
+        event.event_id = f"{call}-{number}"
+        event.name = name
+        event.payload.json = payload
     return request
 
 

@@ -187,7 +187,7 @@ class NewEventRows:
     def stored(
         self, rows: Sequence[StoredRow]
     ) -> tuple[dict[UUID, EventRecord], Sequence[OutboxMessage]]:
-        """The records that the statement made, by id, and what it enqueued."""
+        """The records that the statement made, by id, and what it enqueued and claimed."""
         by_id = {row[0]: row for row in rows}
         records: dict[UUID, EventRecord] = {}
         messages: list[OutboxMessage] = []
@@ -196,7 +196,8 @@ class NewEventRows:
             row = by_id.get(event.id)
             if row is not None:
                 records[event.id] = _record(event, row)
-                messages.extend(arrival.messages(is_matched=row[3] is not None))
+                if self.claimed_by is not None:
+                    messages.extend(arrival.messages(is_matched=row[3] is not None))
         return records, messages
 
 
@@ -220,35 +221,38 @@ class Arrival:
     """An event, and what is enqueued with it: its invocations if it is matched, else a delivery."""
 
     event: NewEvent
-    delivery: OutboxMessage
+    delivery_id: UUID
     invocations: Sequence[OutboxMessage]
 
     @classmethod
     def of(cls, event: NewEvent) -> Self:
-        environment_id, priority = event.tenancy.environment_id, event.priority
-        delivery = deliver_event(
-            event.id,
-            1,
-            environment_id=environment_id,
-            run_at=event.deliver_at,
-            priority=priority,
-            traceparent=event.traceparent,
-        )
         invocations = [
             invoke_dispatcher(
                 dispatcher_id,
                 event.id,
-                environment_id=environment_id,
-                priority=priority,
+                environment_id=event.tenancy.environment_id,
+                priority=event.priority,
                 traceparent=event.traceparent,
             )
             for dispatcher_id in _taking(event)
         ]
-        return cls(event, delivery, invocations)
+        return cls(event, new_id(), invocations)
 
     def messages(self, *, is_matched: bool) -> Sequence[OutboxMessage]:
         """What was enqueued."""
-        return self.invocations if is_matched else (self.delivery,)
+        if is_matched:
+            return self.invocations
+        event = self.event
+        delivery = deliver_event(
+            event.id,
+            1,
+            environment_id=event.tenancy.environment_id,
+            run_at=event.deliver_at,
+            priority=event.priority,
+            traceparent=event.traceparent,
+            message_id=self.delivery_id,
+        )
+        return (delivery,)
 
     @property
     def row(self) -> tuple[object, ...]:
@@ -269,7 +273,7 @@ class Arrival:
             event.is_test,
             event.priority.value,
             event.account_id,
-            self.delivery.id,
+            self.delivery_id,
             event.traceparent,
             event.matched.version if event.matched is not None else None,
             len(_taking(event)),

@@ -1,6 +1,6 @@
 """What is done with each event that comes in, alone or among many."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kongflow_common.clock import Clock
@@ -14,6 +14,7 @@ from kongflow_events.application.ports import (
     NewEvent,
     StoredEvent,
 )
+from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.dispatcher_match import MatchableEvent
 from kongflow_events.domain.event_record import (
     DEFAULT_SOURCE,
@@ -76,21 +77,36 @@ class EventEntry:
 
         `traceparent` is the present one, for who asks for many.
         """
-        event = _new_event(
-            command,
-            _deliver_at(command, self._clock),
-            current_traceparent() if traceparent is None else traceparent,
-        )
+        deliver_at = _deliver_at(command, self._clock)
+        payload_type = command.payload_type or PayloadType.JSON
+        source = command.source or DEFAULT_SOURCE
+        content = EventContent(command.payload or EMPTY_OBJECT, command.context or EMPTY_OBJECT)
+        matched: MatchedDispatchers | None = None
         # Which account an event belongs to is known only once it is stored.
-        if self._directory is None or event.deliver_at is not None or event.account_id is not None:
-            return event
-        matched = self._directory.match(
-            event.tenancy.environment_id,
-            event.name,
-            event.source,
-            MatchableEvent(event.payload_type, event.content),
+        if self._directory is not None and deliver_at is None and command.account_id is None:
+            matched = self._directory.match(
+                command.tenancy.environment_id,
+                command.name,
+                source,
+                MatchableEvent(payload_type, content),
+            )
+        record_id = new_id()
+        return NewEvent(
+            id=record_id,
+            event_id=command.event_id or str(record_id),
+            name=command.name,
+            source=source,
+            timestamp=command.timestamp,
+            payload_type=payload_type,
+            content=content,
+            tenancy=command.tenancy,
+            deliver_at=deliver_at,
+            is_test=command.is_test,
+            priority=command.priority,
+            account_id=command.account_id,
+            traceparent=current_traceparent() if traceparent is None else traceparent,
+            matched=matched,
         )
-        return event if matched is None else replace(event, matched=matched)
 
     def refresh(self, event: NewEvent, record: EventRecord) -> None:
         """Notice that an event was matched with dispatchers that are out of date."""
@@ -136,22 +152,3 @@ def _deliver_at(command: SendEvent, clock: Clock) -> datetime | None:
     if command.deliver_after > LAST_TIME - now:
         raise InvalidField("deliver_after", "must end before the year 2101")
     return now + command.deliver_after
-
-
-def _new_event(command: SendEvent, deliver_at: datetime | None, traceparent: str) -> NewEvent:
-    record_id = new_id()
-    return NewEvent(
-        id=record_id,
-        event_id=command.event_id or str(record_id),
-        name=command.name,
-        source=command.source or DEFAULT_SOURCE,
-        timestamp=command.timestamp,
-        payload_type=command.payload_type or PayloadType.JSON,
-        content=EventContent(command.payload or EMPTY_OBJECT, command.context or EMPTY_OBJECT),
-        tenancy=command.tenancy,
-        deliver_at=deliver_at,
-        is_test=command.is_test,
-        priority=command.priority,
-        account_id=command.account_id,
-        traceparent=traceparent,
-    )
