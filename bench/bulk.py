@@ -11,7 +11,7 @@ from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 
 EVENTS_PER_CALL: Final = 1_000
 CALLERS: Final = (1, 4)
-SECONDS: Final = 4.0
+SECONDS: Final = 2.0
 
 SMALL: Final = b'{"kind": "order", "amount": 12, "id": 7}'
 LARGE: Final = (
