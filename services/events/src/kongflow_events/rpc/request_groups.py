@@ -55,7 +55,8 @@ class RequestGroups:
 
         Raises what ended the stream, once all that came before has been taken.
         """
-        assert self._reading is not None
+        if self._reading is None:
+            raise RuntimeError("the groups are not open")
         if self._taken >= _PACED_FROM:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PACE_SECONDS):
