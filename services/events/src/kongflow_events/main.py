@@ -33,11 +33,13 @@ from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.bulk_admission import BulkAdmission
+from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.event_entry import EventEntry
+from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
@@ -46,6 +48,7 @@ from kongflow_events.application.read_event_record import ReadEventRecord
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
+from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
@@ -155,6 +158,9 @@ def grpc_services(
         events=EventQueries(reader),
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
         dispatchers=DispatcherQueries(reader),
+        explain_event=ExplainEvent(reader, reader),
+        try_filter=TryFilter(),
+        backtest_filter=BacktestFilter(reader),
     )
     desk = SqlDeliveryDesk(database, compiled, relay)
     deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))

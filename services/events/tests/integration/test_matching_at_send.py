@@ -253,7 +253,7 @@ async def test_verdicts_are_those_of_the_queue(matching_context: EventsContext) 
 
 
 async def test_environments_beyond_the_limit_are_let_go(
-    matching_context: EventsContext, database: Database
+    database: Database,
 ) -> None:
     small = MemoryDispatcherDirectory(database, CompiledDispatchers(), max_dispatchers=3)
     first, second, large = new_id(), new_id(), new_id()
@@ -295,7 +295,7 @@ async def test_a_planned_event_is_delivered_from_memory_and_what_it_cannot_tell_
     deliver = DeliverEventsFromMemory(
         SqlDeliveryDesk(context.database, CompiledDispatchers(), relay),
         directory,
-        left,  # type: ignore[arg-type]
+        left,
     )
     soon = datetime.now(UTC)
     of_account = await context.send(deliver_at=soon, account_id="customer-7", payload={"n": 5})

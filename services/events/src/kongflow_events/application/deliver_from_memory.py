@@ -1,10 +1,10 @@
 """Delivers the events whose dispatchers are known in memory, without reading one."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
-from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliveries import DeliverEvent, bounded, is_over, log_delivered
 from kongflow_events.application.ports import (
     Delivery,
@@ -27,7 +27,10 @@ class DeliverEventsFromMemory:
     """
 
     def __init__(
-        self, desk: DeliveryDesk, directory: DispatcherDirectory, otherwise: DeliverEvents
+        self,
+        desk: DeliveryDesk,
+        directory: DispatcherDirectory,
+        otherwise: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
     ) -> None:
         self._desk = desk
         self._directory = directory
@@ -37,7 +40,7 @@ class DeliverEventsFromMemory:
         """What became of each command, in their order."""
         keys = [(command.event_record_id, command.environment_id) for command in commands]
         events = {event.record.id: event for event in await self._desk.read_events(keys)}
-        deliveries: dict[object, Delivery] = {}
+        deliveries: dict[UUID, Delivery] = {}
         for command in commands:
             event = events.get(command.event_record_id)
             if event is not None and _is_due(event, command):
@@ -61,8 +64,8 @@ class DeliverEventsFromMemory:
             return None
         return Delivery(record, matched.dispatcher_ids, traceparent, matched.version)
 
-    async def _settle(self, deliveries: Sequence[Delivery]) -> frozenset[object]:
-        settled: set[object] = set()
+    async def _settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
+        settled: set[UUID] = set()
         for part in bounded(deliveries):
             done = await self._desk.settle(part)
             settled.update(done)

@@ -4,8 +4,9 @@ import logging
 from typing import Final
 
 from kongflow_common.errors import Contended
+from kongflow_events.application.deliveries import log_delivered
 from kongflow_events.application.event_entry import EventEntry, SendEvent
-from kongflow_events.application.ports import EventIntake, NewEvent, UnitOfWorkFactory
+from kongflow_events.application.ports import Delivery, EventIntake, NewEvent, UnitOfWorkFactory
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["IngestSendEvent"]
@@ -51,8 +52,10 @@ class IngestSendEvent:
 
     def _note(self, event: NewEvent, record: EventRecord) -> None:
         _log("event accepted", record)
-        if record.processed_at is not None:
-            _log("event delivered", record)
+        if event.matched is None:
+            return
+        if event.matched is not None and record.processed_at is not None:
+            log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
         self._entry.refresh(event, record)
 
 

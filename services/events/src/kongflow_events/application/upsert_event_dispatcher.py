@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kongflow_common.errors import Contended, InvalidField
-from kongflow_common.payload import JsonDocument
+from kongflow_common.errors import Contended
+from kongflow_events.application.checked_filter import check_filter
 from kongflow_events.application.ports import EventsUnitOfWork, UnitOfWorkFactory
 from kongflow_events.domain.errors import DispatcherKept
 from kongflow_events.domain.event_dispatcher import (
@@ -15,7 +15,6 @@ from kongflow_events.domain.event_dispatcher import (
     EventDispatcher,
 )
 from kongflow_events.domain.event_record import Tenancy
-from kongflow_filters import InvalidFilter, parse_filter
 
 __all__ = ["DispatcherCommand", "UpsertEventDispatcher", "UpsertedDispatcher"]
 
@@ -63,8 +62,8 @@ class UpsertEventDispatcher:
     async def __call__(self, command: DispatcherCommand) -> UpsertedDispatcher:
         specification = command.specification
         warnings = [
-            *_check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
-            *_check_filter(specification.context_filter, "event_dispatcher.context_filter"),
+            *check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
+            *check_filter(specification.context_filter, "event_dispatcher.context_filter"),
         ]
         for _ in range(_ROUNDS):
             async with self._unit_of_work() as uow:
@@ -111,16 +110,6 @@ class UpsertEventDispatcher:
         if dispatcher is not None:
             _log(dispatcher)
         return dispatcher
-
-
-def _check_filter(written: JsonDocument | None, field: str) -> Sequence[str]:
-    """What is accepted but has no effect. Raises InvalidField, naming the place inside."""
-    if written is None:
-        return ()
-    try:
-        return [warning.message for warning in parse_filter(written.load(), field).warnings]
-    except InvalidFilter as error:
-        raise InvalidField(error.path, error.reason) from error
 
 
 def _log(dispatcher: EventDispatcher) -> None:

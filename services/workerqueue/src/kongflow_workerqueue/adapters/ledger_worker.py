@@ -15,6 +15,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     ENTRIES,
     INSERT_NEW_JOBS,
     NEW_JOBS,
+    PRIORITIES,
     claimed_job,
     entry_rows,
     new_job_row,
@@ -22,7 +23,6 @@ from kongflow_workerqueue.adapters.job_rows import (
 from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
-from kongflow_workerqueue.domain.states import Priority
 
 LEASE = timedelta(seconds=7)
 """How long a lease lasts without being renewed."""
@@ -45,7 +45,10 @@ _LIVING = """EXISTS (
     WHERE l.worker_id = %(worker_id)b::uuid AND l.expires_at > now())"""
 
 _TAKE = """state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
-    admitted_at = NULL, waiting_for = NULL"""
+    admitted_at = NULL, waiting_for = NULL,
+    unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"""
+"""Who counts for others only while it waits gives its place up for good: it may have been taken
+when the job waits again."""
 
 # Where a statement looks rows up by id, the state it demands is a parameter: for a constant there
 # is a partial index, and the planner would rather walk through all of that index as long as its
@@ -213,9 +216,10 @@ class PostgresWorkerLedger:
         """Admit a queue's first jobs; see WorkerLedger.admit."""
         rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
         admitted = [
-            Admitted(id_, turn, Priority(priority), run_at) for id_, turn, priority, run_at in rows
+            Admitted(id_, turn, PRIORITIES[priority], run_at)
+            for id_, turn, priority, run_at in rows
         ]
-        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id))
+        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id.int))
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take entries back among the unadmitted; see WorkerLedger.withdraw."""
@@ -225,7 +229,7 @@ class PostgresWorkerLedger:
 
 def _settled_rows(outcomes: Sequence[FinishedJob]) -> dict[str, Any]:
     rows = []
-    for each in sorted(outcomes, key=lambda outcome: outcome.id):
+    for each in sorted(outcomes, key=lambda outcome: outcome.id.int):
         transition = each.transition
         error = transition.error
         rows.append(

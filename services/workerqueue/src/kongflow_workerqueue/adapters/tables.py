@@ -53,6 +53,8 @@ QUEUED_JOBS = Table(
     Column("metadata", JSONB),
     Column("tags", ARRAY(Text)),
     Column("errors", JSONB),
+    Column("unique_until", _TIME),
+    Column("unique_states", SmallInteger),
     PrimaryKeyConstraint("id", name="queued_jobs_pkey"),
     CheckConstraint(
         "state IN ('available', 'scheduled', 'running', 'retryable', "
@@ -77,6 +79,10 @@ QUEUED_JOBS = Table(
     CheckConstraint("length(kind) BETWEEN 1 AND 200", name="queued_jobs_kind_check"),
     CheckConstraint("length(queue) BETWEEN 1 AND 128", name="queued_jobs_queue_check"),
     CheckConstraint("length(job_key) BETWEEN 1 AND 512", name="queued_jobs_job_key_check"),
+    CheckConstraint(
+        "unique_states & 11 = 11 AND unique_states BETWEEN 1 AND 127",
+        name="queued_jobs_unique_states_check",
+    ),
     Index(
         "queued_jobs_job_key_key",
         "job_key",
@@ -90,7 +96,11 @@ QUEUED_JOBS = Table(
         "queued_jobs_unique_key_key",
         "unique_key",
         unique=True,
-        postgresql_where=text(f"unique_key IS NOT NULL AND {_UNFINISHED}"),
+        postgresql_where=text(
+            f"unique_key IS NOT NULL AND ({_UNFINISHED} OR unique_states & CASE state"
+            " WHEN 'completed' THEN 16 WHEN 'cancelled' THEN 32 WHEN 'discarded' THEN 64"
+            " ELSE 0 END <> 0)"
+        ),
     ),
     Index(
         "queued_jobs_admission_idx",

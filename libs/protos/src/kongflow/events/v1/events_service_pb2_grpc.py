@@ -80,6 +80,21 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
                 _registered_method=True)
+        self.ExplainEvent = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/ExplainEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.FromString,
+                _registered_method=True)
+        self.TestFilter = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/TestFilter',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.FromString,
+                _registered_method=True)
+        self.BacktestFilter = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/BacktestFilter',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
+                _registered_method=True)
 
 
 class EventsServiceServicer:
@@ -171,6 +186,33 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainEvent(self, request, context):
+        """Says of each dispatcher of the environment, as it is now, whether it takes
+        a stored event and, if not, why. Changes nothing.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestFilter(self, request, context):
+        """Says whether filters hold for a sample of an event and, if not, why.
+        Stores nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place, as when a dispatcher is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BacktestFilter(self, request, context):
+        """Says for which of the last stored events of the environment filters hold.
+        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -218,6 +260,21 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.ListEventDispatchers,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.SerializeToString,
+            ),
+            'ExplainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.SerializeToString,
+            ),
+            'TestFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestFilter,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.SerializeToString,
+            ),
+            'BacktestFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.BacktestFilter,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -464,6 +521,87 @@ class EventsService:
             '/kongflow.events.v1.EventsService/ListEventDispatchers',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/ExplainEvent',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/TestFilter',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BacktestFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/BacktestFilter',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,
