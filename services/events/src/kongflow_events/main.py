@@ -32,8 +32,8 @@ from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
-from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.backtest_filter import BacktestFilter
+from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory

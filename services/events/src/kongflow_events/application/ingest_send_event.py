@@ -54,7 +54,7 @@ class IngestSendEvent:
         _log("event accepted", record)
         if event.matched is None:
             return
-        if event.matched is not None and record.processed_at is not None:
+        if record.processed_at is not None:
             log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
         self._entry.refresh(event, record)
 
