@@ -148,7 +148,22 @@ QUEUED_JOBS = Table(
         "id",
         postgresql_where=text("state IN ('retryable', 'discarded')"),
     ),
-    Index("queued_jobs_environment_idx", "environment_id", "id"),
+    Index(
+        "queued_jobs_environment_time_idx",
+        "environment_id",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
+    ),
+    Index(
+        "queued_jobs_group_idx",
+        "state",
+        "queue",
+        "kind",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
+    ),
 )
 
 COMMAND_RECEIPTS = Table(
@@ -215,6 +230,7 @@ AUDIT_ENTRIES = Table(
         "queued_job_id",
         postgresql_where=text("queued_job_id IS NOT NULL"),
     ),
+    Index("audit_entries_environment_idx", "environment_id", "id"),
 )
 
 REDRIVES = Table(
