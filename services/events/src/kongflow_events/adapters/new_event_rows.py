@@ -65,7 +65,6 @@ EVENTS: Final = RowParameters(
     is_test="boolean",
     priority="smallint",
     account="text",
-    message_id="uuid",
     traceparent="text",
     version="bigint",
     matched="integer",
@@ -86,12 +85,12 @@ _DELIVER: Final = f"""
     INSERT INTO events.outbox (
         id, operation, kind, args, job_key, generation, run_at, priority, environment_id,
         traceparent, claimed_until, claimed_by)
-    SELECT o.message_id, 'enqueue', 'deliverEvent',
+    SELECT o.id, 'enqueue', 'deliverEvent',
            jsonb_build_object('eventRecordId', o.id, 'deliveryRevision', 1), 'event:' || o.id, 1,
            o.deliver_at, o.priority, o.environment_id, o.traceparent, {_CLAIMED}
-      FROM unnest(%(e_id)b, %(e_message_id)b, %(e_deliver_at)b, %(e_priority)b,
-                  %(e_environment_id)b, %(e_traceparent)b)
-           AS o(id, message_id, deliver_at, priority, environment_id, traceparent)
+      FROM unnest(%(e_id)b, %(e_deliver_at)b, %(e_priority)b, %(e_environment_id)b,
+                  %(e_traceparent)b)
+           AS o(id, deliver_at, priority, environment_id, traceparent)
       JOIN stored ON stored.id = o.id AND stored.processed_at IS NULL
 """
 
@@ -221,7 +220,6 @@ class Arrival:
     """An event, and what is enqueued with it: its invocations if it is matched, else a delivery."""
 
     event: NewEvent
-    delivery_id: UUID
     invocations: Sequence[OutboxMessage]
 
     @classmethod
@@ -236,7 +234,7 @@ class Arrival:
             )
             for dispatcher_id in _taking(event)
         ]
-        return cls(event, new_id(), invocations)
+        return cls(event, invocations)
 
     def messages(self, *, is_matched: bool) -> Sequence[OutboxMessage]:
         """What was enqueued."""
@@ -250,7 +248,8 @@ class Arrival:
             run_at=event.deliver_at,
             priority=event.priority,
             traceparent=event.traceparent,
-            message_id=self.delivery_id,
+            # A new event has one planned delivery: its own id will do, and need not be sent.
+            message_id=event.id,
         )
         return (delivery,)
 
@@ -273,7 +272,6 @@ class Arrival:
             event.is_test,
             event.priority.value,
             event.account_id,
-            self.delivery_id,
             event.traceparent,
             event.matched.version if event.matched is not None else None,
             len(_taking(event)),

@@ -14,7 +14,7 @@ from kongflow_events.application.event_entry import SendEvent
 from kongflow_events.application.send_events import SentEvent
 from kongflow_events.rpc.event_mapping import STATES_TO_PROTO, to_send_event, to_tenancy
 
-__all__ = ["check_count", "to_commands", "to_results"]
+__all__ = ["check_count", "to_commands", "write_results"]
 
 # An answer has at most 4 MiB; 10,000 results without details take less than 2 MiB.
 _MAX_DETAIL_BYTES: Final = 2 * 1024 * 1024
@@ -39,30 +39,30 @@ def to_commands(
             yield error
 
 
-async def to_results(
-    outcomes: Sequence[SentEvent], catalog: ErrorCatalog
-) -> list[pb.SendEventResult]:
-    """Write what became of each event."""
+async def write_results(
+    outcomes: Sequence[SentEvent],
+    catalog: ErrorCatalog,
+    answer: pb.SendEventsResponse | pb.SendEventStreamResponse,
+) -> None:
+    """Write what became of each event into the answer."""
     turns = LoopTurns()
     room = _MAX_DETAIL_BYTES
-    results: list[pb.SendEventResult] = []
+    # Made where they stay: a list of them would be copied.
+    results = answer.results
     for outcome in outcomes:
         if turns.is_over:
             await turns.pass_on()
         if isinstance(outcome, Exception):
             status = catalog.status_of(outcome)
             room -= status.ByteSize()
-            results.append(pb.SendEventResult(status=status if room > 0 else _bare(status)))
+            results.add(status=status if room > 0 else _bare(status))
         else:
             record = outcome.record
-            results.append(
-                pb.SendEventResult(
-                    event_record_id=str(record.id),
-                    state=STATES_TO_PROTO[record.state],
-                    is_new=outcome.is_new,
-                )
+            results.add(
+                event_record_id=str(record.id),
+                state=STATES_TO_PROTO[record.state],
+                is_new=outcome.is_new,
             )
-    return results
 
 
 def _bare(status: status_pb2.Status) -> status_pb2.Status:

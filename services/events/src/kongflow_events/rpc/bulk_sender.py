@@ -10,7 +10,7 @@ from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.send_events import SendEvents, SentEvent
 from kongflow_events.application.send_events_together import SendEventsTogether
-from kongflow_events.rpc.bulk_mapping import check_count, to_commands, to_results
+from kongflow_events.rpc.bulk_mapping import check_count, to_commands, write_results
 from kongflow_events.rpc.request_groups import RequestGroups
 
 __all__ = ["BulkSender"]
@@ -48,7 +48,9 @@ class BulkSender:
                 outcomes = await self._send_events_together(commands)
             else:
                 outcomes = await self._send_events(commands)
-        return pb.SendEventsResponse(results=await to_results(outcomes, self._catalog))
+        answer = pb.SendEventsResponse()
+        await write_results(outcomes, self._catalog, answer)
+        return answer
 
     async def answer_stream(
         self, messages: AsyncIterator[pb.SendEventStreamRequest], scope: EnvironmentScope
@@ -65,8 +67,8 @@ class BulkSender:
                         return
                     async with self._admission.turn(size):
                         outcomes = await self._send_events(to_commands(requests, scope))
-                    yield pb.SendEventStreamResponse(
-                        results=await to_results(outcomes, self._catalog)
-                    )
+                    answer = pb.SendEventStreamResponse()
+                    await write_results(outcomes, self._catalog, answer)
+                    yield answer
         finally:
             self._streams -= 1
