@@ -11,6 +11,8 @@ from uuid import uuid4
 from rich.console import Console
 from rich.table import Table
 
+from bench.bulk import CALLERS as BULK_CALLERS
+from bench.bulk import PAYLOADS, bulk_eps
 from bench.end_to_end import EndToEnd, end_to_end
 from bench.latency import Latency, latency_at
 from bench.program import served_program
@@ -90,6 +92,32 @@ async def measure_load(system: System, report: Report, rounds: int) -> None:
     add_cpu(report, roads)
 
 
+async def measure_bulk(system: System, report: Report, rounds: int) -> None:
+    """Figure (j)."""
+    await put_dispatchers(system)
+    await bulk_eps(system, PAYLOADS["40 bytes"], 1)  # warms caches, plans, channels
+    references: list[float] = []
+    rates: dict[tuple[str, int], list[float]] = {
+        (size, callers): [] for size in PAYLOADS for callers in BULK_CALLERS
+    }
+    for _ in range(rounds):
+        references.append(await reference_tps(system.database_url))
+        for (size, callers), of_rounds in rates.items():
+            of_rounds.append(await bulk_eps(system, PAYLOADS[size], callers))
+    figures: dict[str, dict[str, float]] = {}
+    for (size, callers), of_rounds in rates.items():
+        label = f"in bulk, {size}, {callers} callers"
+        figures[f"{size}, {callers}"] = {
+            "eps": report.add(f"{label}: events/s", of_rounds),
+            "ratio": report.add(
+                f"{label} / reference",
+                [eps / tps for eps, tps in zip(of_rounds, references, strict=True)],
+                2,
+            ),
+        }
+    report.values["bulk"] = figures
+
+
 async def measure_runs(system: System, report: Report, rounds: int) -> None:
     """Figures (h) and (i)."""
     references: list[float] = []
@@ -143,6 +171,7 @@ def main() -> None:
     system = read_system(state_dir_from_environment())
     report = Report()
     asyncio.run(measure_load(system, report, options.rounds))
+    asyncio.run(measure_bulk(system, report, options.rounds))
     asyncio.run(measure_runs(system, report, options.rounds))
     add_memory(report, system)
     if not options.no_startup:

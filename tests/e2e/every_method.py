@@ -41,6 +41,13 @@ class Method:
         """Makes the method callable on a channel; of a stream the first answer counts."""
         request = GetMessageClass(self.descriptor.input_type)
         response = GetMessageClass(self.descriptor.output_type)
+        if self.descriptor.client_streaming:
+            exchange = channel.stream_stream(
+                self.path,
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            return lambda message, **options: _first(exchange, iter((message,)), **options)
         if self.descriptor.server_streaming:
             stream = channel.unary_stream(
                 self.path,
@@ -58,12 +65,12 @@ class Method:
         return f"{self.descriptor.containing_service.name}.{self.descriptor.name}"
 
 
-def _first(
-    stream: "grpc.UnaryStreamMultiCallable[Message, Message]", request: Message, **options: Any
-) -> Message:
+# Any: a stream takes one request, or an iterator of them.
+def _first(stream: Any, request: Any, **options: Any) -> Message:
     answers = stream(request, **options)
     try:
-        return next(answers)
+        first: Message = next(answers)
+        return first
     finally:
         answers.cancel()
 

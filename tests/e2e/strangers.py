@@ -36,6 +36,13 @@ class Tenant:
     version_id: str
 
 
+def stranger_event(owner: Tenant) -> events_pb.SendEventRequest:
+    """An event with the id of one of the owner's."""
+    return events_pb.SendEventRequest(
+        event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+    )
+
+
 OWN = grpc.StatusCode.OK
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -56,11 +63,16 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         NOT_FOUND,
         lambda owner: events_pb.GetEventDispatcherRequest(id=owner.dispatcher_id),
     ),
-    "EventsService.SendEvent": (
+    "EventsService.SendEvent": (OWN, stranger_event),
+    "EventsService.SendEvents": (
         OWN,
-        lambda owner: events_pb.SendEventRequest(
-            event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+        lambda owner: events_pb.SendEventsRequest(
+            requests=[stranger_event(owner)] * 2, atomic=True
         ),
+    ),
+    "EventsService.SendEventStream": (
+        OWN,
+        lambda owner: events_pb.SendEventStreamRequest(requests=[stranger_event(owner)]),
     ),
     "EventsService.UpsertEventDispatcher": (
         OWN,

@@ -136,6 +136,17 @@ class EventsContext:
         answer = await self.client.SendEvent(request, metadata=self.as_sender, timeout=_TIMEOUT)
         return answer.event_record
 
+    async def send_many(
+        self, *requests: pb.SendEventRequest, atomic: bool = False
+    ) -> list[pb.SendEventResult]:
+        """Send events in one call."""
+        answer = await self.client.SendEvents(
+            pb.SendEventsRequest(requests=requests, atomic=atomic),
+            metadata=self.as_sender,
+            timeout=30,
+        )
+        return list(answer.results)
+
     async def send_raw(self, payload: bytes, *, deliver_at: datetime | None = None) -> EventRecord:
         """Send an event whose payload is written exactly so."""
         request = pb.SendEventRequest()

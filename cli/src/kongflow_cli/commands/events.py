@@ -14,6 +14,7 @@ from kongflow.events.v1.match_explanation_pb2 import DispatcherVerdict
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1.job_options_pb2 import Priority
+from kongflow_cli.client.bulk_send import send_lines
 from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
@@ -21,7 +22,8 @@ from kongflow_cli.client.options import PageOptions, filtered_pages, in_environm
 from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
 from kongflow_cli.errors import CliError
-from kongflow_cli.input.documents import Documents
+from kongflow_cli.input.documents import Documents, opened_lines
+from kongflow_cli.input.event_lines import event_lines
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of, truth_is
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.states import EventState, PayloadTypeWord, PriorityWord
@@ -101,7 +103,25 @@ _EventId = Annotated[
 def send_event(  # noqa: PLR0913 - an option each
     session: Session,
     *,
-    name: Annotated[str, typer.Argument(help="What happened, e.g. order.created.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="What happened, e.g. order.created.", show_default=False
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Send the events of a file, or of - the standard input: a JSON object a line.",
+        ),
+    ] = None,
+    atomic: Annotated[
+        bool, typer.Option("--atomic", help="With --file: all of them are stored, or none.")
+    ] = False,
+    from_line: Annotated[
+        int, typer.Option(min=1, metavar="N", help="With --file: leave out the lines before.")
+    ] = 1,
     payload: Annotated[
         str | None,
         typer.Option(help="JSON, @file, or - for the standard input.", show_default="{}"),
@@ -151,14 +171,23 @@ def send_event(  # noqa: PLR0913 - an option each
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Mark it, and its runs, as a test.")] = False,
 ) -> None:
-    """Send an event. Once this succeeds it is stored and will be delivered."""
+    """Send an event, or many. Once this succeeds they are stored and will be delivered.
+
+    The lines of a file have members with the names of the options: {"name": "order.created",
+    "id": "order-1", "payload": {"total": 120}, "after": "5s"}. NAME and options stand for what a
+    line leaves out.
+    """
     if at is not None and after is not None:
         raise CliError("--at and --after exclude each other.", USAGE)
-    event_id = event_id or str(uuid4())
+    if file is None:
+        _check_one(name, is_for_many=atomic or from_line > 1)
+    elif event_id or payload is not None or context is not None:
+        raise CliError("--id, --payload and --context are said by the lines of --file.", USAGE)
+    event_id = event_id or ("" if file is not None else str(uuid4()))
     documents = Documents()
     event = EventRecord(
         event_id=event_id,
-        name=name,
+        name=name or "",
         source=source or "",
         payload_type=EventRecord.PayloadType.Value(f"PAYLOAD_TYPE_{payload_type.name}"),
     )
@@ -175,6 +204,10 @@ def send_event(  # noqa: PLR0913 - an option each
         request.deliver_after.CopyFrom(to_duration(after))
     if priority is not None:
         request.priority = Priority.Value(f"PRIORITY_{priority.name}")
+    if file is not None:
+        with opened_lines("--file", file) as lines:
+            code = send_lines(session, event_lines(lines, request, from_line), together=atomic)
+        raise typer.Exit(code)
     response = session.call(
         EventsServiceStub(session.channel).SendEvent,
         request,
@@ -290,6 +323,13 @@ def explain_event(
         return list(response.verdicts), response.next_page_token
 
     print_list(session.printer, page, fetch, _VERDICTS, "No dispatchers.")
+
+
+def _check_one(name: str | None, *, is_for_many: bool) -> None:
+    if name is None:
+        raise CliError("Either NAME or --file says what is sent.", USAGE)
+    if is_for_many:
+        raise CliError("--atomic and --from-line go with --file.", USAGE)
 
 
 def _one_key(record_id: str | None, event_id: str | None) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """JSON documents on the command line: the text itself, `@file`, or `-` for the standard input."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.errors import CliError
@@ -41,6 +44,27 @@ class Documents:
             except ValueError:
                 raise CliError(f"{option}: that is not the name of a file.", USAGE) from None
         return text.encode()
+
+
+@contextmanager
+def opened_lines(option: str, text: str) -> Iterator[BinaryIO]:
+    """Opens the file that `option` names, or the standard input for `-`.
+
+    Raises CliError when it cannot be opened.
+    """
+    with ExitStack() as stack:
+        if text == _STANDARD_INPUT:
+            source: BinaryIO = sys.stdin.buffer
+        else:
+            try:
+                source = stack.enter_context(Path(text).open("rb"))
+            except OSError as error:
+                raise CliError(
+                    f"{option}: {text} cannot be read: {error.strerror}.", USAGE
+                ) from None
+            except ValueError:
+                raise CliError(f"{option}: that is not the name of a file.", USAGE) from None
+        yield source
 
 
 def _within_limit(option: str, content: bytes) -> bytes:

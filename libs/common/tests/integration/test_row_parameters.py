@@ -54,6 +54,15 @@ async def test_no_rows_are_possible_and_so_are_many(database: Database) -> None:
     assert len(await database.pool.execute(ECHO, ROWS.bind(many))) == 5000
 
 
+async def test_a_column_of_one_value_and_one_of_nothing_are_whole_columns(
+    database: Database,
+) -> None:
+    identifier, at = new_id(), datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [(n, identifier, "same", b"{}", at, None, 1, True) for n in range(3)]
+    answered = await database.pool.execute(ECHO, ROWS.bind(rows))
+    assert answered == [(n, identifier, "same", {}, at, None, 1, True) for n in range(3)]
+
+
 async def test_any_takes_an_array(database: Database) -> None:
     ids = [new_id() for _ in range(3)]
     statement = "SELECT count(*) FROM unnest(%(all)b) AS x(id) WHERE id = ANY(%(some)b)"

@@ -33,19 +33,24 @@ from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.backtest_filter import BacktestFilter
+from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
+from kongflow_events.application.event_entry import EventEntry
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.send_events import SendEvents
+from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
+from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import EventsServicer
@@ -97,6 +102,8 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
             SystemClock(),
             compiled,
             directory,
+            # The others need connections too.
+            bulk_calls=max(1, settings.database_pool_size // 2),
         )
         server = GrpcServer(
             settings,
@@ -125,18 +132,28 @@ def grpc_services(
     clock: Clock,
     compiled: CompiledDispatchers,
     directory: DispatcherDirectory | None = None,
+    *,
+    bulk_calls: int = 2,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for the worker queue.
 
-    Without a directory every event is matched by the queued job that delivers it.
+    Without a directory every event is matched by the queued job that delivers it. `bulk_calls`
+    is how many calls with many events are worked on at a time.
     """
 
     def unit_of_work() -> SqlEventsUnitOfWork:
         return SqlEventsUnitOfWork(database, relay, compiled)
 
     reader = SqlReader(database)
+    entry = EventEntry(clock, directory)
     events = EventsServicer(
-        send_event=IngestSendEvent(intake, unit_of_work, clock, directory),
+        send_event=IngestSendEvent(intake, unit_of_work, entry),
+        send_many=BulkSender(
+            send_events=SendEvents(intake, unit_of_work, entry),
+            send_events_together=SendEventsTogether(unit_of_work, entry),
+            admission=BulkAdmission(at_once=bulk_calls),
+            catalog=CATALOG,
+        ),
         cancel_event=CancelEvent(unit_of_work, clock),
         events=EventQueries(reader),
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),

@@ -12,7 +12,7 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_events.adapters import delivery_desk, event_intake, invocation_reader
+from kongflow_events.adapters import delivery_desk, invocation_reader, new_event_rows
 from kongflow_events.adapters.event_messages import invoke_dispatcher
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.event_record import Priority
@@ -74,10 +74,10 @@ def intake(account_id: str | None = None) -> dict[str, object]:
     matched = MatchedDispatchers(2, [row_id(1), row_id(2)])
     events = [event(account_id=account_id) for _ in range(3)]
     events[0] = replace(events[0], matched=matched)
-    arrivals = [event_intake._Arrival.of(each) for each in events]
+    arrivals = [new_event_rows.Arrival.of(each) for each in events]
     return {
-        **event_intake._EVENTS.bind([each.row for each in arrivals]),
-        **event_intake._INVOCATIONS.bind(
+        **new_event_rows.EVENTS.bind([each.row for each in arrivals]),
+        **new_event_rows.INVOCATIONS.bind(
             [row for each in arrivals for row in each.invocation_rows]
         ),
         "claimed_by": "tests",
@@ -106,17 +106,17 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
     due: list[tuple[UUID, UUID | None]] = [(row_id(1), ENVIRONMENT), (row_id(2), None)]
     ids = {"ids": array_parameter("uuid", [row_id(1), row_id(2)])}
     return {
-        "intake": (event_intake._ADD_EVENTS, intake()),
+        "intake": (new_event_rows.ADD_EVENTS, intake()),
         "accounts": (
-            event_intake._ADD_ACCOUNTS,
-            event_intake._ACCOUNTS.bind(
+            new_event_rows.ADD_ACCOUNTS,
+            new_event_rows.ACCOUNTS.bind(
                 [(new_id(), "account-1", TENANCY.organization_id, ENVIRONMENT)]
             ),
         ),
-        "intake with accounts": (event_intake._ADD_EVENTS_WITH_ACCOUNTS, intake("account-1")),
+        "intake with accounts": (new_event_rows.ADD_EVENTS_WITH_ACCOUNTS, intake("account-1")),
         "existing events": (
-            event_intake._READ_EXISTING,
-            event_intake._KEYS.bind([("event-1", ENVIRONMENT), ("event-2", ENVIRONMENT)]),
+            new_event_rows.READ_EXISTING,
+            new_event_rows.KEYS.bind([("event-1", ENVIRONMENT), ("event-2", ENVIRONMENT)]),
         ),
         "delivery": (delivery_desk._READ, {**delivery_desk._KEYS.bind(due), "limit": 100}),
         "delivery from memory": (delivery_desk._READ_EVENTS, delivery_desk._KEYS.bind(due)),

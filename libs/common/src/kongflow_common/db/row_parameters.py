@@ -117,7 +117,12 @@ def array_parameter(column_type: ColumnType, values: Sequence[object]) -> ArrayP
     if not values:
         return ArrayParameter(element.array_oid, _HEADER.pack(0, 0, element.oid))
     encode = element.encode
-    encoded = [_NULL if each is None else encode(each) for each in values]
+    first = values[0]
+    # In many rows of one call most columns hold one and the same object.
+    if all(each is first for each in values):
+        encoded = [_NULL if first is None else encode(first)] * len(values)
+    else:
+        encoded = [_NULL if each is None else encode(each) for each in values]
     # The flag only announces that NULLs may come; the server looks for itself.
     head = _HEADER.pack(1, 1, element.oid) + _DIMENSION.pack(len(values), 1)
     return ArrayParameter(element.array_oid, head + b"".join(encoded))

@@ -9,7 +9,7 @@ caller's mistake.
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
@@ -38,6 +38,7 @@ from kongflow_common.rpc.error_catalog import (
     TooManyCalls,
     code_of,
 )
+from kongflow_common.rpc.request_stream import decoded_requests
 from kongflow_common.tracing import bind_trace
 
 __all__ = ["CallLimits", "CallPipeline", "MethodNotImplemented"]
@@ -47,7 +48,9 @@ _logger = logging.getLogger("kongflow.rpc")
 # Any: grpc hands requests and answers over as whatever the serializers make of them.
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Message, _Context], Awaitable[Message]]
-_StreamBehaviour = Callable[[Message, _Context], AsyncGenerator[Message, None]]
+# Any: a request, or those of a stream one by one.
+_StreamBehaviour = Callable[[Any, _Context], AsyncGenerator[Message, None]]
+_Raw = bytes | AsyncIterator[bytes]
 
 # The property `name` of an enum's member costs more than a look-up.
 _CODE_NAMES = {code: code.name for code in grpc.StatusCode}
@@ -56,8 +59,7 @@ _CODE_NAMES = {code: code.name for code in grpc.StatusCode}
 class MethodNotImplemented(TypeError):
     """A servicer lacks a method of its service, or the method is not `async def`.
 
-    A method that answers with a stream is an asynchronous generator; one that takes a stream
-    there is none of here.
+    One that answers with a stream is an asynchronous generator; only such a one takes a stream.
     """
 
 
@@ -113,17 +115,18 @@ class CallPipeline:
         Raises AccessNotDeclared when the method does not say who may call it, and
         MethodNotImplemented when the servicer has none, or one of another kind.
         """
-        if method.client_streaming:
-            raise MethodNotImplemented(f"{method.full_name} takes a stream, which none does here")
+        if method.client_streaming and not method.server_streaming:
+            raise MethodNotImplemented(f"{method.full_name} takes a stream and answers once")
         behaviour = getattr(servicer, method.name, None)
         if method.server_streaming:
             if not inspect.isasyncgenfunction(behaviour):
                 raise MethodNotImplemented(
                     f"{type(servicer).__name__}.{method.name} is no asynchronous generator"
                 )
-            stream = _WrappedStream(
-                self, method, access_rule(method), cast("_StreamBehaviour", behaviour)
-            )
+            kind = _WrappedExchange if method.client_streaming else _WrappedStream
+            stream = kind(self, method, access_rule(method), cast("_StreamBehaviour", behaviour))
+            if method.client_streaming:
+                return grpc.stream_stream_rpc_method_handler(stream.answer_all)
             return grpc.unary_stream_rpc_method_handler(stream.answer_all)
         if not inspect.iscoroutinefunction(behaviour):
             raise MethodNotImplemented(
@@ -195,7 +198,7 @@ class _WrappedMethod:
         self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
         self._record_metrics = pipeline.metrics.method(self._name).record
 
-    async def answer(self, raw: bytes, context: _Context) -> bytes:
+    async def answer(self, raw: _Raw, context: _Context) -> bytes:
         """Answer one call, in the task that grpc made for it alone."""
         call = ArrivedCall(context)
         bind_trace(call.trace)
@@ -226,7 +229,7 @@ class _WrappedMethod:
         finally:
             self._pipeline.end()
 
-    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
+    async def _timed(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
         limits = self._pipeline.limits
         # None when the caller set no deadline, whatever the types of grpc say.
         seconds = cast("float | None", context.time_remaining())
@@ -245,7 +248,7 @@ class _WrappedMethod:
                 raise DeadlineExceeded(seconds=seconds) from error
             raise
 
-    async def _admitted(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
+    async def _admitted(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
         pipeline = self._pipeline
         if pipeline.draining:
             raise ServerDraining
@@ -256,17 +259,19 @@ class _WrappedMethod:
         bind_principal(principal)
         pipeline.enter(principal)
         try:
-            try:
-                request = self._decode(raw)
-            except DecodeError as error:
-                raise RequestNotDecodable from error
-            return await self._behave(request, context, call)
+            return await self._behave(raw, context, call)
         finally:
             pipeline.leave(principal)
 
-    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
+    async def _behave(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
         """Have the servicer answer."""
         raise NotImplementedError
+
+    def _decoded(self, raw: _Raw) -> Message:
+        try:
+            return self._decode(cast("bytes", raw))
+        except DecodeError as error:
+            raise RequestNotDecodable from error
 
     def _serialized(self, message: Message) -> bytes:
         answer = message.SerializeToString()
@@ -312,8 +317,8 @@ class _WrappedUnary(_WrappedMethod):
         super().__init__(pipeline, method, rule)
         self._behaviour = behaviour
 
-    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
-        return self._serialized(await self._behaviour(request, context))
+    async def _behave(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
+        return self._serialized(await self._behaviour(self._decoded(raw), context))
 
 
 class _WrappedStream(_WrappedMethod):
@@ -329,21 +334,21 @@ class _WrappedStream(_WrappedMethod):
         super().__init__(pipeline, method, rule)
         self._behaviour = behaviour
 
-    async def answer_all(self, raw: bytes, context: _Context) -> None:
+    async def answer_all(self, raw: _Raw, context: _Context) -> None:
         """Answer one call; the answers are written as they come."""
         await self.answer(raw, context)
 
-    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
+    async def _timed(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
         # grpc itself ends the call when the caller's own deadline passes.
         return await self._admitted(raw, context, call)
 
-    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
+    async def _behave(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
         limit = self._pipeline.limits.max_stream_time
         timer = asyncio.timeout(limit)
         ending = asyncio.ensure_future(self._until_it_must_end(call))
         try:
-            async with timer, aclosing(self._behaviour(request, context)) as answers:
-                while (message := await next_unless(ending, answers)) is not None:
+            async with timer, aclosing(self._answers(raw, context, ending)) as answers:
+                async for message in answers:
                     # Returns when there is room for more: whoever reads slowly is asked to.
                     await context.write(self._serialized(message))
         except TimeoutError as error:
@@ -353,6 +358,13 @@ class _WrappedStream(_WrappedMethod):
         finally:
             ending.cancel()
         return b""
+
+    async def _answers(
+        self, raw: _Raw, context: _Context, ending: "asyncio.Future[NoReturn]"
+    ) -> AsyncGenerator[Message, None]:
+        async with aclosing(self._behaviour(self._decoded(raw), context)) as answers:
+            while (message := await next_unless(ending, answers)) is not None:
+                yield message
 
     async def _until_it_must_end(self, call: ArrivedCall) -> NoReturn:
         """Raise ServerDraining in time, or why the caller is not let in any more."""
@@ -366,6 +378,16 @@ class _WrappedStream(_WrappedMethod):
                 )
             else:
                 raise ServerDraining
+
+
+class _WrappedExchange(_WrappedStream):
+    """A method that takes a stream; when it must end it answers what it has read before."""
+
+    def _answers(
+        self, raw: _Raw, context: _Context, ending: "asyncio.Future[NoReturn]"
+    ) -> AsyncGenerator[Message, None]:
+        requests = decoded_requests(cast("AsyncIterator[bytes]", raw), self._decoded, ending)
+        return self._behaviour(requests, context)
 
 
 def _cancelled_from_outside() -> bool:

@@ -25,10 +25,11 @@ def deliver_event(
     run_at: datetime | None,
     priority: event_record.Priority,
     traceparent: str,
+    message_id: UUID | None = None,
 ) -> OutboxMessage:
     """Deliver this revision, in place of the plan that holds the event's key."""
     return OutboxMessage(
-        id=new_id(),
+        id=message_id or new_id(),
         operation=Operation.ENQUEUE,
         kind=_DELIVER_EVENT,
         # Written by hand: an id and a number need no escaping, and this is on the hot path.

@@ -1,26 +1,69 @@
 """Event records inside a unit of work."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Text, cast, func, literal, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from kongflow_common.errors import Contended
 from kongflow_common.payload import JsonDocument
+from kongflow_events.adapters.new_event_rows import (
+    ADD_ACCOUNTS,
+    READ_EXISTING,
+    NewEventRows,
+    account_parameters,
+    answers,
+    bounded_parts,
+    event_key,
+    keys_of_missing,
+)
 from kongflow_events.adapters.record_rows import record_key, select_records, to_record
 from kongflow_events.adapters.tables import EVENT_RECORDS
-from kongflow_events.application.ports import EventKey
+from kongflow_events.application.ports import EventKey, NewEvent, StoredEvent
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["SqlEventRepository"]
 
+_STATEMENT_ROWS: Final = 500
+
 
 class SqlEventRepository:
-    """Implements EventRepository; every change is to a row that `lock` has locked."""
+    """Implements EventRepository; every change is to a row that is new or `lock` has locked."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.has_added = False
+        """Whether new events, with messages of theirs that nobody has claimed, were stored."""
+
+    async def add_many(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent]:
+        # All in the one order, over all statements: see NewEventRows.
+        ordered = sorted(events, key=event_key)
+        if any(event.account_id is not None for event in ordered):
+            await self._execute(ADD_ACCOUNTS, account_parameters(ordered))
+        records: dict[UUID, EventRecord] = {}
+        for part in bounded_parts(ordered, _STATEMENT_ROWS):
+            # Unclaimed: what is enqueued may be more than a relay holds in memory.
+            batch = NewEventRows(part, claimed_by=None)
+            rows = await self._execute(batch.statement, batch.parameters)
+            records.update(batch.stored(rows)[0])
+        self.has_added = self.has_added or bool(records)
+        existing: Sequence[Any] = ()
+        if len(records) < len(events):
+            existing = await self._execute(READ_EXISTING, keys_of_missing(events, records))
+        stored: list[StoredEvent] = []
+        for answer in answers(events, records, existing):
+            if isinstance(answer, Contended):
+                raise answer
+            stored.append(answer)
+        return stored
+
+    async def _execute(self, statement: str, parameters: Mapping[str, object]) -> Sequence[Any]:
+        result = await self._connection.exec_driver_sql(statement, dict(parameters))
+        return result.all() if result.returns_rows else ()
 
     async def lock(self, environment_id: UUID, key: EventKey) -> EventRecord | None:
         statement = (

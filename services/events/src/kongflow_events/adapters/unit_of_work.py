@@ -32,6 +32,12 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self._compiled = compiled
 
     def attach(self, connection: AsyncConnection) -> None:
-        self.events = SqlEventRepository(connection)
+        self._records = SqlEventRepository(connection)
+        self.events = self._records
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.queue = OutboxEventsQueue(self.outbox)
+
+    def after_commit(self) -> None:
+        super().after_commit()
+        if self._records.has_added:
+            self._relay.wake()

@@ -80,7 +80,7 @@ class StoredEvent:
 
 
 class EventIntake(Protocol):
-    """Takes new events in, those of many callers in one transaction."""
+    """Takes new events in, many in one transaction."""
 
     async def add(self, event: NewEvent) -> StoredEvent:
         """Store the event, its account and the queued job that delivers it, all or none.
@@ -89,6 +89,14 @@ class EventIntake(Protocol):
         unless a dispatcher of its environment has changed since.
         Where the environment has an event of this id already nothing is stored, and that one
         is answered.
+        """
+        ...
+
+    async def add_many(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent | Exception]:
+        """The same for each of the events, in their order, in few transactions.
+
+        An error in the place of an answer is that of this event alone. Raises
+        DependencyUnavailable and Contended; some of the events may be stored then.
         """
         ...
 
@@ -109,6 +117,13 @@ class DispatcherDirectory(Protocol):
 
 class EventRepository(Protocol):
     """Event records, inside a unit of work; each is found within its environment only."""
+
+    async def add_many(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent]:
+        """Store the events, as EventIntake does, as part of the unit of work.
+
+        Raises Contended when another transaction is in the way.
+        """
+        ...
 
     async def lock(self, environment_id: UUID, key: EventKey) -> EventRecord | None:
         """The record, which nobody else changes until the unit of work ends."""

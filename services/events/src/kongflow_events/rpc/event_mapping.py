@@ -21,7 +21,7 @@ from kongflow_common.rpc.field_parsing import (
 )
 from kongflow_common.rpc.payload_mapping import from_payload, to_payload
 from kongflow_common.rpc.timestamps import from_duration, from_timestamp, to_timestamp
-from kongflow_events.application.ingest_send_event import SendEvent
+from kongflow_events.application.event_entry import SendEvent
 from kongflow_events.application.ports import EventKey
 from kongflow_events.application.queries import WholeEvent
 from kongflow_events.domain.event_record import (
@@ -35,6 +35,7 @@ from kongflow_events.domain.event_record import (
 __all__ = [
     "EVENT_FILTER_FIELDS",
     "PAYLOAD_TYPES",
+    "STATES_TO_PROTO",
     "to_bounded_payload",
     "to_document",
     "to_event",
@@ -65,7 +66,7 @@ _PAYLOAD_TYPES_TO_PROTO: Final[Mapping[PayloadType, _Record.PayloadType.ValueTyp
     PayloadType.JSON: _Record.PAYLOAD_TYPE_JSON,
     PayloadType.REQUEST: _Record.PAYLOAD_TYPE_REQUEST,
 }
-_STATES_TO_PROTO: Final[Mapping[EventState, _Record.State.ValueType]] = {
+STATES_TO_PROTO: Final[Mapping[EventState, _Record.State.ValueType]] = {
     EventState.PENDING: _Record.STATE_PENDING,
     EventState.DELIVERED: _Record.STATE_DELIVERED,
     EventState.UNMATCHED: _Record.STATE_UNMATCHED,
@@ -99,15 +100,13 @@ def to_tenancy(scope: EnvironmentScope) -> Tenancy:
     )
 
 
-def to_send_event(
-    request: events_service_pb2.SendEventRequest, scope: EnvironmentScope
-) -> SendEvent:
+def to_send_event(request: events_service_pb2.SendEventRequest, tenancy: Tenancy) -> SendEvent:
     """Read what a sender wrote. Raises InvalidField."""
     required_message(request, "event")
     event = request.event
     delivery = request.WhichOneof("delivery")
     return SendEvent(
-        tenancy=to_tenancy(scope),
+        tenancy=tenancy,
         name=required_text(event.name, "event.name"),
         event_id=optional_text(event.event_id, "event.event_id"),
         source=optional_text(event.source, "event.source"),
@@ -178,7 +177,7 @@ def to_event(record: EventRecord) -> _Record:
         event_time=to_timestamp(record.timestamp),
         deliver_time=to_timestamp(record.deliver_at),
         matched_count=record.matched_count,
-        state=_STATES_TO_PROTO[record.state],
+        state=STATES_TO_PROTO[record.state],
         test=record.is_test,
         internal=record.internal,
         account_id=record.account_id or "",

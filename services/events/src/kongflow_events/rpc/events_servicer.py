@@ -1,6 +1,7 @@
 """EventsService: what clients call."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from kongflow_events.application.ports import Selection
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
+from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.dispatcher_mapping import (
     DISPATCHER_FILTER_FIELDS,
     to_dispatcher,
@@ -33,6 +35,7 @@ from kongflow_events.rpc.event_mapping import (
     to_event,
     to_event_key,
     to_send_event,
+    to_tenancy,
     to_whole_event,
 )
 from kongflow_events.rpc.explanation_mapping import (
@@ -62,6 +65,7 @@ class EventsServicer(EventsServiceServicer):
         self,
         *,
         send_event: IngestSendEvent,
+        send_many: BulkSender,
         cancel_event: CancelEvent,
         events: EventQueries,
         upsert_event_dispatcher: UpsertEventDispatcher,
@@ -71,6 +75,7 @@ class EventsServicer(EventsServiceServicer):
         backtest_filter: BacktestFilter,
     ) -> None:
         self._send_event = send_event
+        self._send_many = send_many
         self._cancel_event = cancel_event
         self._events = events
         self._upsert_event_dispatcher = upsert_event_dispatcher
@@ -82,8 +87,21 @@ class EventsServicer(EventsServiceServicer):
     async def SendEvent(
         self, request: pb.SendEventRequest, context: _Context
     ) -> pb.SendEventResponse:
-        record = await self._send_event(to_send_event(request, current_environment()))
+        record = await self._send_event(to_send_event(request, to_tenancy(current_environment())))
         return pb.SendEventResponse(event_record=to_event(record))
+
+    async def SendEvents(
+        self, request: pb.SendEventsRequest, context: _Context
+    ) -> pb.SendEventsResponse:
+        return await self._send_many.answer(request, current_environment())
+
+    async def SendEventStream(
+        self, requests: AsyncIterator[pb.SendEventStreamRequest], context: _Context
+    ) -> AsyncGenerator[pb.SendEventStreamResponse, None]:
+        answers = self._send_many.answer_stream(requests, current_environment())
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def CancelEvent(
         self, request: pb.CancelEventRequest, context: _Context

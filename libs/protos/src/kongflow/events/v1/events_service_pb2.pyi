@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from kongflow.common.v1 import payload_pb2 as _payload_pb2
 from kongflow.events.v1 import event_dispatcher_pb2 as _event_dispatcher_pb2
 from kongflow.events.v1 import event_record_pb2 as _event_record_pb2
@@ -123,6 +124,147 @@ class SendEventResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendEventResponse: _TypeAlias = SendEventResponse  # noqa: Y015
+
+@_typing.final
+class SendEventsRequest(_message.Message):
+    """Sends many events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    atomic: _builtins.bool
+    """All or nothing: one event that is refused refuses all."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEventRequest]:
+        """Required. At most 10,000 events, each as a call of its own would send it."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___SendEventRequest] | None = ...,
+        atomic: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEventsRequest: _TypeAlias = SendEventsRequest  # noqa: Y015
+
+@_typing.final
+class SendEventsResponse(_message.Message):
+    """Holds one result per event, in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEventResult]:
+        """The results."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SendEventResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEventsResponse: _TypeAlias = SendEventsResponse  # noqa: Y015
+
+@_typing.final
+class SendEventResult(_message.Message):
+    """What became of one event of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    EVENT_RECORD_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    IS_NEW_FIELD_NUMBER: _builtins.int
+    event_record_id: _builtins.str
+    """The id of the record that holds the event's id; empty when it was refused."""
+    state: _event_record_pb2.EventRecord.State.ValueType
+    """Where the event is on its way."""
+    is_new: _builtins.bool
+    """Whether this made the record. Otherwise the id was known: the stored event
+    was replaced, or answered as it is.
+    """
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """What a call of its own would have been refused with; left out when the
+        event is stored. The details are left out where they would make an answer
+        too long.
+        """
+
+    def __init__(
+        self,
+        *,
+        status: _status_pb2.Status | None = ...,
+        event_record_id: _builtins.str = ...,
+        state: _event_record_pb2.EventRecord.State.ValueType = ...,
+        is_new: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record_id", b"event_record_id", "is_new", b"is_new", "state", b"state", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEventResult: _TypeAlias = SendEventResult  # noqa: Y015
+
+@_typing.final
+class SendEventStreamRequest(_message.Message):
+    """Sends some more events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEventRequest]:
+        """One event or many, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___SendEventRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEventStreamRequest: _TypeAlias = SendEventStreamRequest  # noqa: Y015
+
+@_typing.final
+class SendEventStreamResponse(_message.Message):
+    """Holds results of the events that were sent first, of those without one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEventResult]:
+        """The results, in the order of the events."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SendEventResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEventStreamResponse: _TypeAlias = SendEventStreamResponse  # noqa: Y015
 
 @_typing.final
 class CancelEventRequest(_message.Message):

@@ -40,6 +40,16 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventResponse.FromString,
                 _registered_method=True)
+        self.SendEvents = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/SendEvents',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsResponse.FromString,
+                _registered_method=True)
+        self.SendEventStream = channel.stream_stream(
+                '/kongflow.events.v1.EventsService/SendEventStream',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamResponse.FromString,
+                _registered_method=True)
         self.CancelEvent = channel.unary_unary(
                 '/kongflow.events.v1.EventsService/CancelEvent',
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventRequest.SerializeToString,
@@ -95,6 +105,31 @@ class EventsServiceServicer:
         """Accepts an event (the original's IngestSendEvent). Once it is answered
         the event is stored and will be delivered. Idempotent by environment and
         event id, so a client may repeat it if it gave the id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendEvents(self, request, context):
+        """Accepts many events, each as SendEvent would, in their order. Each has a
+        result of its own, unless `atomic` is set: then all are stored in one
+        transaction, or none when one of them is refused. Idempotent for events
+        with an id, also after an answer that did not come.
+        Errors: RESOURCE_EXHAUSTED while the server works on as much as it can
+        hold; INVALID_ARGUMENT with `atomic`, naming the items and fields.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendEventStream(self, request_iterator, context):
+        """Accepts events for as long as the caller sends some, each as SendEvent
+        would, in their order. Results follow in the same order while it goes on,
+        those of several messages in one answer: the n-th result is that of the
+        n-th event, and says that it is stored. The server reads no further than
+        a few MiB ahead of what it has stored. When the stream breaks, events
+        without a result may or may not be stored: those with an id are sent
+        again. A stream ends after an hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +221,16 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventResponse.SerializeToString,
             ),
+            'SendEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendEvents,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsResponse.SerializeToString,
+            ),
+            'SendEventStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SendEventStream,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamResponse.SerializeToString,
+            ),
             'CancelEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelEvent,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventRequest.FromString,
@@ -260,6 +305,60 @@ class EventsService:
             '/kongflow.events.v1.EventsService/SendEvent',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/SendEvents',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendEventStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/kongflow.events.v1.EventsService/SendEventStream',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendEventStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

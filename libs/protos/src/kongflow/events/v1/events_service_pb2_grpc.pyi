@@ -38,6 +38,23 @@ class EventsServiceStub:
     the event is stored and will be delivered. Idempotent by environment and
     event id, so a client may repeat it if it gave the id.
     """
+    SendEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendEventsRequest, _events_service_pb2.SendEventsResponse]
+    """Accepts many events, each as SendEvent would, in their order. Each has a
+    result of its own, unless `atomic` is set: then all are stored in one
+    transaction, or none when one of them is refused. Idempotent for events
+    with an id, also after an answer that did not come.
+    Errors: RESOURCE_EXHAUSTED while the server works on as much as it can
+    hold; INVALID_ARGUMENT with `atomic`, naming the items and fields.
+    """
+    SendEventStream: _grpc.StreamStreamMultiCallable[_events_service_pb2.SendEventStreamRequest, _events_service_pb2.SendEventStreamResponse]
+    """Accepts events for as long as the caller sends some, each as SendEvent
+    would, in their order. Results follow in the same order while it goes on,
+    those of several messages in one answer: the n-th result is that of the
+    n-th event, and says that it is stored. The server reads no further than
+    a few MiB ahead of what it has stored. When the stream breaks, events
+    without a result may or may not be stored: those with an id are sent
+    again. A stream ends after an hour.
+    """
     CancelEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.CancelEventRequest, _events_service_pb2.CancelEventResponse]
     """Takes an event back before it is delivered. Idempotent.
     Errors: NOT_FOUND EVENT_NOT_FOUND; FAILED_PRECONDITION
@@ -88,6 +105,23 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """Accepts an event (the original's IngestSendEvent). Once it is answered
     the event is stored and will be delivered. Idempotent by environment and
     event id, so a client may repeat it if it gave the id.
+    """
+    SendEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendEventsRequest, _events_service_pb2.SendEventsResponse]  # type: ignore[assignment]
+    """Accepts many events, each as SendEvent would, in their order. Each has a
+    result of its own, unless `atomic` is set: then all are stored in one
+    transaction, or none when one of them is refused. Idempotent for events
+    with an id, also after an answer that did not come.
+    Errors: RESOURCE_EXHAUSTED while the server works on as much as it can
+    hold; INVALID_ARGUMENT with `atomic`, naming the items and fields.
+    """
+    SendEventStream: _aio.StreamStreamMultiCallable[_events_service_pb2.SendEventStreamRequest, _events_service_pb2.SendEventStreamResponse]  # type: ignore[assignment]
+    """Accepts events for as long as the caller sends some, each as SendEvent
+    would, in their order. Results follow in the same order while it goes on,
+    those of several messages in one answer: the n-th result is that of the
+    n-th event, and says that it is stored. The server reads no further than
+    a few MiB ahead of what it has stored. When the stream breaks, events
+    without a result may or may not be stored: those with an id are sent
+    again. A stream ends after an hour.
     """
     CancelEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.CancelEventRequest, _events_service_pb2.CancelEventResponse]  # type: ignore[assignment]
     """Takes an event back before it is delivered. Idempotent.
@@ -142,6 +176,35 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts an event (the original's IngestSendEvent). Once it is answered
         the event is stored and will be delivered. Idempotent by environment and
         event id, so a client may repeat it if it gave the id.
+        """
+
+    @_abc_1.abstractmethod
+    def SendEvents(
+        self,
+        request: _events_service_pb2.SendEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.SendEventsResponse, _abc.Awaitable[_events_service_pb2.SendEventsResponse]]:
+        """Accepts many events, each as SendEvent would, in their order. Each has a
+        result of its own, unless `atomic` is set: then all are stored in one
+        transaction, or none when one of them is refused. Idempotent for events
+        with an id, also after an answer that did not come.
+        Errors: RESOURCE_EXHAUSTED while the server works on as much as it can
+        hold; INVALID_ARGUMENT with `atomic`, naming the items and fields.
+        """
+
+    @_abc_1.abstractmethod
+    def SendEventStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_events_service_pb2.SendEventStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_events_service_pb2.SendEventStreamResponse], _abc.AsyncIterator[_events_service_pb2.SendEventStreamResponse]]:
+        """Accepts events for as long as the caller sends some, each as SendEvent
+        would, in their order. Results follow in the same order while it goes on,
+        those of several messages in one answer: the n-th result is that of the
+        n-th event, and says that it is stored. The server reads no further than
+        a few MiB ahead of what it has stored. When the stream breaks, events
+        without a result may or may not be stored: those with an id are sent
+        again. A stream ends after an hour.
         """
 
     @_abc_1.abstractmethod

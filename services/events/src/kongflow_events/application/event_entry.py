@@ -1,0 +1,154 @@
+"""What is done with each event that comes in, alone or among many."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kongflow_common.clock import Clock
+from kongflow_common.errors import InvalidField
+from kongflow_common.ids import new_id
+from kongflow_common.payload import EMPTY_OBJECT, JsonDocument
+from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.ports import (
+    DispatcherDirectory,
+    EventsUnitOfWork,
+    NewEvent,
+    StoredEvent,
+)
+from kongflow_events.domain.dispatcher_index import MatchedDispatchers
+from kongflow_events.domain.dispatcher_match import MatchableEvent
+from kongflow_events.domain.event_record import (
+    DEFAULT_SOURCE,
+    LAST_TIME,
+    EventContent,
+    EventRecord,
+    PayloadType,
+    Priority,
+    Resent,
+    Tenancy,
+)
+
+__all__ = ["EventEntry", "Repeat", "SendEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """An event as its sender wrote it; None is what was left out.
+
+    At most one of `deliver_at` and `deliver_after` is set; a `deliver_after` of zero says
+    nothing.
+    """
+
+    tenancy: Tenancy
+    name: str
+    event_id: str | None = None
+    source: str | None = None
+    timestamp: datetime | None = None
+    payload: JsonDocument | None = None
+    context: JsonDocument | None = None
+    payload_type: PayloadType | None = None
+    deliver_at: datetime | None = None
+    deliver_after: timedelta | None = None
+    account_id: str | None = None
+    is_test: bool = False
+    priority: Priority = Priority.HIGH
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a repeated event came to: the record now, and whether it was replaced."""
+
+    record: EventRecord
+    replaced: bool
+
+
+class EventEntry:
+    """Makes a new event of what a sender wrote, and knows the rule for repeated ones.
+
+    An event that is due at once is matched before it is stored, where that takes no reading, and
+    so is delivered with the same transaction (docs/behaviour.md#delivering-an-event).
+    """
+
+    def __init__(self, clock: Clock, directory: DispatcherDirectory | None = None) -> None:
+        self._clock = clock
+        self._directory = directory
+
+    def prepare(self, command: SendEvent, *, traceparent: str | None = None) -> NewEvent:
+        """The event as it is to be stored. Raises InvalidField.
+
+        `traceparent` is the present one, for who asks for many.
+        """
+        deliver_at = _deliver_at(command, self._clock)
+        payload_type = command.payload_type or PayloadType.JSON
+        source = command.source or DEFAULT_SOURCE
+        content = EventContent(command.payload or EMPTY_OBJECT, command.context or EMPTY_OBJECT)
+        matched: MatchedDispatchers | None = None
+        # Which account an event belongs to is known only once it is stored.
+        if self._directory is not None and deliver_at is None and command.account_id is None:
+            matched = self._directory.match(
+                command.tenancy.environment_id,
+                command.name,
+                source,
+                MatchableEvent(payload_type, content),
+            )
+        record_id = new_id()
+        return NewEvent(
+            id=record_id,
+            event_id=command.event_id or str(record_id),
+            name=command.name,
+            source=source,
+            timestamp=command.timestamp,
+            payload_type=payload_type,
+            content=content,
+            tenancy=command.tenancy,
+            deliver_at=deliver_at,
+            is_test=command.is_test,
+            priority=command.priority,
+            account_id=command.account_id,
+            traceparent=current_traceparent() if traceparent is None else traceparent,
+            matched=matched,
+        )
+
+    def refresh(self, event: NewEvent, record: EventRecord) -> None:
+        """Notice that an event was matched with dispatchers that are out of date."""
+        if (
+            record.processed_at is None
+            and event.matched is not None
+            and self._directory is not None
+        ):
+            self._directory.refresh(event.tenancy.environment_id)
+
+    def may_replace(self, stored: StoredEvent) -> bool:
+        """Whether a repeat of the event is more than an answer; it is decided under a lock."""
+        # Most repeats are of events that are due already; they need no lock.
+        return not stored.is_new and stored.record.is_replaceable(self._clock.now())
+
+    async def send_again(
+        self, uow: EventsUnitOfWork, command: SendEvent, event: NewEvent
+    ) -> Repeat | None:
+        """Apply the rule for repeated events; None if the stored one is gone.
+
+        A stored event that is due in 5 seconds or more has its payload, context and delivery time
+        replaced; any other stays as it is. The caller commits.
+        """
+        stored = await uow.events.lock(command.tenancy.environment_id, event.event_id)
+        if stored is None:
+            return None
+        resent = Resent(command.payload, command.context, command.payload_type, event.deliver_at)
+        replaced = stored.resend(resent, self._clock.now())
+        if replaced is None:
+            return Repeat(stored, replaced=False)
+        planned = await uow.events.replan(replaced, resent.payload, resent.context)
+        await uow.queue.enqueue_deliver_event(
+            planned, run_at=event.deliver_at, traceparent=event.traceparent
+        )
+        return Repeat(planned, replaced=True)
+
+
+def _deliver_at(command: SendEvent, clock: Clock) -> datetime | None:
+    if not command.deliver_after:
+        return command.deliver_at
+    now = clock.now()
+    # Compared as durations: the sum may be beyond what a datetime holds.
+    if command.deliver_after > LAST_TIME - now:
+        raise InvalidField("deliver_after", "must end before the year 2101")
+    return now + command.deliver_after

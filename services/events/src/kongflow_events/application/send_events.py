@@ -1,0 +1,217 @@
+"""Takes many events in, each with a result of its own."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from kongflow_common.batcher import is_data_error
+from kongflow_common.errors import Contended, DependencyUnavailable, InvalidFields
+from kongflow_common.loop_turns import LoopTurns
+from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.event_entry import EventEntry, SendEvent
+from kongflow_events.application.ports import (
+    EventIntake,
+    NewEvent,
+    StoredEvent,
+    UnitOfWorkFactory,
+)
+
+__all__ = ["SendEvents", "SentEvent", "log_events"]
+
+_logger = logging.getLogger(__name__)
+
+SentEvent: TypeAlias = StoredEvent | Exception
+"""What became of an event: its record, or why it was refused."""
+
+_PART_EVENTS: Final = 500
+_PART_BYTES: Final = 4 * 1024 * 1024
+_REPEATS_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An event on its way, and its place among the others."""
+
+    place: int
+    command: SendEvent
+    event: NewEvent
+
+    @property
+    def size(self) -> int:
+        return len(self.event.content.payload.text) + len(self.event.content.context.text)
+
+
+class SendEvents:
+    """Stores events part by part, in their order, each as IngestSendEvent would.
+
+    While one part is stored the next is made ready; no more than these two are held.
+    """
+
+    def __init__(
+        self, intake: EventIntake, unit_of_work: UnitOfWorkFactory, entry: EventEntry
+    ) -> None:
+        self._intake = intake
+        self._unit_of_work = unit_of_work
+        self._entry = entry
+
+    async def __call__(self, commands: Iterable[SendEvent | InvalidFields]) -> Sequence[SentEvent]:
+        """One outcome per command, in their order.
+
+        Raises DependencyUnavailable or Contended when for that nothing was stored; later it is
+        the outcome of all that are left.
+        """
+        call = _Call(self._intake, self._unit_of_work, self._entry)
+        try:
+            await call.take(commands)
+        finally:
+            await call.end()
+        if call.failure is not None and not any(
+            isinstance(each, StoredEvent) for each in call.outcomes
+        ):
+            raise call.failure
+        outcomes = [each if each is not None else Contended() for each in call.outcomes]
+        log_events(outcomes)
+        return outcomes
+
+
+class _Call:
+    """The events of one call."""
+
+    def __init__(
+        self, intake: EventIntake, unit_of_work: UnitOfWorkFactory, entry: EventEntry
+    ) -> None:
+        self._intake = intake
+        self._unit_of_work = unit_of_work
+        self._entry = entry
+        self._storing: asyncio.Task[None] | None = None
+        self.outcomes: list[SentEvent | None] = []
+        self.failure: DependencyUnavailable | Contended | None = None
+        """Why no more are stored."""
+
+    async def take(self, commands: Iterable[SendEvent | InvalidFields]) -> None:
+        """Store the events, or say why not."""
+        turns, traceparent = LoopTurns(), current_traceparent()
+        part: list[_Item] = []
+        size = 0
+        for place, command in enumerate(commands):
+            if turns.is_over:
+                await turns.pass_on()
+            item = self._item(place, command, traceparent)
+            if item is None:
+                continue
+            part.append(item)
+            size += item.size
+            if len(part) >= _PART_EVENTS or size >= _PART_BYTES:
+                await self._stored()
+                self._storing = asyncio.create_task(self._store(part))
+                part, size = [], 0
+        await self._stored()
+        if part:
+            await self._store(part)
+
+    async def end(self) -> None:
+        """Leave nothing running behind, also when the call was cancelled."""
+        if self._storing is not None and not self._storing.done():
+            self._storing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._storing
+
+    def _item(
+        self, place: int, command: SendEvent | InvalidFields, traceparent: str
+    ) -> _Item | None:
+        """The event made ready; None when its outcome is known already."""
+        self.outcomes.append(self.failure)
+        if self.failure is not None:
+            return None
+        if isinstance(command, InvalidFields):
+            self.outcomes[place] = command
+            return None
+        try:
+            event = self._entry.prepare(command, traceparent=traceparent)
+        except InvalidFields as error:
+            self.outcomes[place] = error
+            return None
+        return _Item(place, command, event)
+
+    async def _stored(self) -> None:
+        """Wait for the part that is being stored, if one is."""
+        if self._storing is not None:
+            await self._storing
+            self._storing = None
+
+    async def _store(self, part: Sequence[_Item]) -> None:
+        try:
+            if self.failure is None:
+                await self._add(part)
+        except (DependencyUnavailable, Contended) as error:
+            self.failure = error
+        for item in part:
+            if self.outcomes[item.place] is None:
+                self.outcomes[item.place] = self.failure
+
+    async def _add(self, part: Sequence[_Item]) -> None:
+        repeats: list[_Item] = []
+        stored = await self._intake.add_many([item.event for item in part])
+        for item, outcome in zip(part, stored, strict=True):
+            self.outcomes[item.place] = outcome
+            if isinstance(outcome, Exception):
+                continue
+            if outcome.is_new:
+                self._entry.refresh(item.event, outcome.record)
+            elif self._entry.may_replace(outcome):
+                repeats.append(item)
+        # In one order everywhere, so that two calls do not wait for each other crosswise; those
+        # of one event stay in theirs.
+        repeats.sort(key=lambda item: item.event.event_id)
+        for start in range(0, len(repeats), _REPEATS_AT_ONCE):
+            await self._send_again(repeats[start : start + _REPEATS_AT_ONCE])
+
+    async def _send_again(self, items: Sequence[_Item]) -> None:
+        """Apply the rule for repeated events, in one transaction; one bad event fails alone."""
+        for item in items:
+            self.outcomes[item.place] = None
+        try:
+            async with self._unit_of_work() as uow:
+                repeats = [await self._entry.send_again(uow, i.command, i.event) for i in items]
+                await uow.commit()
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            if len(items) == 1:
+                self.outcomes[items[0].place] = error
+                return
+            middle = len(items) // 2
+            await self._send_again(items[:middle])
+            await self._send_again(items[middle:])
+            return
+        for item, repeat in zip(items, repeats, strict=True):
+            self.outcomes[item.place] = (
+                StoredEvent(repeat.record, is_new=False)
+                if repeat is not None
+                else Contended("the event with this id was deleted at this moment; send it again")
+            )
+
+
+def log_events(outcomes: Sequence[SentEvent]) -> None:
+    """Say what came in, in one line: one for each event would take longer than the events."""
+    stored = [each for each in outcomes if isinstance(each, StoredEvent)]
+    new = [each.record for each in stored if each.is_new]
+    _logger.info(
+        "events accepted",
+        extra={
+            "fields": {
+                "accepted": len(new),
+                "delivered": sum(record.processed_at is not None for record in new),
+                "repeated": len(stored) - len(new),
+                "refused": len(outcomes) - len(stored),
+                **(
+                    {"environment_id": str(stored[0].record.tenancy.environment_id)}
+                    if stored
+                    else {}
+                ),
+            }
+        },
+    )
