@@ -52,6 +52,7 @@ from kongflow_workerqueue.worker.orders import Orders
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.queue_worker import QueueWorker
 from kongflow_workerqueue.worker.reconciliation import Reconciliation
+from kongflow_workerqueue.worker.suspects import Suspects, SuspectSettings
 from kongflow_workerqueue.worker.target_gate import TargetGate, WaitingJobs
 from kongflow_workerqueue.worker_settings import WorkerSettings
 
@@ -181,7 +182,18 @@ class _Assembly:
             **_in_background(refills, gates),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
         }
-        return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+        suspects = self._suspects(lease, gates, runner, finisher)
+        return QueueWorker(list(lanes.values()), suspects, lease, finisher, self.ledger, helpers)
+
+    def _suspects(
+        self,
+        lease: WorkerLease,
+        gates: Mapping[str, TargetGate],
+        runner: CallRunner,
+        finisher: Finisher,
+    ) -> Suspects:
+        settings = SuspectSettings(self.settings.suspect_quiet_seconds, self.settings.drain_seconds)
+        return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
 
     def _known_kinds(self, waiting: WaitingJobs) -> Callable[[], Awaitable[None]]:
         return partial(waiting.release_known, [kind.kind for kind in self.catalogue])

@@ -29,6 +29,10 @@ class WorkerSettings(ServiceSettings):
     window_cap: int = Field(default=1_000, ge=10, le=100_000)
     """The most entries in a queue's window."""
 
+    suspect_quiet_seconds: float = Field(default=5.0, ge=0.1, le=300.0)
+    """How long a target must have been connected, and no suspected job of it lost, before the next
+    suspected job is run alone at it."""
+
     retention_hours: float = Field(default=24.0, ge=1.0)
     """How long jobs are kept that ended well."""
     discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)

@@ -14,7 +14,9 @@ from kongflow_workerqueue.domain.outcome import (
     CallStatus,
     Done,
     Failed,
+    HeldAlone,
     RefusedForGood,
+    SetAside,
     Snoozed,
     StatusCode,
     TargetUnavailable,
@@ -35,6 +37,10 @@ ANSWERS: list[Answer] = [
     RefusedForGood(INTERNAL),
     Snoozed(timedelta(hours=1)),
     TargetUnavailable("target:events", timedelta(hours=1)),
+    HeldAlone("alone:events"),
+    HeldAlone("alone:events", lost=True),
+    HeldAlone("alone:events", lost=True),
+    SetAside(INTERNAL),
 ]
 
 
@@ -77,6 +83,11 @@ class Walk:
                 return await ledger.maintenance.make_due(10) != {}
             case JobEvent.CLAIM:
                 return bool(await ledger.worker.claim(ledger.worker_id, [(job_id, turn)]))
+            case JobEvent.CLAIM_ALONE:
+                claimed = await ledger.worker.claim_suspect(
+                    ledger.worker_id, "alone:events", quiet=timedelta(), alone=timedelta()
+                )
+                return claimed is not None
             case JobEvent.HAND_BACK:
                 return bool(await ledger.worker.hand_back(ledger.worker_id, [(job_id, turn)]))
             case JobEvent.LAPSE:
@@ -144,6 +155,8 @@ class Walk:
             turn=row["turn"],
             attempt=row["attempt"],
             lapses=row["lapses"],
+            held_alone=(row["waiting_for"] or "").startswith("alone:")
+            and row["state"] != "running",
         )
 
 

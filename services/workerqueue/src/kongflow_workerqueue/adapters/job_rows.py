@@ -56,7 +56,7 @@ RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NU
 of their id, a holder of their job key or a job that counts as the same."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -103,6 +103,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         lapses=row[8],
         environment_id=row[9],
         traceparent=row[10],
+        suspicion=row[11],
     )
 
 

@@ -56,7 +56,7 @@ UPDATE workerqueue.queued_jobs j SET
     args = n.args, queue = n.queue, priority = n.priority, max_attempts = n.max_attempts,
     generation = n.generation, unique_key = n.unique_key, metadata = n.metadata,
     traceparent = n.traceparent, waiting_for = n.waiting_for, tags = {TAGS},
-    attempt = 0, errors = NULL, run_at = coalesce(n.run_at, now()),
+    attempt = 0, suspicion = 0, errors = NULL, run_at = coalesce(n.run_at, now()),
     turn = j.turn + CASE WHEN {DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
     admitted_at = CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END

@@ -7,6 +7,7 @@ from typing import Any
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.ledger_admission import READMIT_STALE
+from kongflow_workerqueue.adapters.suspicion_rows import LAPSE_SUSPICION
 from kongflow_workerqueue.application.ports import Admitted, Pruned, QueueDepth, StaleEntry
 from kongflow_workerqueue.domain.states import Priority
 
@@ -17,6 +18,7 @@ _MAKE_DUE = """
 WITH due AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state IN ('scheduled', 'retryable') AND run_at <= now()
+      AND (suspicion = 0 OR waiting_for NOT LIKE 'alone:%%')
     ORDER BY run_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
@@ -31,7 +33,7 @@ _NEXT_DUE = """
 SELECT min(run_at) - now() FROM workerqueue.queued_jobs WHERE state IN ('scheduled', 'retryable')
 """
 
-_TAKE_BACK_ORPHANS = """
+_TAKE_BACK_ORPHANS = f"""
 WITH orphans AS (
     SELECT j.id FROM workerqueue.queued_jobs j
     WHERE j.state = 'running' AND NOT EXISTS (
@@ -41,7 +43,8 @@ WITH orphans AS (
     FOR UPDATE OF j SKIP LOCKED),
 taken AS (
     UPDATE workerqueue.queued_jobs j SET
-        state = 'available', worker_id = NULL, turn = j.turn + 1, lapses = j.lapses + 1
+        state = 'available', worker_id = NULL, turn = j.turn + 1, lapses = j.lapses + 1,
+        waiting_for = NULL, {LAPSE_SUSPICION}
     FROM orphans WHERE j.id = orphans.id
     RETURNING j.queue)
 SELECT queue, count(*) FROM taken GROUP BY queue

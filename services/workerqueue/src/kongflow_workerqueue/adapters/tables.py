@@ -39,6 +39,9 @@ QUEUED_JOBS = Table(
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("max_attempts", Integer, nullable=False),
     Column("lapses", Integer, nullable=False, server_default=text("0")),
+    Column("suspicion", SmallInteger, nullable=False, server_default=text("0")),
+    Column("alone_at", _TIME),
+    Column("lost_at", _TIME),
     Column("priority", SmallInteger, nullable=False),
     Column("worker_id", Uuid),
     Column("environment_id", Uuid),
@@ -70,6 +73,7 @@ QUEUED_JOBS = Table(
         "admitted_at IS NULL OR state = 'available'", name="queued_jobs_admitted_check"
     ),
     CheckConstraint("turn >= 1", name="queued_jobs_turn_check"),
+    CheckConstraint("suspicion BETWEEN 0 AND 4", name="queued_jobs_suspicion_check"),
     CheckConstraint("priority BETWEEN 1 AND 4", name="queued_jobs_priority_check"),
     CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="queued_jobs_attempt_check"),
     CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="queued_jobs_max_attempts_check"),
@@ -139,6 +143,13 @@ QUEUED_JOBS = Table(
         postgresql_where=text("state IN ('retryable', 'discarded')"),
     ),
     Index("queued_jobs_environment_idx", "environment_id", "id"),
+    Index(
+        "queued_jobs_suspects_idx",
+        "waiting_for",
+        "suspicion",
+        "run_at",
+        postgresql_where=text("suspicion > 0 AND state IN ('scheduled', 'running')"),
+    ),
 )
 
 COMMAND_RECEIPTS = Table(

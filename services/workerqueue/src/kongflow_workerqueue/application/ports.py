@@ -99,7 +99,10 @@ class InsertOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that the claiming worker has to run now. `attempt` counts those spent before."""
+    """A job that the claiming worker has to run now. `attempt` counts those spent before.
+
+    With a `suspicion` (domain.suspicion) it is not to be called among others.
+    """
 
     id: UUID
     turn: int
@@ -112,6 +115,7 @@ class ClaimedJob:
     lapses: int
     environment_id: UUID | None
     traceparent: str | None
+    suspicion: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,21 @@ class WorkerLedger(Protocol):
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take (id, turn) entries that found no room in the window back among the unadmitted."""
+
+
+class SuspectLedger(Protocol):
+    """The ledger as suspected jobs are run alone from it."""
+
+    async def suspected(self) -> frozenset[str]:
+        """Return what suspected jobs wait for: waiting_alone of their targets."""
+
+    async def claim_suspect(
+        self, worker_id: UUID, waiting_for: str, *, quiet: timedelta, alone: timedelta
+    ) -> ClaimedJob | None:
+        """Claim the next suspected job of a target, those least suspected first.
+
+        None while another one has run for less than `alone`, or one was lost within `quiet`.
+        """
 
 
 class MaintenanceLedger(Protocol):
