@@ -23,6 +23,7 @@ from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
+from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
 from kongflow_workerqueue.adapters.oversight_postgres import PostgresOversight
 from kongflow_workerqueue.adapters.redis_connection import open_redis, queue_key
@@ -35,6 +36,7 @@ from kongflow_workerqueue.catalogue.catalogue import (
     built_in_kinds,
     kinds_of_descriptor_set,
 )
+from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
 from kongflow_workerqueue.duties.make_due import MakeDue
 from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
@@ -42,6 +44,7 @@ from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
 from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
+from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
 from kongflow_workerqueue.worker.call_runner import CallRunner
 from kongflow_workerqueue.worker.circuit import Parking
@@ -95,6 +98,7 @@ async def open_worker(
             ledger=PostgresWorkerLedger(database),
             maintenance=PostgresMaintenanceLedger(database),
             oversight=PostgresOversight(database),
+            periodic=PostgresPeriodicLedger(database),
             redis=redis,
             tasks=tasks,
             registry=registry,
@@ -117,6 +121,7 @@ class _Assembly:
     ledger: PostgresWorkerLedger
     maintenance: PostgresMaintenanceLedger
     oversight: PostgresOversight
+    periodic: PostgresPeriodicLedger
     redis: ArqRedis
     tasks: BackgroundTasks
     registry: CollectorRegistry
@@ -249,6 +254,9 @@ class _Assembly:
             PruneFinished(self.maintenance, _retention(self.settings)),
             WaitAlarm(self.oversight, self.registry),
             ReportDepths(self.maintenance, self.registry),
+            TickPeriodicJobs(
+                self.periodic, list(periodic_jobs(self.catalogue)), new_id, queues_filled
+            ),
         )
 
 

@@ -205,10 +205,11 @@ AUDIT_ENTRIES = Table(
     Column("kind", Text),
     Column("redrive_id", Uuid),
     Column("former_args", JSONB),
+    Column("periodic_job", Text),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
         "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "
-        "'cancel_redrive')",
+        "'cancel_redrive', 'run')",
         name="audit_entries_action_check",
     ),
     Index(
@@ -247,4 +248,25 @@ DUTIES = Table(
     Column("name", Text),
     Column("next_at", _TIME, nullable=False),
     PrimaryKeyConstraint("name", name="duties_pkey"),
+)
+
+PERIODIC_JOBS = Table(
+    "periodic_jobs",
+    METADATA,
+    Column("name", Text),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("next_at", _TIME, nullable=False),
+    Column("last_at", _TIME),
+    Column("paused_at", _TIME),
+    Column("last_job_id", Uuid),
+    Column("unique_key", Uuid),
+    Column("max_attempts", Integer, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("args", JSONB, nullable=False),
+    PrimaryKeyConstraint("name", name="periodic_jobs_pkey"),
+    CheckConstraint("length(name) BETWEEN 1 AND 200", name="periodic_jobs_name_check"),
 )

@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.periodic_reader import read_periodic
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
@@ -106,6 +107,7 @@ class _ServiceReader:
             raise InvalidKind(f"max_attempts is more than {_MAX_ATTEMPTS}.")
         method = self._method(method_name)
         unary = self._shape(method)
+        parser = RequestParser(method.input_type, self._pool)
         discarded, discard_writer = self._discarded(options, method, within)
         batch = None
         if options.batch_method:
@@ -120,11 +122,12 @@ class _ServiceReader:
             retry=_retry(options.retry),
             unique=_uniqueness(options),
             unary=unary,
-            parser=RequestParser(method.input_type, self._pool),
+            parser=parser,
             batch=batch,
             max_batch_size=_batch_size(options),
             discarded_kind=discarded,
             discard_writer=discard_writer,
+            periodic=tuple(read_periodic(each, options.kind, parser) for each in options.periodic),
         )
 
     def _method(self, name: str) -> MethodDescriptor:
