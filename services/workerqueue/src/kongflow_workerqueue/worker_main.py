@@ -271,7 +271,8 @@ def _in_background(
 
 def _retention(settings: WorkerSettings) -> Retention:
     return Retention(
-        ended=timedelta(hours=settings.retention_hours),
+        completed=timedelta(hours=settings.completed_retention_hours),
+        cancelled=timedelta(hours=settings.cancelled_retention_hours),
         discarded=timedelta(hours=settings.discarded_retention_hours),
     )
 

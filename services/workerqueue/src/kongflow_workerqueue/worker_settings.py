@@ -33,7 +33,9 @@ class WorkerSettings(ServiceSettings):
     """How long a target must have been connected, and no suspected job of it lost, before the next
     suspected job is run alone at it."""
 
-    retention_hours: float = Field(default=24.0, ge=1.0)
+    completed_retention_hours: float = Field(default=24.0, ge=1.0)
     """How long jobs are kept that ended well."""
+    cancelled_retention_hours: float = Field(default=24.0, ge=1.0)
+    """How long jobs are kept that were taken back."""
     discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)
     """How long jobs are kept that were given up."""

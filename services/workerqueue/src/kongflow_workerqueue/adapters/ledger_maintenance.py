@@ -1,6 +1,6 @@
 """The ledger as the maintenance duties keep it going."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.ledger_admission import READMIT_STALE
 from kongflow_workerqueue.adapters.suspicion_rows import LAPSE_SUSPICION
 from kongflow_workerqueue.application.ports import Admitted, Pruned, QueueDepth, StaleEntry
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.states import FINAL_STATES, JobState, Priority
 
 SHORTEST_RETENTION = timedelta(hours=1)
 """Repeats of a command are recognised for at least this long after its job ended."""
@@ -75,10 +75,12 @@ SELECT queue, count(*) FROM released GROUP BY queue
 _RELEASE_ALL = _release("")
 _RELEASE_KINDS = _release("AND kind = ANY(%(kinds)b)")
 
-_PRUNE_ENDED = """
+
+def _prune(state: JobState) -> str:
+    return f"""
 WITH old AS (
     SELECT id FROM workerqueue.queued_jobs
-    WHERE state IN ('completed', 'cancelled') AND finalized_at < now() - %(age)b::interval
+    WHERE state = '{state}' AND finalized_at < now() - %(age)b::interval
     ORDER BY finalized_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
@@ -87,17 +89,9 @@ gone AS (
 SELECT count(*) FROM gone
 """
 
-_PRUNE_DISCARDED = """
-WITH old AS (
-    SELECT id FROM workerqueue.queued_jobs
-    WHERE state = 'discarded' AND finalized_at < now() - %(age)b::interval
-    ORDER BY finalized_at
-    LIMIT %(limit)b::bigint
-    FOR UPDATE SKIP LOCKED),
-gone AS (
-    DELETE FROM workerqueue.queued_jobs j USING old WHERE j.id = old.id RETURNING j.id)
-SELECT count(*) FROM gone
-"""
+
+# A statement for each, which names its state: so each walks along an index of its own.
+_PRUNE = {state: _prune(state) for state in sorted(FINAL_STATES)}
 
 _PRUNE_RECEIPTS = """
 WITH old AS (
@@ -184,18 +178,15 @@ class PostgresMaintenanceLedger:
         parameters["kinds"] = array_parameter("text", list(kinds))
         return dict(await self._pool.execute(_RELEASE_KINDS, parameters))
 
-    async def prune(
-        self, *, ended_longer_ago_than: timedelta, discarded_longer_ago_than: timedelta, limit: int
-    ) -> Pruned:
+    async def prune(self, kept_for: Mapping[JobState, timedelta], *, limit: int) -> Pruned:
         """Delete what has ended long ago; see MaintenanceLedger.prune."""
-        ended = max(ended_longer_ago_than, SHORTEST_RETENTION)
-        discarded = max(discarded_longer_ago_than, SHORTEST_RETENTION)
-        jobs = await self._count(_PRUNE_ENDED, ended, limit)
-        jobs += await self._count(_PRUNE_DISCARDED, discarded, limit)
+        ages = {state: max(age, SHORTEST_RETENTION) for state, age in kept_for.items()}
+        jobs = [await self._count(_PRUNE[state], age, limit) for state, age in ages.items()]
         # A receipt counts from the command, a job from its end: the receipt of a command that
         # was merged into a long-lived job must not go before that job could have ended.
-        receipts = await self._count(_PRUNE_RECEIPTS, max(ended, timedelta(days=1)), limit)
-        return Pruned(jobs=jobs, receipts=receipts)
+        age = max(ages.get(JobState.COMPLETED, SHORTEST_RETENTION), timedelta(days=1))
+        receipts = await self._count(_PRUNE_RECEIPTS, age, limit)
+        return Pruned(jobs=sum(jobs), receipts=receipts)
 
     async def _count(self, statement: str, age: timedelta, limit: int) -> int:
         [(count,)] = await self._pool.execute(statement, {"age": age, "limit": limit})

@@ -132,6 +132,11 @@ QUEUED_JOBS = Table(
         postgresql_where=text("state IN ('completed', 'cancelled')"),
     ),
     Index(
+        "queued_jobs_cancelled_idx",
+        "finalized_at",
+        postgresql_where=text("state = 'cancelled'"),
+    ),
+    Index(
         "queued_jobs_discarded_idx",
         "finalized_at",
         postgresql_where=text("state = 'discarded'"),

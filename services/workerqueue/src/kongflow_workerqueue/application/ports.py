@@ -5,7 +5,7 @@ primary key. Its turn grows each time it becomes available again and is the fenc
 its calls; claims and finishes are conditional on it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
@@ -251,10 +251,12 @@ class MaintenanceLedger(Protocol):
         Only jobs of the given kinds, if any are given.
         """
 
-    async def prune(
-        self, *, ended_longer_ago_than: timedelta, discarded_longer_ago_than: timedelta, limit: int
-    ) -> Pruned:
-        """Delete ended jobs and receipts, none that ended within the last hour."""
+    async def prune(self, kept_for: Mapping[JobState, timedelta], *, limit: int) -> Pruned:
+        """Delete ended jobs and receipts, none that ended within the last hour.
+
+        `kept_for` holds the final states, each with how long its jobs are kept. At most `limit`
+        of each state are deleted.
+        """
 
     async def queue_depths(self) -> dict[str, QueueDepth]:
         """Count the unfinished jobs by queue."""
