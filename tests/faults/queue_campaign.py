@@ -23,14 +23,14 @@ from kongflow_common.auth.service_tokens import ServiceTokenSigner
 from kongflow_common.ids import new_id
 from tests.faults.chaos import carry_out
 from tests.faults.queue_chaos import QueuePlan, queue_schedule
-from tests.faults.queue_scene import QueueScene, queue_scene
-from tests.faults.queue_target import SLOW
+from tests.faults.queue_scene import SERVICES, QueueScene, queue_scene
 
 logger = logging.getLogger("faults")
 
 _CALLERS = 4
 _COMMANDS_A_CALL = 25
-_SLOW_SHARE = 0.02
+_SLOW_IN = 50
+_SLOW_COMMANDS_A_CALL = 5
 _LATER_SHARE = 0.1
 _CALL_SECONDS = 10.0
 
@@ -84,27 +84,25 @@ async def faults_in_the_queue(
 
 
 async def _enqueue(scene: QueueScene, jobs: int, seed: int, *, within: float) -> None:
-    """Sends commands as a relay does: again and again until the server answers."""
-    chance = random.Random(seed + 1)
-    calls = [
-        [_command(chance) for _ in range(min(_COMMANDS_A_CALL, jobs - start))]
-        for start in range(0, jobs, _COMMANDS_A_CALL)
-    ]
+    """Sends commands as relays do: again and again until the server answers."""
+    calls = _calls(jobs, random.Random(seed + 1))
     pause = within * _CALLERS / len(calls)
-    signer = ServiceTokenSigner("events", scene.events_key)
+    signers = {name: ServiceTokenSigner(name, scene.keys[name]) for name in SERVICES}
     channel = grpc.aio.insecure_channel(
         scene.enqueue_address, options=[("grpc.max_reconnect_backoff_ms", 500)]
     )
 
     async def caller() -> None:
         while calls:
-            request = pb.EnqueueJobsRequest(commands=calls.pop())
+            service, commands = calls.pop()
+            request = pb.EnqueueJobsRequest(commands=commands)
             while True:
+                token = signers[service].token("workerqueue")
                 with suppress(grpc.aio.AioRpcError):
                     await EnqueueServiceStub(channel).EnqueueJobs(
                         request,
                         timeout=_CALL_SECONDS,
-                        metadata=(("authorization", f"Bearer {signer.token('workerqueue')}"),),
+                        metadata=(("authorization", f"Bearer {token}"),),
                     )
                     break
                 await asyncio.sleep(0.2)
@@ -114,20 +112,42 @@ async def _enqueue(scene: QueueScene, jobs: int, seed: int, *, within: float) ->
         await asyncio.gather(*(caller() for _ in range(_CALLERS)))
 
 
-def _command(chance: random.Random) -> pb.EnqueueCommand:
-    slow = SLOW if chance.random() < _SLOW_SHARE else ""
-    command = pb.EnqueueCommand(
-        outbox_id=str(new_id()),
-        operation=pb.EnqueueCommand.OPERATION_ENQUEUE,
-        kind="deliverEvent",
-        args=orjson.dumps({"eventRecordId": f"{uuid4()}{slow}", "deliveryRevision": 1}),
-        priority=chance.choice(job_options_pb2.Priority.values()),
-    )
+def _calls(jobs: int, chance: random.Random) -> list[tuple[str, list[pb.EnqueueCommand]]]:
+    """All commands, each call those of one service, in the order of chance."""
+    slow = jobs // _SLOW_IN
+    calls = [
+        (service, [make(chance) for _ in range(min(size, count - start))])
+        for service, make, count, size in (
+            ("events", _delivery, jobs - slow, _COMMANDS_A_CALL),
+            ("runs", _execution, slow, _SLOW_COMMANDS_A_CALL),
+        )
+        for start in range(0, count, size)
+    ]
+    chance.shuffle(calls)
+    return calls
+
+
+def _delivery(chance: random.Random) -> pb.EnqueueCommand:
+    command = _command("deliverEvent", {"eventRecordId": str(uuid4()), "deliveryRevision": 1})
+    command.priority = chance.choice(job_options_pb2.Priority.values())
     if chance.random() < _LATER_SHARE:
         later = Timestamp()
         later.FromDatetime(datetime.now(UTC) + timedelta(seconds=chance.uniform(1, 15)))
         command.run_time.CopyFrom(later)
     return command
+
+
+def _execution(_chance: random.Random) -> pb.EnqueueCommand:
+    return _command("performRunExecution", {"runId": str(uuid4())})
+
+
+def _command(kind: str, args: dict[str, object]) -> pb.EnqueueCommand:
+    return pb.EnqueueCommand(
+        outbox_id=str(new_id()),
+        operation=pb.EnqueueCommand.OPERATION_ENQUEUE,
+        kind=kind,
+        args=orjson.dumps(args),
+    )
 
 
 async def _settled(scene: QueueScene, jobs: int, seconds: float) -> QueueFindings:

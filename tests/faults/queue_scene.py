@@ -27,6 +27,9 @@ from tests.local_system import clean_environment
 
 MIGRATIONS = Path(__file__).parents[2] / "services/workerqueue/migrations"
 WORKERS = ("worker 1", "worker 2", "worker 3")
+SERVICES = ("events", "runs")
+# So few that no worker has all of what takes long.
+_SLOTS = json.dumps({"events": 50, "execution": 10})
 _RESTART_SECONDS = 0.2
 _END_SECONDS = 20.0
 
@@ -82,7 +85,7 @@ class QueueScene:
     lines: Mapping[str, Line]
     processes: Mapping[str, Kept]
     enqueue_address: str
-    events_key: Ed25519PrivateKey
+    keys: Mapping[str, Ed25519PrivateKey]
 
     @property
     def database_url(self) -> str:
@@ -106,7 +109,7 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
             for kind, port in (("postgresql", postgres.port), ("redis", valkey.port))
         }
         listen, tasks_listen, target_port = free_ports(3)
-        keys = {"server": Ed25519PrivateKey.generate(), "events": Ed25519PrivateKey.generate()}
+        keys = {name: Ed25519PrivateKey.generate() for name in ("workerqueue", *SERVICES)}
 
         def environment(name: str, **more: str) -> dict[str, str]:
             return {
@@ -115,7 +118,7 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
                     postgres.server.url(), lines[f"{name} to postgresql"]
                 ),
                 "KONGFLOW_REDIS_URL": _through(valkey.server.url(), lines[f"{name} to redis"]),
-                "KONGFLOW_SERVICE_KEY": _text(keys["server"].private_bytes_raw()),
+                "KONGFLOW_SERVICE_KEY": _text(keys["workerqueue"].private_bytes_raw()),
                 "KONGFLOW_INSTANCE": name,
                 **more,
             }
@@ -126,10 +129,10 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
             KONGFLOW_TASKS_LISTEN=f"127.0.0.1:{tasks_listen}",
             KONGFLOW_TENANCY_TARGET="127.0.0.1:1",
             KONGFLOW_SERVICE_PUBLIC_KEYS=json.dumps(
-                {"events": _text(keys["events"].public_key().public_bytes_raw())}
+                {name: _text(keys[name].public_key().public_bytes_raw()) for name in SERVICES}
             ),
         )
-        targets = json.dumps({"events": f"127.0.0.1:{target_port}"})
+        targets = json.dumps(dict.fromkeys(SERVICES, f"127.0.0.1:{target_port}"))
         processes = {
             "server": Kept(("kongflow_workerqueue", "serve"), server, logs / "server"),
             "target": Kept(
@@ -140,7 +143,7 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
             **{
                 name: Kept(
                     ("kongflow_workerqueue", "worker"),
-                    environment(name, KONGFLOW_TASK_TARGETS=targets),
+                    environment(name, KONGFLOW_TASK_TARGETS=targets, KONGFLOW_WORKER_SLOTS=_SLOTS),
                     logs / name,
                 )
                 for name in WORKERS
@@ -154,7 +157,7 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
                 lines,
                 processes,
                 f"127.0.0.1:{tasks_listen}",
-                keys["events"],
+                keys,
             )
         finally:
             for task in running:

@@ -1,8 +1,8 @@
 """The target of the queue's campaign, as a process: `python -m tests.faults.queue_target PORT URL`.
 
 It keeps the highest fencing token of each job in a table of its own, as whoever receives jobs
-whose effects must not be had twice does, and appends a row for each effect. An argument that ends
-in `slow` has its first turn wait before it takes effect, so that a later one may overtake it.
+whose effects must not be had twice does, and appends a row for each effect. The first turn of an
+execution waits for long before it takes effect, so that a later one may overtake it.
 """
 
 import asyncio
@@ -47,8 +47,8 @@ INSERT INTO campaign.refusals (job_id, token, why)
 SELECT job_id, token, %(why)b::text FROM {_JOBS.source}
 """
 
-SLOW = "slow"
-SLOW_SECONDS = 6.0
+_SLOW = "PerformRunExecution"
+_SLOW_SECONDS = 12.0
 
 
 class Receiver:
@@ -58,10 +58,10 @@ class Receiver:
         self._database = database
         self._answers: dict[tuple[str, int], JobResult] = {}
 
-    async def on_call(self, _method: str, jobs: Sequence[Received]) -> None:
+    async def on_call(self, method: str, jobs: Sequence[Received]) -> None:
         """Carries out the jobs of a call in one transaction."""
-        if any(_is_first(job) and job.argument.endswith(SLOW) for job in jobs):
-            await asyncio.sleep(SLOW_SECONDS)
+        if method == _SLOW and all(job.envelope.fencing_token == 1 for job in jobs):
+            await asyncio.sleep(_SLOW_SECONDS)
         try:
             await self._carry_out(jobs)
         except (DependencyUnavailable, Contended) as error:
@@ -93,10 +93,6 @@ class Receiver:
             self._answers[_key(job)] = JobResult(
                 status=status_pb2.Status(code=code) if code else None
             )
-
-
-def _is_first(job: Received) -> bool:
-    return job.envelope.fencing_token == 1
 
 
 def _key(job: Received) -> tuple[str, int]:
