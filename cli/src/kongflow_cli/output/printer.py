@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -26,12 +26,16 @@ _UNLIMITED_WIDTH = 1_000_000
 
 
 class Printer:
-    """Writes results to stdout, remarks to stderr."""
+    """Writes results to stdout, remarks to stderr.
 
-    def __init__(self, *, as_json: bool, wide: bool, now: datetime) -> None:
+    The clock is asked when a time is printed: what a command waited for would lie ahead of its
+    beginning.
+    """
+
+    def __init__(self, *, as_json: bool, wide: bool, clock: Callable[[], datetime]) -> None:
         self.as_json = as_json
         self._wide = wide
-        self._now = now
+        self._clock = clock
 
     def resource(self, message: _M, columns: Sequence[Column[_M]]) -> None:
         """Prints one resource: a line per column, or the whole message as JSON."""
@@ -93,12 +97,12 @@ class Printer:
 
     def _short(self, cell: Cell) -> Text:
         if isinstance(cell, Timestamp):
-            return Text(absolute(cell) if self._wide else relative(cell, self._now))
+            return Text(absolute(cell) if self._wide else relative(cell, self._clock()))
         return _text(cell)
 
     def _whole(self, cell: Cell) -> Text:
         if isinstance(cell, Timestamp):
-            return Text(f"{absolute(cell)} ({relative(cell, self._now)})")
+            return Text(f"{absolute(cell)} ({relative(cell, self._clock())})")
         return _text(cell, lines=True)
 
 

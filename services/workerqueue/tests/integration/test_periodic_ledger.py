@@ -13,7 +13,8 @@ from kongflow_workerqueue.application.periodic_jobs import DeclaredPeriodicJob, 
 from kongflow_workerqueue.application.steer_periodic_jobs import SteerPeriodicJobs
 from kongflow_workerqueue.domain.errors import PeriodicJobNotFound
 from kongflow_workerqueue.domain.schedule import Schedule
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.states import JobState, Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
 from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest
 
@@ -175,6 +176,23 @@ async def test_a_unique_one_that_has_not_ended_is_not_stored_again(
         await tick.do()
     assert filled == {"maintenance": 1}
     assert len(await ledger.ids()) == 1
+
+
+async def test_one_that_is_unique_for_a_while_counts_after_its_end_and_no_longer(
+    ledger: LedgerUnderTest, periodic: PostgresPeriodicLedger
+) -> None:
+    rule = Uniqueness(window=timedelta(hours=1), states=frozenset(JobState))
+    tick, filled = scheduler(periodic, declared(unique_key=new_id(), unique=rule))
+    await tick.declare()
+    for stored, passed in ((1, "1 minute"), (1, "2 hours"), (2, "1 minute")):
+        await make_due(ledger)
+        await tick.do()
+        assert filled == {"maintenance": stored}
+        await ledger.execute(
+            "UPDATE workerqueue.queued_jobs SET state = 'completed', finalized_at = now(),"
+            " unique_until = unique_until - %s::interval",
+            passed,
+        )
 
 
 class TestOperators:

@@ -6,7 +6,12 @@ Their plans are made while the table is empty, as on a new system, and must serv
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_workerqueue.adapters import ledger_admission, ledger_maintenance, ledger_worker
+from kongflow_workerqueue.adapters import (
+    ledger_admission,
+    ledger_keys,
+    ledger_maintenance,
+    ledger_worker,
+)
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
     NEW_JOBS,
@@ -43,6 +48,22 @@ def statements() -> dict[str, Statement]:
                 **NEW_JOBS.bind([new_job_row(new_job())]),
                 "admit_to": array_parameter("text", ["events"]),
             },
+        ),
+        "find same": (ledger_keys._FIND_SAME, {"unique_key": new_id()}),
+        "replace holders": (
+            ledger_keys._REPLACE_HOLDERS,
+            {
+                **NEW_JOBS.bind([new_job_row(new_job(job_key="k", unique_key=new_id()))]),
+                "admit_to": array_parameter("text", ["events"]),
+            },
+        ),
+        "skip duplicates": (
+            ledger_keys._SKIP_DUPLICATES,
+            dict(ledger_keys._DUPLICATES.bind([(new_id(), new_id())])),
+        ),
+        "give up place": (
+            ledger_keys._GIVE_UP_PLACE,
+            {"id": new_id(), "unique_key": new_id()},
         ),
         "claim": (
             ledger_worker._CLAIM,

@@ -12,7 +12,7 @@ from kongflow_workerqueue.domain.outcome import (
     TargetUnavailable,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.suspicion import SET_ASIDE, waiting_alone
 from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
 
@@ -27,7 +27,9 @@ async def _finish(
     answer: HeldAlone | Failed | TargetUnavailable,
     *entries: tuple[UUID, int],
 ) -> None:
-    transition = settle(answer, attempt=0, max_attempts=3, retry=RetryPolicy(), random=lambda: 0.5)
+    transition = settle(
+        answer, attempt=0, max_attempts=3, retry=ExponentialRetry(), random=lambda: 0.5
+    )
     outcomes = [FinishedJob(id_, turn, transition) for id_, turn in entries]
     assert await ledger.worker.finish(ledger.worker_id, outcomes) == len(entries)
 

@@ -1,6 +1,7 @@
 """Rows of queued_jobs as the hot statements send and read them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState, Priority
 
 NEW_JOBS = RowParameters(
     "n",
@@ -27,6 +28,10 @@ NEW_JOBS = RowParameters(
     metadata="jsonb",
     traceparent="text",
     waiting_for="text",
+    delay="bigint",
+    longest_wait="bigint",
+    unique_for="bigint",
+    unique_states="smallint",
 )
 
 ENTRIES = RowParameters("e", id="uuid", turn="bigint")
@@ -35,18 +40,44 @@ ENTRIES = RowParameters("e", id="uuid", turn="bigint")
 TAGS = """CASE WHEN n.tags IS NOT NULL
                THEN ARRAY(SELECT * FROM jsonb_array_elements_text(n.tags)) END"""
 
-DUE = "(n.run_at IS NULL OR n.run_at <= now())"
-"""Whether a new job is due; one without a run time always is."""
+
+def run_at(since: str) -> str:
+    """The run time of a new job whose longest wait counts from `since`.
+
+    `least` passes over what is NULL.
+    """
+    return f"""least(
+        coalesce(n.run_at, now() + n.delay * interval '1 microsecond', now()),
+        {since} + n.longest_wait * interval '1 microsecond')"""
+
+
+def unique_until(since: str) -> str:
+    """When a job ceases to count, whose window begins at `since`; never when it has none."""
+    return f"{since} + n.unique_for * interval '1 microsecond'"
+
+
+_RUN_AT = run_at("now()")
+_DUE = f"{_RUN_AT} <= now()"
+
+HOLDS_ITS_PLACE = """(unique_key IS NOT NULL
+    AND (state IN ('available', 'scheduled', 'retryable', 'running')
+         OR unique_states & CASE state WHEN 'completed' THEN 16 WHEN 'cancelled' THEN 32
+                                       WHEN 'discarded' THEN 64 ELSE 0 END <> 0))"""
+"""The condition of the index that keeps jobs unique."""
+
+KEEP_UNIQUE_KEY = "CASE WHEN j.unique_until <= now() THEN NULL ELSE j.unique_key END"
+"""What a job that runs again has of its place: after its window others may have it."""
 
 INSERT_NEW_JOBS = f"""
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, environment_id, job_key, generation,
-    unique_key, metadata, traceparent, waiting_for, tags, run_at, state, admitted_at)
+    unique_key, unique_until, unique_states, metadata, traceparent, waiting_for, tags, run_at,
+    state, admitted_at)
 SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_id, n.job_key,
-       n.generation, n.unique_key, n.metadata, n.traceparent, n.waiting_for, {TAGS},
-       coalesce(n.run_at, now()),
-       CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
-       CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+       n.generation, n.unique_key, {unique_until("now()")}, n.unique_states, n.metadata,
+       n.traceparent, n.waiting_for, {TAGS}, {_RUN_AT},
+       CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
+       CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
 FROM {NEW_JOBS.source}
 WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
 ON CONFLICT DO NOTHING
@@ -54,6 +85,10 @@ RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NU
 """
 """Stores jobs; gives back only the new ones, in no order: those that are left out met a repeat
 of their id, a holder of their job key or a job that counts as the same."""
+
+GIVE_UP_WAITING_PLACE = "unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"
+"""Who counts for others only while it waits gives its place up for good when it is claimed: it may
+have been taken when the job waits again."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
     j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion"""
@@ -77,7 +112,26 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         job.metadata,
         job.traceparent,
         job.waiting_for,
+        microseconds(job.delay),
+        microseconds(job.longest_wait),
+        microseconds(job.unique_for),
+        state_bits(job.unique_states),
     )
+
+
+def microseconds(duration: timedelta | None) -> int | None:
+    """A duration as the rows hold it."""
+    return None if duration is None else duration // timedelta(microseconds=1)
+
+
+def state_bits(states: frozenset[JobState]) -> int | None:
+    """The set of states in which a job counts, as the rows hold it.
+
+    The usual set is not written: it costs no space and no evaluation.
+    """
+    if states is UNFINISHED_STATES or states == UNFINISHED_STATES:
+        return None
+    return sum(state.bit for state in states)
 
 
 def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
@@ -86,7 +140,9 @@ def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
     Two statements that lock the same rows in the same order wait for each other instead of
     dying of a deadlock.
     """
-    return dict(ENTRIES.bind(sorted(entries)))
+    # A UUID's comparison is Python code, its number's is not.
+    ordered: list[tuple[UUID, int]] = sorted(entries, key=lambda entry: entry[0].int)
+    return dict(ENTRIES.bind(ordered))
 
 
 def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
@@ -97,7 +153,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         kind=row[2],
         args=row[3].encode(),
         queue=row[4],
-        priority=_PRIORITIES[row[5]],
+        priority=PRIORITIES[row[5]],
         attempt=row[6],
         max_attempts=row[7],
         lapses=row[8],
@@ -107,4 +163,5 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
     )
 
 
-_PRIORITIES = {int(priority): priority for priority in Priority}
+PRIORITIES = {int(priority): priority for priority in Priority}
+"""Priorities by the number that a row holds; calling the enumeration takes far longer."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_workerqueue.adapters.job_rows import HOLDS_ITS_PLACE
 from kongflow_workerqueue.adapters.ledger_admission import READMIT_STALE
 from kongflow_workerqueue.adapters.suspicion_rows import LAPSE_SUSPICION
 from kongflow_workerqueue.application.ports import Admitted, Pruned, QueueDepth, StaleEntry
@@ -76,11 +77,18 @@ _RELEASE_ALL = _release("")
 _RELEASE_KINDS = _release("AND kind = ANY(%(kinds)b)")
 
 
+# A window that outlasts the retention is kept all the same.
+_IS_DISPENSABLE = (
+    f"(unique_until IS NULL OR unique_until <= now() OR {HOLDS_ITS_PLACE} IS NOT TRUE)"
+)
+
+
 def _prune(state: JobState) -> str:
     return f"""
 WITH old AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state = '{state}' AND finalized_at < now() - %(age)b::interval
+      AND {_IS_DISPENSABLE}
     ORDER BY finalized_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),

@@ -11,7 +11,12 @@ import psycopg
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
-from kongflow_workerqueue.adapters.job_rows import INSERT_NEW_JOBS, NEW_JOBS, new_job_row
+from kongflow_workerqueue.adapters.job_rows import (
+    INSERT_NEW_JOBS,
+    KEEP_UNIQUE_KEY,
+    NEW_JOBS,
+    new_job_row,
+)
 from kongflow_workerqueue.adapters.wake_postgres import ORDERS_CHANNEL
 from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.intervention import Intervention
@@ -34,10 +39,10 @@ WHERE id = %(id)b::uuid
 FOR UPDATE
 """
 
-_RETRY = """
+_RETRY = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL,
-    waiting_for = NULL,
+    waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY},
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
     suspicion = CASE WHEN j.finalized_at IS NULL THEN j.suspicion ELSE 0 END,
     admitted_at = CASE WHEN j.queue = ANY(%(admit_to)b) THEN now() END
@@ -130,11 +135,11 @@ class PostgresOperatorLedger:
             job = await _lock(cursor, id_, environment_id)
             if job.state is JobState.RUNNING:
                 raise QueuedJobRunning(id_)
-            if edit is not None:
-                await _edit(cursor, id_, job, edit, by)
-            if job.state is JobState.AVAILABLE:
+            if job.state is JobState.AVAILABLE and edit is None:
                 return InsertOutcome(InsertResult.REPLACED, id_, available=True)
             try:
+                if edit is not None:
+                    await _edit(cursor, id_, job, edit, by)
                 await cursor.execute(
                     _RETRY, {"id": id_, "admit_to": array_parameter("text", list(admit_to))}
                 )

@@ -11,6 +11,7 @@ import psycopg
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
+from kongflow_workerqueue.adapters.job_rows import microseconds, state_bits
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.periodic_jobs import (
     DeclaredPeriodicJob,
@@ -32,19 +33,22 @@ _DECLARED = RowParameters(
     priority="smallint",
     max_attempts="integer",
     unique_key="uuid",
+    unique_for="bigint",
+    unique_states="smallint",
     cron="text",
     time_zone="text",
     next_at="timestamptz",
 )
 
-_VALUES = "kind, args, queue, priority, max_attempts, unique_key, cron, time_zone"
+_VALUES = """kind, args, queue, priority, max_attempts, unique_key, unique_for, unique_states,
+    cron, time_zone"""
 
 _DECLARE = f"""
 INSERT INTO workerqueue.periodic_jobs AS p (name, next_at, {_VALUES})
 SELECT name, next_at, {_VALUES} FROM {_DECLARED.source}
 ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
-    ({_VALUES}) = (SELECT {", ".join(f"excluded.{name}" for name in _VALUES.split(", "))}),
+    ({_VALUES}) = (SELECT {", ".join(f"excluded.{name.strip()}" for name in _VALUES.split(","))}),
     next_at = CASE WHEN (p.cron, p.time_zone) = (excluded.cron, excluded.time_zone)
                    THEN p.next_at ELSE excluded.next_at END
 """
@@ -56,12 +60,21 @@ ORDER BY p.next_at
 LIMIT %(limit)b::bigint
 """
 
+# Before a moment's job is stored: whose window has passed gives its place up.
+_GIVE_UP_PLACES = """
+UPDATE workerqueue.queued_jobs j SET unique_key = NULL
+FROM workerqueue.periodic_jobs p
+WHERE p.name = ANY(%(names)b) AND j.unique_key = p.unique_key AND j.unique_until <= now()
+"""
+
 _TICKS = RowParameters("t", name="text", at="timestamptz", next_at="timestamptz", job_id="uuid")
 
 _INSERT_JOBS = """
 INSERT INTO workerqueue.queued_jobs AS j (
-    id, kind, args, queue, priority, max_attempts, unique_key, metadata, run_at, state)
+    id, kind, args, queue, priority, max_attempts, unique_key, unique_until, unique_states,
+    metadata, run_at, state)
 SELECT m.last_job_id, m.kind, m.args, m.queue, m.priority, m.max_attempts, m.unique_key,
+       now() + m.unique_for * interval '1 microsecond', m.unique_states,
        jsonb_build_object('periodic_job', m.name), m.run_at, 'available'
 FROM moved m
 ON CONFLICT DO NOTHING
@@ -131,6 +144,8 @@ class PostgresPeriodicLedger:
                 job.priority,
                 job.max_attempts,
                 job.unique_key,
+                microseconds(job.unique.window) if job.unique else None,
+                state_bits(job.unique.states) if job.unique else None,
                 job.schedule.cron,
                 job.schedule.time_zone,
                 next_at,
@@ -150,6 +165,8 @@ class PostgresPeriodicLedger:
 
     async def tick(self, ticks: Sequence[Tick]) -> dict[str, int]:
         """Store the jobs of moments; see PeriodicLedger.tick."""
+        names = array_parameter("text", [each.name for each in ticks])
+        await self._pool.execute(_GIVE_UP_PLACES, {"names": names})
         rows = [(each.name, each.at, each.next_at, each.job_id) for each in ticks]
         filled: dict[str, int] = {}
         for _, queue in await self._pool.execute(_TICK, dict(_TICKS.bind(rows))):
@@ -184,6 +201,7 @@ class PostgresPeriodicLedger:
         """Store a job at once; see PeriodicOperatorLedger.run."""
         async with self._transaction() as cursor:
             job, _, queue = await _lock(cursor, name)
+            await cursor.execute(_GIVE_UP_PLACES, {"names": array_parameter("text", [name])})
             await cursor.execute(_RUN, {"name": name, "job_id": job_id})
             stored = await cursor.fetchone()
             await note(

@@ -13,8 +13,10 @@ from kongflow_workerqueue.adapters.attempt_errors import dump_status
 from kongflow_workerqueue.adapters.job_rows import (
     CLAIMED_COLUMNS,
     ENTRIES,
+    GIVE_UP_WAITING_PLACE,
     INSERT_NEW_JOBS,
     NEW_JOBS,
+    PRIORITIES,
     claimed_job,
     entry_rows,
     new_job_row,
@@ -28,7 +30,6 @@ from kongflow_workerqueue.adapters.suspicion_rows import (
 )
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
-from kongflow_workerqueue.domain.states import Priority
 
 LEASE = timedelta(seconds=7)
 """How long a lease lasts without being renewed."""
@@ -50,8 +51,9 @@ _LIVING = """EXISTS (
     SELECT FROM workerqueue.worker_leases l
     WHERE l.worker_id = %(worker_id)b::uuid AND l.expires_at > now())"""
 
-_TAKE = """state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
-    admitted_at = NULL, waiting_for = NULL"""
+_TAKE = f"""state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
+    admitted_at = NULL, waiting_for = NULL,
+    {GIVE_UP_WAITING_PLACE}"""
 
 # Where a statement looks rows up by id, the state it demands is a parameter: for a constant there
 # is a partial index, and the planner would rather walk through all of that index as long as its
@@ -238,9 +240,10 @@ class PostgresWorkerLedger:
         """Admit a queue's first jobs; see WorkerLedger.admit."""
         rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
         admitted = [
-            Admitted(id_, turn, Priority(priority), run_at) for id_, turn, priority, run_at in rows
+            Admitted(id_, turn, PRIORITIES[priority], run_at)
+            for id_, turn, priority, run_at in rows
         ]
-        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id))
+        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id.int))
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take entries back among the unadmitted; see WorkerLedger.withdraw."""
@@ -250,7 +253,7 @@ class PostgresWorkerLedger:
 
 def _settled_rows(outcomes: Sequence[FinishedJob]) -> dict[str, Any]:
     rows = []
-    for each in sorted(outcomes, key=lambda outcome: outcome.id):
+    for each in sorted(outcomes, key=lambda outcome: outcome.id.int):
         transition = each.transition
         error = transition.error
         rows.append(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kongflow_common.db.row_parameters import RowParameters
-from kongflow_workerqueue.adapters.job_rows import CLAIMED_COLUMNS
+from kongflow_workerqueue.adapters.job_rows import CLAIMED_COLUMNS, GIVE_UP_WAITING_PLACE
 from kongflow_workerqueue.application.ports import FinishedJob
 from kongflow_workerqueue.domain.suspicion import (
     LAPSES_UNTIL_SUSPECTED,
@@ -83,7 +83,7 @@ WITH next AS (
     FOR UPDATE SKIP LOCKED)
 UPDATE workerqueue.queued_jobs j SET
     state = 'running', worker_id = %(worker_id)b::uuid, turn = j.turn + 1,
-    attempted_at = now(), alone_at = now()
+    attempted_at = now(), alone_at = now(), {GIVE_UP_WAITING_PLACE}
 FROM next
 WHERE j.id = next.id AND EXISTS (
     SELECT FROM workerqueue.worker_leases l

@@ -56,6 +56,8 @@ QUEUED_JOBS = Table(
     Column("metadata", JSONB),
     Column("tags", ARRAY(Text)),
     Column("errors", JSONB),
+    Column("unique_until", _TIME),
+    Column("unique_states", SmallInteger),
     PrimaryKeyConstraint("id", name="queued_jobs_pkey"),
     CheckConstraint(
         "state IN ('available', 'scheduled', 'running', 'retryable', "
@@ -81,6 +83,10 @@ QUEUED_JOBS = Table(
     CheckConstraint("length(kind) BETWEEN 1 AND 200", name="queued_jobs_kind_check"),
     CheckConstraint("length(queue) BETWEEN 1 AND 128", name="queued_jobs_queue_check"),
     CheckConstraint("length(job_key) BETWEEN 1 AND 512", name="queued_jobs_job_key_check"),
+    CheckConstraint(
+        "unique_states & 11 = 11 AND unique_states BETWEEN 1 AND 127",
+        name="queued_jobs_unique_states_check",
+    ),
     Index(
         "queued_jobs_job_key_key",
         "job_key",
@@ -94,7 +100,11 @@ QUEUED_JOBS = Table(
         "queued_jobs_unique_key_key",
         "unique_key",
         unique=True,
-        postgresql_where=text(f"unique_key IS NOT NULL AND {_UNFINISHED}"),
+        postgresql_where=text(
+            f"unique_key IS NOT NULL AND ({_UNFINISHED} OR unique_states & CASE state"
+            " WHEN 'completed' THEN 16 WHEN 'cancelled' THEN 32 WHEN 'discarded' THEN 64"
+            " ELSE 0 END <> 0)"
+        ),
     ),
     Index(
         "queued_jobs_admission_idx",
@@ -214,7 +224,7 @@ AUDIT_ENTRIES = Table(
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
         "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "
-        "'cancel_redrive', 'run')",
+        "'cancel_redrive', 'limit', 'run')",
         name="audit_entries_action_check",
     ),
     Index(
@@ -265,8 +275,10 @@ PERIODIC_JOBS = Table(
     Column("paused_at", _TIME),
     Column("last_job_id", Uuid),
     Column("unique_key", Uuid),
+    Column("unique_for", BigInteger),
     Column("max_attempts", Integer, nullable=False),
     Column("priority", SmallInteger, nullable=False),
+    Column("unique_states", SmallInteger),
     Column("kind", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("cron", Text, nullable=False),

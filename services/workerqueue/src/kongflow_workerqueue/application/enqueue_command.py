@@ -1,7 +1,8 @@
 """A command of an outbox, and what the ledger is told of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -15,7 +16,12 @@ from kongflow_workerqueue.application.ports import (
     Removal,
 )
 from kongflow_workerqueue.domain.errors import KindNotOwned
-from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobKeyMode, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    WAITING_FOR_KIND,
+    JobKeyMode,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness, unique_key
 
 DEFAULT_QUEUE = "default"
@@ -48,6 +54,8 @@ class EnqueueCommand:
     environment_id: UUID | None
     traceparent: str | None
     unique: Uniqueness | NoUniqueness | None
+    delay: timedelta | None = None
+    longest_wait: timedelta | None = None
 
 
 def check_owner(kind: str, catalogue: Catalogue, caller: str) -> KindPolicy | None:
@@ -69,14 +77,16 @@ def ledger_command(
     if isinstance(command, Removal):
         return command
     args = _checked_args(command.args or b"{}", policy)
+    queue = command.queue or (policy.queue if policy else DEFAULT_QUEUE)
     unique = command.unique
     if unique is None and policy is not None:
         unique = policy.unique
+    rule = unique if isinstance(unique, Uniqueness) else None
     return NewJob(
         id=command.id,
         kind=command.kind,
         args=args.text,
-        queue=command.queue or (policy.queue if policy else DEFAULT_QUEUE),
+        queue=queue,
         priority=command.priority or (policy.priority if policy else Priority.NORMAL),
         max_attempts=command.max_attempts
         or (policy.max_attempts if policy else DEFAULT_MAX_ATTEMPTS),
@@ -85,15 +95,25 @@ def ledger_command(
         job_key=command.job_key,
         job_key_mode=command.job_key_mode,
         generation=command.generation,
-        unique_key=(
-            unique_key(command.kind, command.environment_id, args.fields, unique)
-            if isinstance(unique, Uniqueness)
-            else None
-        ),
         tags=command.tags,
         metadata=command.metadata,
         traceparent=command.traceparent,
         waiting_for=WAITING_FOR_KIND if policy is None else None,
+        delay=command.delay,
+        longest_wait=command.longest_wait,
+        unique_key=(
+            unique_key(
+                command.kind,
+                command.environment_id,
+                queue,
+                _compared(args.fields, rule, policy),
+                rule,
+            )
+            if rule
+            else None
+        ),
+        unique_for=rule.window if rule else None,
+        unique_states=rule.states if rule else UNFINISHED_STATES,
     )
 
 
@@ -108,15 +128,19 @@ class Edit:
     unique_key: UUID | None
 
 
-def edit_of(kind: str, environment_id: UUID | None, text: bytes, catalogue: Catalogue) -> Edit:
+def edit_of(
+    kind: str, environment_id: UUID | None, queue: str, text: bytes, catalogue: Catalogue
+) -> Edit:
     """Read other arguments for a job of a kind. Raises InvalidField."""
     policy = catalogue.find(kind)
     if policy is None:
         raise InvalidField("args", f"cannot be checked: no target declares {kind}")
     args = _checked_args(text, policy)
     unique = policy.unique
-    key = unique_key(kind, environment_id, args.fields, unique) if unique is not None else None
-    return Edit(args.text, key)
+    if unique is None:
+        return Edit(args.text, None)
+    compared = _compared(args.fields, unique, policy)
+    return Edit(args.text, unique_key(kind, environment_id, queue, compared, unique))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +160,22 @@ def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
         except ArgsRefused as error:
             raise InvalidField("args", f"is no request of {policy.kind}: {error}") from error
     return _Args(document.text, cast("dict[str, object]", fields))
+
+
+def _compared(
+    fields: Mapping[str, object], rule: Uniqueness, policy: KindPolicy | None
+) -> Mapping[str, object]:
+    """Read arguments by their JSON names, whichever names they were written under.
+
+    Compared under others, what is the same would differ, and what a rule names would be missing
+    from all of them: every job of the kind would be the same. Raises InvalidField for a rule that
+    names what neither the kind nor the arguments know.
+    """
+    if policy is not None:
+        names = policy.json_names
+        fields = {names.get(name, name): value for name, value in fields.items()}
+        for index, name in enumerate(rule.args or ()):
+            # A newer version's argument is not known here, but it is there.
+            if name not in fields and names.get(name) != name:
+                raise InvalidField(f"unique.args[{index}]", f"{policy.kind} has no such argument")
+    return fields

@@ -13,6 +13,7 @@ from uuid import UUID
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.domain.schedule import Schedule
 from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class DeclaredPeriodicJob:
     priority: Priority
     max_attempts: int
     unique_key: UUID | None = None
+    unique: Uniqueness | None = None
 
 
 @dataclass(frozen=True, slots=True)

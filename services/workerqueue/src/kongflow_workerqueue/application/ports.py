@@ -13,7 +13,12 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
-from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    JobKeyMode,
+    JobState,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 
@@ -22,8 +27,10 @@ class NewJob:
     """A queued job to be stored.
 
     `args` and `metadata` are UTF-8 JSON objects. Without `run_at` the job is due at once by
-    the database's clock. A keyed job with a lower `generation` than the holder of its key is
-    ignored. `unique_key` is set while the job counts as the same as others that have it.
+    the database's clock; `delay` counts from its storing. A keyed job with a lower `generation`
+    than the holder of its key is ignored. It runs no later than `longest_wait` after the job that
+    it replaces was created, or itself. `unique_key` is set while the job counts as the same as
+    others that have it: in `unique_states`, and for `unique_for` after its creation.
     """
 
     id: UUID
@@ -42,6 +49,10 @@ class NewJob:
     metadata: bytes | None = None
     traceparent: str | None = None
     waiting_for: str | None = None
+    delay: timedelta | None = None
+    longest_wait: timedelta | None = None
+    unique_for: timedelta | None = None
+    unique_states: frozenset[JobState] = UNFINISHED_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +380,10 @@ class KindPolicy(Protocol):
     @property
     def unique(self) -> Uniqueness | None:
         """When two jobs of the kind count as the same unless the command says otherwise."""
+
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
 
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""

@@ -1,5 +1,6 @@
 """A kind of queued job: a method of a target, with the policy that stands beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,6 +60,11 @@ class Kind:
     discarded_kind: "Kind | None" = None
     discard_writer: DiscardWriter | None = None
     periodic: tuple[Periodic, ...] = ()
+
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
+        return self.parser.json_names
 
     def check_args(self, args: bytes) -> None:
         """Raises ArgsRefused unless the JSON object is a request of the kind's method."""

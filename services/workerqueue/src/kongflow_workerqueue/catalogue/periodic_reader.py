@@ -39,7 +39,10 @@ def periodic_jobs(kinds: Iterable[Kind]) -> Iterator[DeclaredPeriodicJob]:
             names.add(periodic.name)
             key = None
             if kind.unique is not None:
-                key = unique_key(kind.kind, None, orjson.loads(periodic.args), kind.unique)
+                json_names = kind.json_names
+                # By their JSON names, as those of an enqueue are.
+                args = {json_names.get(n, n): v for n, v in orjson.loads(periodic.args).items()}
+                key = unique_key(kind.kind, None, kind.queue, args, kind.unique)
             yield DeclaredPeriodicJob(
                 name=periodic.name,
                 schedule=periodic.schedule,
@@ -49,4 +52,5 @@ def periodic_jobs(kinds: Iterable[Kind]) -> Iterator[DeclaredPeriodicJob]:
                 priority=kind.priority,
                 max_attempts=kind.max_attempts,
                 unique_key=key,
+                unique=kind.unique,
             )

@@ -83,12 +83,10 @@ class PeriodicJobNotFound(NotFound):
 
 
 class QueuedJobReplaced(AlreadyExists):
-    """Another job holds the job key of this one, or its place as the only one of its arguments."""
+    """Another job holds the job key of this one, or its place as the one that counts."""
 
     def __init__(self, id_: UUID) -> None:
-        super().__init__(
-            f"another unfinished job has taken the place of queued job {id_}", queued_job_id=id_
-        )
+        super().__init__(f"another job has taken the place of queued job {id_}", queued_job_id=id_)
 
 
 class KindNotOwned(PermissionDenied):

@@ -1,13 +1,13 @@
 """Jobs that are suspected of ending whoever runs them, and run alone.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0010
+Revises: 0006
 """
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0010"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

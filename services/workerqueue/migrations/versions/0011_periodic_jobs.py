@@ -1,13 +1,13 @@
 """Jobs that are enqueued by the clock.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0011
+Revises: 0010
 """
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -23,8 +23,10 @@ def upgrade() -> None:
             paused_at timestamptz,
             last_job_id uuid,
             unique_key uuid,
+            unique_for bigint,
             max_attempts integer NOT NULL,
             priority smallint NOT NULL,
+            unique_states smallint,
             kind text NOT NULL,
             queue text NOT NULL,
             cron text NOT NULL,
@@ -37,7 +39,7 @@ def upgrade() -> None:
         ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
         ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
-                       'cancel_redrive', 'run')
+                       'cancel_redrive', 'limit', 'run')
         );
         """
     )
@@ -50,7 +52,7 @@ def downgrade() -> None:
         ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
         ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
-                       'cancel_redrive')
+                       'cancel_redrive', 'limit')
         );
         ALTER TABLE workerqueue.audit_entries DROP COLUMN periodic_job;
         DROP TABLE workerqueue.periodic_jobs;
