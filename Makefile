@@ -79,6 +79,10 @@ test-e2e: setup node ## Run the tests that start the whole system
 faults: setup ## Kill and stop processes under load: make faults ARGS="--seed 7 --events 1000"
 	@$(PY) -m tests.faults $(ARGS)
 
+.PHONY: faults-queue
+faults-queue: setup ## The same in the middle of the worker queue: ARGS="--seed 7 --jobs 1000"
+	@$(PY) -m tests.faults.queue_campaign $(ARGS)
+
 .PHONY: differential
 differential: setup node ## Compare filters with the published SDK's: ARGS="--pairs 500000 --seed 7"
 	@$(PY) -m tests.differential $(ARGS)

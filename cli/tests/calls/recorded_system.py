@@ -18,7 +18,7 @@ from kongflow.events.v1 import events_service_pb2
 from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
-from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow.workerqueue.v1 import periodic_jobs_service_pb2, workerqueue_service_pb2
 from kongflow_common.auth.principals import (
     EnvironmentScope,
     Principal,
@@ -36,6 +36,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
+    periodic_jobs_service_pb2.DESCRIPTOR.services_by_name["PeriodicJobsService"],
 )
 CONTEXTS = ("tenancy", "events", "jobs", "endpoints", "runs", "workerqueue")
 

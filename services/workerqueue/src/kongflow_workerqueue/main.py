@@ -12,7 +12,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from kongflow.workerqueue.internal.v1 import enqueue_service_pb2
-from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow.workerqueue.v1 import periodic_jobs_service_pb2, workerqueue_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -32,6 +32,7 @@ from kongflow_workerqueue.adapters.audit_reader import PostgresAuditReader
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
+from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
@@ -52,11 +53,13 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.application.steer_periodic_jobs import SteerPeriodicJobs
 from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.rpc.enqueue_counts import EnqueueCounts
 from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
+from kongflow_workerqueue.rpc.periodic_servicer import PeriodicJobsServicer
 from kongflow_workerqueue.rpc.workerqueue_servicer import WorkerQueueServicer
 from kongflow_workerqueue.settings import WorkerQueueSettings
 from kongflow_workerqueue.worker_main import run_worker
@@ -141,6 +144,7 @@ async def open_services(
         audit=AuditQueries(PostgresAuditReader(database)),
         watch_queued_jobs=_watch_queued_jobs(database, registry),
     )
+    periodic = SteerPeriodicJobs(PostgresPeriodicLedger(database), new_id)
     tasks = BackgroundTasks()
     try:
         async with tasks:
@@ -150,7 +154,13 @@ async def open_services(
                     GrpcService(
                         workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
                         servicer,
-                    )
+                    ),
+                    GrpcService(
+                        periodic_jobs_service_pb2.DESCRIPTOR.services_by_name[
+                            "PeriodicJobsService"
+                        ],
+                        PeriodicJobsServicer(periodic),
+                    ),
                 ],
                 tasks=[
                     GrpcService(

@@ -23,6 +23,7 @@ from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
+from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
 from kongflow_workerqueue.adapters.oversight_postgres import PostgresOversight
 from kongflow_workerqueue.adapters.redis_connection import open_redis, queue_key
@@ -31,6 +32,7 @@ from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
+from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
 from kongflow_workerqueue.duties.make_due import MakeDue
 from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
@@ -38,6 +40,7 @@ from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
 from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
+from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
 from kongflow_workerqueue.worker.call_runner import CallRunner
 from kongflow_workerqueue.worker.circuit import Parking
@@ -48,6 +51,7 @@ from kongflow_workerqueue.worker.orders import Orders
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.queue_worker import QueueWorker
 from kongflow_workerqueue.worker.reconciliation import Reconciliation
+from kongflow_workerqueue.worker.suspects import Suspects, SuspectSettings
 from kongflow_workerqueue.worker.target_gate import TargetGate, WaitingJobs
 from kongflow_workerqueue.worker.timed_target import CallTimes, TimedTarget
 from kongflow_workerqueue.worker_settings import WorkerSettings
@@ -91,6 +95,7 @@ async def open_worker(
             ledger=PostgresWorkerLedger(database),
             maintenance=PostgresMaintenanceLedger(database),
             oversight=PostgresOversight(database),
+            periodic=PostgresPeriodicLedger(database),
             redis=redis,
             tasks=tasks,
             registry=registry,
@@ -113,6 +118,7 @@ class _Assembly:
     ledger: PostgresWorkerLedger
     maintenance: PostgresMaintenanceLedger
     oversight: PostgresOversight
+    periodic: PostgresPeriodicLedger
     redis: ArqRedis
     tasks: BackgroundTasks
     registry: CollectorRegistry
@@ -176,7 +182,18 @@ class _Assembly:
             **_in_background(refills, gates),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
         }
-        return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+        suspects = self._suspects(lease, gates, runner, finisher)
+        return QueueWorker(list(lanes.values()), suspects, lease, finisher, self.ledger, helpers)
+
+    def _suspects(
+        self,
+        lease: WorkerLease,
+        gates: Mapping[str, TargetGate],
+        runner: CallRunner,
+        finisher: Finisher,
+    ) -> Suspects:
+        settings = SuspectSettings(self.settings.suspect_quiet_seconds, self.settings.drain_seconds)
+        return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
 
     def _lease(self, on_held: Callable[[], None]) -> WorkerLease:
         begun = Counter(
@@ -255,6 +272,9 @@ class _Assembly:
             PruneFinished(self.maintenance, _retention(self.settings)),
             WaitAlarm(self.oversight, self.registry),
             ReportDepths(self.maintenance, self.registry),
+            TickPeriodicJobs(
+                self.periodic, list(periodic_jobs(self.catalogue)), new_id, queues_filled
+            ),
         )
 
 
@@ -269,7 +289,8 @@ def _in_background(
 
 def _retention(settings: WorkerSettings) -> Retention:
     return Retention(
-        ended=timedelta(hours=settings.retention_hours),
+        completed=timedelta(hours=settings.completed_retention_hours),
+        cancelled=timedelta(hours=settings.cancelled_retention_hours),
         discarded=timedelta(hours=settings.discarded_retention_hours),
     )
 

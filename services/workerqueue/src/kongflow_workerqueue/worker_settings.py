@@ -40,7 +40,13 @@ class WorkerSettings(ServiceSettings):
     window_cap: int = Field(default=1_000, ge=10, le=100_000)
     """The most entries in a queue's window."""
 
-    retention_hours: float = Field(default=24.0, ge=1.0)
+    suspect_quiet_seconds: float = Field(default=5.0, ge=0.1, le=300.0)
+    """How long a target must have been connected, and no suspected job of it lost, before the next
+    suspected job is run alone at it."""
+
+    completed_retention_hours: float = Field(default=24.0, ge=1.0)
     """How long jobs are kept that ended well."""
+    cancelled_retention_hours: float = Field(default=24.0, ge=1.0)
+    """How long jobs are kept that were taken back."""
     discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)
     """How long jobs are kept that were given up."""

@@ -37,7 +37,9 @@ from kongflow_workerqueue.domain.outcome import (
     CallStatus,
     Done,
     Failed,
+    HeldAlone,
     RefusedForGood,
+    SetAside,
     Snoozed,
     StatusCode,
     TargetUnavailable,
@@ -61,12 +63,18 @@ ANSWERS: list[Answer] = [
     RefusedForGood(INTERNAL),
     Snoozed(timedelta(hours=1)),
     TargetUnavailable("target:events", timedelta(hours=1)),
+    HeldAlone("alone:events"),
+    HeldAlone("alone:events", lost=True),
+    HeldAlone("alone:events", lost=True),
+    SetAside(INTERNAL),
 ]
 OTHER_STEPS = [
     *("finish", "finish", "claim", "claim", "replace", "debounce", "debounce"),
     *("delete", "pause", "duplicate", "duplicate", "rival goes"),
-    *("time passes", "time passes", "time passes", JobEvent.EDIT, JobEvent.EDIT),
+    *("time passes", "time passes", "time passes", *[JobEvent.EDIT] * 4),
+    *[JobEvent.CLAIM_ALONE] * 6,
 ]
+CLAIMS = {JobEvent.CLAIM, JobEvent.CLAIM_ALONE}
 RUNS_AGAIN = {JobEvent.RETRY, JobEvent.EDIT, JobEvent.REDRIVE}
 
 # No sum of steps in time is near one of the bounds: what passes in earnest decides nothing.
@@ -169,7 +177,7 @@ class Walk:
         except IllegalTransition:
             assert not took_effect, event
             return
-        if event is JobEvent.CLAIM and self._paused:
+        if event in CLAIMS and self._paused:
             assert not took_effect
             return
         if event in RUNS_AGAIN and self._is_kept_out():
@@ -179,7 +187,7 @@ class Walk:
         assert took_effect, event
         self.taken.add(event)
         self.model.life = expected
-        if self.model.place is not None and event is JobEvent.CLAIM:
+        if self.model.place is not None and event in CLAIMS:
             self.model.place = self.model.place.after_claim()
         if self.model.place is not None and event in RUNS_AGAIN and expected != before:
             self.model.place = self.model.place.after_retry(self.model.now)
@@ -199,6 +207,11 @@ class Walk:
                 return await ledger.maintenance.make_due(10) != {}
             case JobEvent.CLAIM:
                 return bool(await ledger.worker.claim(ledger.worker_id, [(job_id, turn)]))
+            case JobEvent.CLAIM_ALONE:
+                claimed = await ledger.worker.claim_suspect(
+                    ledger.worker_id, "alone:events", quiet=timedelta(), alone=timedelta()
+                )
+                return claimed is not None
             case JobEvent.HAND_BACK:
                 return bool(await ledger.worker.hand_back(ledger.worker_id, [(job_id, turn)]))
             case JobEvent.LAPSE:
@@ -340,6 +353,8 @@ class Walk:
             turn=row["turn"],
             attempt=row["attempt"],
             lapses=row["lapses"],
+            held_alone=(row["waiting_for"] or "").startswith("alone:")
+            and row["state"] != "running",
         )
         assert (row["unique_key"] is not None) == (self.model.place is not None)
 
@@ -351,7 +366,7 @@ def _what(outcome: InsertOutcome) -> tuple[InsertResult, UUID | None]:
 async def test_ledger_and_domain_agree(ledger: LedgerUnderTest) -> None:
     taken: set[str] = set()
     await ledger.lengthen_leases()
-    for seed in range(30):
+    for seed in range(100):
         walk = Walk(ledger, seed)
         await ledger.execute("DELETE FROM workerqueue.queued_jobs")
         await ledger.execute("UPDATE workerqueue.queues SET paused_at = NULL")
@@ -366,4 +381,4 @@ async def test_ledger_and_domain_agree(ledger: LedgerUnderTest) -> None:
         taken |= walk.taken
     # The walks have been everywhere.
     everywhere = {"debounced", "debounced until due", "delete", "skipped", "rival", "gave up"}
-    assert taken >= {*JobEvent, *everywhere, "kept out"}
+    assert sorted({*JobEvent, *everywhere, "kept out"} - taken) == []

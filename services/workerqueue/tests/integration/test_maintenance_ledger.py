@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from kongflow_common.ids import new_id
 from kongflow_workerqueue.application.ports import FinishedJob, QueueDepth
-from kongflow_workerqueue.domain.outcome import COMPLETED, Transition
-from kongflow_workerqueue.domain.states import JobState
+from kongflow_workerqueue.domain.outcome import CANCELLED, COMPLETED, Transition
+from kongflow_workerqueue.domain.states import FINAL_STATES, JobState
 from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
 
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
@@ -123,33 +123,31 @@ async def test_jobs_that_wait_for_a_target_are_released_when_it_is_back(
     assert await release("target:runs", limit=1) == {"events": 1}
 
 
-async def test_ended_jobs_go_when_their_time_is_over(ledger: LedgerUnderTest) -> None:
-    jobs = [new_job() for _ in range(4)]
-    old, fresh, discarded, running = jobs
-    await ledger.insert(*jobs)
-    await ledger.worker.claim(ledger.worker_id, [(job.id, 1) for job in jobs])
-    discard = Transition(JobState.DISCARDED, spends_attempt=True)
+async def test_ended_jobs_go_when_the_time_of_their_state_is_over(
+    ledger: LedgerUnderTest,
+) -> None:
+    ends = {
+        JobState.COMPLETED: COMPLETED,
+        JobState.CANCELLED: CANCELLED,
+        JobState.DISCARDED: Transition(JobState.DISCARDED, spends_attempt=True),
+    }
+    jobs = {state: (new_job(), new_job()) for state in ends}
+    running = new_job()
+    every = [job for pair in jobs.values() for job in pair]
+    await ledger.insert(*every, running)
+    await ledger.worker.claim(ledger.worker_id, [(job.id, 1) for job in [*every, running]])
     await ledger.worker.finish(
         ledger.worker_id,
-        [
-            FinishedJob(old.id, 1, COMPLETED),
-            FinishedJob(fresh.id, 1, COMPLETED),
-            FinishedJob(discarded.id, 1, discard),
-        ],
+        [FinishedJob(job.id, 1, ends[state]) for state, pair in jobs.items() for job in pair],
     )
-    for job in (old, discarded):
-        await ledger.shift(job.id, "finalized_at", -2 * DAY)
-    pruned = await ledger.maintenance.prune(
-        ended_longer_ago_than=DAY, discarded_longer_ago_than=7 * DAY, limit=10
-    )
-    assert pruned.jobs == 1
-    assert await ledger.ids() == sorted([fresh.id, discarded.id, running.id])
-    await ledger.shift(discarded.id, "finalized_at", -7 * DAY)
-    pruned = await ledger.maintenance.prune(
-        ended_longer_ago_than=DAY, discarded_longer_ago_than=7 * DAY, limit=10
-    )
-    assert pruned.jobs == 1
-    assert discarded.id not in await ledger.ids()
+    for old, _ in jobs.values():
+        await ledger.shift(old.id, "finalized_at", -10 * DAY)
+    left = {job.id for job in [*every, running]}
+    for state, (old, _) in jobs.items():
+        kept_for = {each: (9 if each is state else 11) * DAY for each in ends}
+        assert (await ledger.maintenance.prune(kept_for, limit=10)).jobs == 1
+        left.remove(old.id)
+        assert set(await ledger.ids()) == left
 
 
 async def test_what_ended_within_the_hour_is_kept_whatever_is_asked(
@@ -163,10 +161,7 @@ async def test_what_ended_within_the_hour_is_kept_whatever_is_asked(
     )
     await ledger.shift(jobs[0].id, "finalized_at", -timedelta(minutes=61))
     await ledger.shift(jobs[1].id, "finalized_at", -timedelta(minutes=59))
-    none = timedelta()
-    pruned = await ledger.maintenance.prune(
-        ended_longer_ago_than=none, discarded_longer_ago_than=none, limit=10
-    )
+    pruned = await ledger.maintenance.prune({JobState.COMPLETED: timedelta()}, limit=10)
     assert pruned.jobs == 1
     assert await ledger.ids() == [jobs[1].id]
 
@@ -178,9 +173,7 @@ async def test_receipts_go_too(ledger: LedgerUnderTest) -> None:
         "UPDATE workerqueue.command_receipts SET received_at = now() - interval '3 days'"
         " WHERE outbox_id = (SELECT min(outbox_id::text)::uuid FROM workerqueue.command_receipts)"
     )
-    pruned = await ledger.maintenance.prune(
-        ended_longer_ago_than=DAY, discarded_longer_ago_than=DAY, limit=10
-    )
+    pruned = await ledger.maintenance.prune(dict.fromkeys(FINAL_STATES, DAY), limit=10)
     assert (pruned.jobs, pruned.receipts) == (0, 1)
 
 

@@ -96,10 +96,10 @@ def statements() -> dict[str, Statement]:
             ledger_maintenance._RELEASE_ALL,
             {"waiting_for": "target:events", "limit": 20},
         ),
-        "prune": (
-            ledger_maintenance._PRUNE_ENDED,
-            {"age": timedelta(days=1), "limit": 20},
-        ),
+        **{
+            f"prune {state}": (prune, {"age": timedelta(days=1), "limit": 20})
+            for state, prune in ledger_maintenance._PRUNE.items()
+        },
         "throughput": (
             queue_reader._THROUGHPUT,
             {"queue": "events", "within": timedelta()},

@@ -263,9 +263,7 @@ async def test_a_window_outlasts_the_retention(ledger: LedgerUnderTest) -> None:
 
     async def prune() -> int:
         day = timedelta(days=1)
-        pruned = await ledger.maintenance.prune(
-            ended_longer_ago_than=day, discarded_longer_ago_than=day, limit=10
-        )
+        pruned = await ledger.maintenance.prune(dict.fromkeys(FINAL_STATES, day), limit=10)
         return pruned.jobs
 
     for job in (kept, plain, dead):

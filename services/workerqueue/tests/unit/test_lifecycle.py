@@ -18,7 +18,9 @@ from kongflow_workerqueue.domain.outcome import (
     CallStatus,
     Done,
     Failed,
+    HeldAlone,
     RefusedForGood,
+    SetAside,
     Snoozed,
     StatusCode,
     TargetUnavailable,
@@ -35,6 +37,8 @@ ANSWERS = st.sampled_from(
         RefusedForGood(INTERNAL),
         Snoozed(timedelta(seconds=1)),
         TargetUnavailable("kind", timedelta(seconds=1)),
+        HeldAlone("alone:events", lost=True),
+        SetAside(INTERNAL),
     ]
 )
 
@@ -57,6 +61,13 @@ def test_which_events_each_state_takes(state: JobState, event: JobEvent) -> None
     else:
         with pytest.raises(IllegalTransition):
             job.after(event)
+
+
+def test_a_suspect_is_only_taken_to_run_alone() -> None:
+    job = Lifecycle(JobState.SCHEDULED, max_attempts=3, held_alone=True)
+    assert job.after(JobEvent.CLAIM_ALONE).state is JobState.RUNNING
+    with pytest.raises(IllegalTransition):
+        job.after(JobEvent.BECOME_DUE)
 
 
 @pytest.mark.parametrize("state", JobState)
@@ -107,13 +118,15 @@ class JobsLife(RuleBasedStateMachine):
         try:
             self.job = before.after(event)
         except IllegalTransition:
-            assert event not in LEGAL[before.state]
+            suspect = before.held_alone and event is JobEvent.BECOME_DUE
+            assert suspect or event not in LEGAL[before.state]
             return
-        if self.job.state is JobState.AVAILABLE and before.state is not JobState.AVAILABLE:
+        became_available = self.job.state is JobState.AVAILABLE is not before.state
+        if became_available or event is JobEvent.CLAIM_ALONE:
             assert self.job.turn == before.turn + 1
         else:
             assert self.job.turn == before.turn
-        if event is JobEvent.CLAIM:
+        if event in {JobEvent.CLAIM, JobEvent.CLAIM_ALONE}:
             self.claimed_turns.append(self.job.turn)
         if event in {JobEvent.HAND_BACK, JobEvent.LAPSE, JobEvent.CANCEL}:
             # Neither an outage nor an operator costs an attempt.
@@ -139,6 +152,10 @@ class JobsLife(RuleBasedStateMachine):
     def its_key_is_enqueued_again(self, due: bool, max_attempts: int) -> None:
         self.job = self.job.replace(due=due, max_attempts=max_attempts)
         assert self.job.state is (JobState.AVAILABLE if due else JobState.SCHEDULED)
+
+    @invariant()
+    def only_a_scheduled_job_is_held_alone(self) -> None:
+        assert not self.job.held_alone or self.job.state is JobState.SCHEDULED
 
     @invariant()
     def turns_never_go_back(self) -> None:

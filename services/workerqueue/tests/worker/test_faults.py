@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -112,6 +113,21 @@ class TestRedis:
             await eventually(lambda: shaky.all_completed(300), deadline=30)
         assert len(target.ids()) == len(set(target.ids())) == 300
 
+    async def test_what_is_due_later_never_stands_in_it(
+        self, shaky: QueueUnderTest, target: TasksServer
+    ) -> None:
+        """Long delays live in PostgreSQL only: Redis may lose whatever it likes meanwhile."""
+        later = [deliver_event(run_at=datetime.now(UTC) + timedelta(days=30)) for _ in range(50)]
+        redis = Redis.from_url(shaky.redis_url)
+        await redis.flushall()
+        async with running(shaky.settings({"events": target.address})):
+            await shaky.enqueue(later)
+            await _enqueue_and_run_beside(shaky, 10)
+            assert await redis.keys("arq:job:*") == []
+            assert await redis.exists("arq:queue:events") == 0
+        await redis.aclose()
+        assert await shaky.states() == {"scheduled": 50, "completed": 10}
+
     async def test_full(self, shaky: QueueUnderTest, target: TasksServer) -> None:
         redis = Redis.from_url(shaky.redis_url)
         async with running(shaky.settings({"events": target.address})):
@@ -131,6 +147,17 @@ class TestRedis:
             await redis.execute_command("REPLICAOF", "NO", "ONE")
             await _enqueue_and_run(shaky, target, 30)
         await redis.aclose()
+
+
+async def _enqueue_and_run_beside(queue: QueueUnderTest, total: int) -> None:
+    """The same while other jobs wait for their time."""
+    for _ in range(10):
+        await queue.enqueue([deliver_event()])
+
+    async def completed() -> bool:
+        return (await queue.states()).get("completed") == total
+
+    await eventually(completed, deadline=30)
 
 
 async def _enqueue_and_run_again(queue: QueueUnderTest, total: int) -> None:
@@ -189,14 +216,15 @@ class TestPostgres:
     async def test_a_claim_whose_answer_was_lost_is_handed_back(
         self, fragile: QueueUnderTest, target: TasksServer
     ) -> None:
-        job = deliver_event()
+        job = deliver_event(run_at=datetime.now(UTC) + timedelta(days=1))
+        await fragile.ledger.insert([job])
         async with running(fragile.settings({"events": target.address})) as worker:
             await eventually(lambda: worker.lease.is_held)
             # Claimed in the worker's name, and the worker never heard of it.
-            await fragile.ledger.insert([job])
-            claimed = await worker.ledger.claim(worker.lease.worker_id, [(job.id, 1)])
-            if not claimed:
-                pytest.skip("the lane was quicker")
+            await fragile.database.pool.execute(
+                "UPDATE workerqueue.queued_jobs SET state = 'running', worker_id = %s",
+                [worker.lease.worker_id],
+            )
             await eventually(lambda: fragile.all_completed(1), deadline=20)
         assert [each.envelope.fencing_token for each in target.received] == [2]
 
@@ -215,7 +243,7 @@ class TestWorkers:
                 killed_at = time.monotonic()
                 gate.open()
                 await eventually(lambda: queue.all_completed(3), deadline=30)
-                assert time.monotonic() - killed_at < 15
+                assert time.monotonic() - killed_at < 10
         tokens = [job.envelope.fencing_token for job in target.received]
         assert tokens == [1, 1, 1, 2, 2, 2]
         assert [job.envelope.attempt for job in target.received] == [1] * 6

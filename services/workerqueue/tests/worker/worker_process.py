@@ -32,7 +32,12 @@ class WorkerProcess:
 
 @contextmanager
 def worker_process(
-    queue: QueueUnderTest, targets: Mapping[str, str], log: Path, **more: str
+    queue: QueueUnderTest,
+    targets: Mapping[str, str],
+    log: Path,
+    *,
+    ahead_seconds: float = 0.0,
+    **more: str,
 ) -> Iterator[WorkerProcess]:
     env = {
         **os.environ,
@@ -44,10 +49,11 @@ def worker_process(
         "PYTHONWARNINGS": "",
         **more,
     }
+    module = ["kongflow_workerqueue", "worker"]
+    if ahead_seconds:
+        module = ["services.workerqueue.tests.worker.worker_in_another_time", str(ahead_seconds)]
     with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kongflow_workerqueue", "worker"], env=env, stderr=stream
-        )
+        process = subprocess.Popen([sys.executable, "-m", *module], env=env, stderr=stream)
         try:
             yield WorkerProcess(process, log)
         finally:

@@ -11,11 +11,11 @@ from kongflow_workerqueue.application.intervention import Intervention
 _NOTE = """
 INSERT INTO workerqueue.audit_entries (
     id, action, caller, caller_name, caller_key_id, reason, queue, queued_job_id, environment_id,
-    kind, redrive_id, former_args)
+    kind, redrive_id, former_args, periodic_job)
 VALUES (%(entry)b::uuid, %(action)b::text, %(caller)b::text, %(caller_name)b::text,
         %(caller_key_id)b::text, %(reason)b::text, %(queue)b::text, %(job)b::uuid,
         %(environment)b::uuid, %(kind)b::text, %(redrive)b::uuid,
-        %(former_args)b::text::jsonb)
+        %(former_args)b::text::jsonb, %(periodic_job)b::text)
 """
 
 
@@ -30,6 +30,7 @@ async def note(
     kind: str | None = None,
     redrive_id: UUID | None = None,
     former_args: str | None = None,
+    periodic_job: str | None = None,
 ) -> None:
     """Write an entry of the audit trail."""
     await cursor.execute(
@@ -47,5 +48,6 @@ async def note(
             "kind": kind,
             "redrive": redrive_id,
             "former_args": former_args,
+            "periodic_job": periodic_job,
         },
     )

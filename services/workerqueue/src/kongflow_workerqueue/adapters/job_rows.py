@@ -9,7 +9,7 @@ import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
-from kongflow_workerqueue.domain.states import UNFINISHED_STATES, Priority
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState, Priority
 
 NEW_JOBS = RowParameters(
     "n",
@@ -86,8 +86,12 @@ RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NU
 """Stores jobs; gives back only the new ones, in no order: those that are left out met a repeat
 of their id, a holder of their job key or a job that counts as the same."""
 
+GIVE_UP_WAITING_PLACE = "unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"
+"""Who counts for others only while it waits gives its place up for good when it is claimed: it may
+have been taken when the job waits again."""
+
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent, now() - j.run_at"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion, now() - j.run_at"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -108,22 +112,26 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         job.metadata,
         job.traceparent,
         job.waiting_for,
-        _microseconds(job.delay),
-        _microseconds(job.longest_wait),
-        _microseconds(job.unique_for),
-        _state_bits(job),
+        microseconds(job.delay),
+        microseconds(job.longest_wait),
+        microseconds(job.unique_for),
+        state_bits(job.unique_states),
     )
 
 
-def _microseconds(duration: timedelta | None) -> int | None:
+def microseconds(duration: timedelta | None) -> int | None:
+    """A duration as the rows hold it."""
     return None if duration is None else duration // timedelta(microseconds=1)
 
 
-def _state_bits(job: NewJob) -> int | None:
-    # The usual set is not written: it costs no space and no evaluation.
-    if job.unique_states is UNFINISHED_STATES or job.unique_states == UNFINISHED_STATES:
+def state_bits(states: frozenset[JobState]) -> int | None:
+    """The set of states in which a job counts, as the rows hold it.
+
+    The usual set is not written: it costs no space and no evaluation.
+    """
+    if states is UNFINISHED_STATES or states == UNFINISHED_STATES:
         return None
-    return sum(state.bit for state in job.unique_states)
+    return sum(state.bit for state in states)
 
 
 def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
@@ -151,6 +159,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         lapses=row[8],
         environment_id=row[9],
         traceparent=row[10],
+        suspicion=row[-2],
         waited=row[-1],
     )
 

@@ -68,7 +68,7 @@ _REPLACEMENT = f"""
     unique_until = CASE WHEN j.unique_key = n.unique_key AND (j.unique_until > now()) IS NOT FALSE
                         THEN j.unique_until ELSE {unique_until("now()")} END,
     metadata = n.metadata, traceparent = n.traceparent, waiting_for = n.waiting_for,
-    tags = {TAGS}, attempt = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
+    tags = {TAGS}, attempt = 0, suspicion = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
     turn = j.turn + CASE WHEN {_DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
     admitted_at = CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END"""

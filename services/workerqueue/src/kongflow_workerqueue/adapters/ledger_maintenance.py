@@ -1,6 +1,6 @@
 """The ledger as the maintenance duties keep it going."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +8,9 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.job_rows import HOLDS_ITS_PLACE
 from kongflow_workerqueue.adapters.ledger_admission import READMIT_STALE
+from kongflow_workerqueue.adapters.suspicion_rows import LAPSE_SUSPICION
 from kongflow_workerqueue.application.ports import Admitted, Pruned, QueueDepth, StaleEntry
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.states import FINAL_STATES, JobState, Priority
 
 SHORTEST_RETENTION = timedelta(hours=1)
 """Repeats of a command are recognised for at least this long after its job ended."""
@@ -18,6 +19,7 @@ _MAKE_DUE = """
 WITH due AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state IN ('scheduled', 'retryable') AND run_at <= now()
+      AND (suspicion = 0 OR waiting_for NOT LIKE 'alone:%%')
     ORDER BY run_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
@@ -32,7 +34,7 @@ _NEXT_DUE = """
 SELECT min(run_at) - now() FROM workerqueue.queued_jobs WHERE state IN ('scheduled', 'retryable')
 """
 
-_TAKE_BACK_ORPHANS = """
+_TAKE_BACK_ORPHANS = f"""
 WITH orphans AS (
     SELECT j.id FROM workerqueue.queued_jobs j
     WHERE j.state = 'running' AND NOT EXISTS (
@@ -42,7 +44,8 @@ WITH orphans AS (
     FOR UPDATE OF j SKIP LOCKED),
 taken AS (
     UPDATE workerqueue.queued_jobs j SET
-        state = 'available', worker_id = NULL, turn = j.turn + 1, lapses = j.lapses + 1
+        state = 'available', worker_id = NULL, turn = j.turn + 1, lapses = j.lapses + 1,
+        waiting_for = NULL, {LAPSE_SUSPICION}
     FROM orphans WHERE j.id = orphans.id
     RETURNING j.queue)
 SELECT queue, count(*) FROM taken GROUP BY queue
@@ -73,15 +76,18 @@ SELECT queue, count(*) FROM released GROUP BY queue
 _RELEASE_ALL = _release("")
 _RELEASE_KINDS = _release("AND kind = ANY(%(kinds)b)")
 
+
 # A window that outlasts the retention is kept all the same.
 _IS_DISPENSABLE = (
     f"(unique_until IS NULL OR unique_until <= now() OR {HOLDS_ITS_PLACE} IS NOT TRUE)"
 )
 
-_PRUNE_ENDED = f"""
+
+def _prune(state: JobState) -> str:
+    return f"""
 WITH old AS (
     SELECT id FROM workerqueue.queued_jobs
-    WHERE state IN ('completed', 'cancelled') AND finalized_at < now() - %(age)b::interval
+    WHERE state = '{state}' AND finalized_at < now() - %(age)b::interval
       AND {_IS_DISPENSABLE}
     ORDER BY finalized_at
     LIMIT %(limit)b::bigint
@@ -91,18 +97,9 @@ gone AS (
 SELECT count(*) FROM gone
 """
 
-_PRUNE_DISCARDED = f"""
-WITH old AS (
-    SELECT id FROM workerqueue.queued_jobs
-    WHERE state = 'discarded' AND finalized_at < now() - %(age)b::interval
-      AND {_IS_DISPENSABLE}
-    ORDER BY finalized_at
-    LIMIT %(limit)b::bigint
-    FOR UPDATE SKIP LOCKED),
-gone AS (
-    DELETE FROM workerqueue.queued_jobs j USING old WHERE j.id = old.id RETURNING j.id)
-SELECT count(*) FROM gone
-"""
+
+# A statement for each, which names its state: so each walks along an index of its own.
+_PRUNE = {state: _prune(state) for state in sorted(FINAL_STATES)}
 
 _PRUNE_RECEIPTS = """
 WITH old AS (
@@ -189,18 +186,15 @@ class PostgresMaintenanceLedger:
         parameters["kinds"] = array_parameter("text", list(kinds))
         return dict(await self._pool.execute(_RELEASE_KINDS, parameters))
 
-    async def prune(
-        self, *, ended_longer_ago_than: timedelta, discarded_longer_ago_than: timedelta, limit: int
-    ) -> Pruned:
+    async def prune(self, kept_for: Mapping[JobState, timedelta], *, limit: int) -> Pruned:
         """Delete what has ended long ago; see MaintenanceLedger.prune."""
-        ended = max(ended_longer_ago_than, SHORTEST_RETENTION)
-        discarded = max(discarded_longer_ago_than, SHORTEST_RETENTION)
-        jobs = await self._count(_PRUNE_ENDED, ended, limit)
-        jobs += await self._count(_PRUNE_DISCARDED, discarded, limit)
+        ages = {state: max(age, SHORTEST_RETENTION) for state, age in kept_for.items()}
+        jobs = [await self._count(_PRUNE[state], age, limit) for state, age in ages.items()]
         # A receipt counts from the command, a job from its end: the receipt of a command that
         # was merged into a long-lived job must not go before that job could have ended.
-        receipts = await self._count(_PRUNE_RECEIPTS, max(ended, timedelta(days=1)), limit)
-        return Pruned(jobs=jobs, receipts=receipts)
+        age = max(ages.get(JobState.COMPLETED, SHORTEST_RETENTION), timedelta(days=1))
+        receipts = await self._count(_PRUNE_RECEIPTS, age, limit)
+        return Pruned(jobs=sum(jobs), receipts=receipts)
 
     async def _count(self, statement: str, age: timedelta, limit: int) -> int:
         [(count,)] = await self._pool.execute(statement, {"age": age, "limit": limit})

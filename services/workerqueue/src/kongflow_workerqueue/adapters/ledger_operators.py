@@ -44,6 +44,7 @@ UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL,
     waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY},
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
+    suspicion = CASE WHEN j.finalized_at IS NULL THEN j.suspicion ELSE 0 END,
     admitted_at = CASE WHEN j.queue = ANY(%(admit_to)b) THEN now() END
 WHERE j.id = %(id)b::uuid
 RETURNING j.turn, j.priority, j.run_at, j.admitted_at IS NOT NULL

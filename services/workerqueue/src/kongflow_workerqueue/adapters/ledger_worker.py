@@ -13,6 +13,7 @@ from kongflow_workerqueue.adapters.attempt_errors import dump_status
 from kongflow_workerqueue.adapters.job_rows import (
     CLAIMED_COLUMNS,
     ENTRIES,
+    GIVE_UP_WAITING_PLACE,
     INSERT_NEW_JOBS,
     NEW_JOBS,
     PRIORITIES,
@@ -21,6 +22,12 @@ from kongflow_workerqueue.adapters.job_rows import (
     new_job_row,
 )
 from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
+from kongflow_workerqueue.adapters.suspicion_rows import (
+    CLAIM_SUSPECT,
+    SUSPECT,
+    SUSPECTED,
+    suspect_rows,
+)
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
 
@@ -44,11 +51,9 @@ _LIVING = """EXISTS (
     SELECT FROM workerqueue.worker_leases l
     WHERE l.worker_id = %(worker_id)b::uuid AND l.expires_at > now())"""
 
-_TAKE = """state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
+_TAKE = f"""state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
     admitted_at = NULL, waiting_for = NULL,
-    unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"""
-"""Who counts for others only while it waits gives its place up for good: it may have been taken
-when the job waits again."""
+    {GIVE_UP_WAITING_PLACE}"""
 
 # Where a statement looks rows up by id, the state it demands is a parameter: for a constant there
 # is a partial index, and the planner would rather walk through all of that index as long as its
@@ -82,7 +87,7 @@ RETURNING {CLAIMED_COLUMNS}
 
 _COMPLETE = f"""
 UPDATE workerqueue.queued_jobs j SET
-    state = 'completed', worker_id = NULL, finalized_at = now(),
+    state = 'completed', worker_id = NULL, finalized_at = now(), waiting_for = NULL, suspicion = 0,
     attempt = least(j.attempt + 1, j.max_attempts)
 FROM {ENTRIES.source}
 WHERE j.id = e.id AND j.turn = e.turn AND j.state = %(running)b::text
@@ -105,6 +110,7 @@ _SETTLE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = s.state, worker_id = NULL, waiting_for = s.waiting_for,
     attempt = least(j.attempt + s.spent, j.max_attempts),
+    suspicion = CASE WHEN s.waiting_for IS NULL THEN 0 ELSE j.suspicion END,
     run_at = CASE WHEN s.state IN ('scheduled', 'retryable')
                   THEN now() + s.delay * interval '1 microsecond' ELSE j.run_at END,
     finalized_at = CASE WHEN s.state IN ('completed', 'cancelled', 'discarded') THEN now() END,
@@ -120,7 +126,7 @@ RETURNING j.id
 
 _HAND_BACK = f"""
 UPDATE workerqueue.queued_jobs j SET
-    state = 'available', worker_id = NULL, turn = j.turn + 1
+    state = 'available', worker_id = NULL, turn = j.turn + 1, waiting_for = NULL
 FROM {ENTRIES.source}
 WHERE j.id = e.id AND j.turn = e.turn AND j.state = %(running)b::text
   AND j.worker_id = %(worker_id)b::uuid
@@ -129,7 +135,7 @@ RETURNING j.id
 
 
 class PostgresWorkerLedger:
-    """WorkerLedger in PostgreSQL."""
+    """WorkerLedger and SuspectLedger in PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
@@ -177,6 +183,10 @@ class PostgresWorkerLedger:
                 _COMPLETE, {**entry_rows(completed), "running": "running"}
             )
             finished += len(rows)
+        suspects = [each for each in others if each.transition.suspects]
+        if suspects:
+            finished += len(await self._pool.execute(SUSPECT, suspect_rows(suspects)))
+        others = [each for each in others if not each.transition.suspects]
         settled = [each for each in others if each.follow_up is None]
         if settled:
             finished += len(await self._pool.execute(_SETTLE, _settled_rows(settled)))
@@ -211,6 +221,20 @@ class PostgresWorkerLedger:
             _HAND_BACK, {**entry_rows(entries), "worker_id": worker_id, "running": "running"}
         )
         return len(rows)
+
+    async def suspected(self) -> frozenset[str]:
+        """Return what suspected jobs wait for; see SuspectLedger.suspected."""
+        return frozenset([waiting_for for (waiting_for,) in await self._pool.execute(SUSPECTED)])
+
+    async def claim_suspect(
+        self, worker_id: UUID, waiting_for: str, *, quiet: timedelta, alone: timedelta
+    ) -> ClaimedJob | None:
+        """Claim the next suspected job; see SuspectLedger.claim_suspect."""
+        rows = await self._pool.execute(
+            CLAIM_SUSPECT,
+            {"worker_id": worker_id, "waiting_for": waiting_for, "quiet": quiet, "alone": alone},
+        )
+        return claimed_job(rows[0]) if rows else None
 
     async def admit(self, queue: str, limit: int) -> list[Admitted]:
         """Admit a queue's first jobs; see WorkerLedger.admit."""

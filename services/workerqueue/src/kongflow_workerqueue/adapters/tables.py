@@ -39,6 +39,9 @@ QUEUED_JOBS = Table(
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("max_attempts", Integer, nullable=False),
     Column("lapses", Integer, nullable=False, server_default=text("0")),
+    Column("suspicion", SmallInteger, nullable=False, server_default=text("0")),
+    Column("alone_at", _TIME),
+    Column("lost_at", _TIME),
     Column("priority", SmallInteger, nullable=False),
     Column("worker_id", Uuid),
     Column("environment_id", Uuid),
@@ -72,6 +75,7 @@ QUEUED_JOBS = Table(
         "admitted_at IS NULL OR state = 'available'", name="queued_jobs_admitted_check"
     ),
     CheckConstraint("turn >= 1", name="queued_jobs_turn_check"),
+    CheckConstraint("suspicion BETWEEN 0 AND 4", name="queued_jobs_suspicion_check"),
     CheckConstraint("priority BETWEEN 1 AND 4", name="queued_jobs_priority_check"),
     CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="queued_jobs_attempt_check"),
     CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="queued_jobs_max_attempts_check"),
@@ -138,6 +142,11 @@ QUEUED_JOBS = Table(
         postgresql_where=text("state IN ('completed', 'cancelled')"),
     ),
     Index(
+        "queued_jobs_cancelled_idx",
+        "finalized_at",
+        postgresql_where=text("state = 'cancelled'"),
+    ),
+    Index(
         "queued_jobs_discarded_idx",
         "finalized_at",
         postgresql_where=text("state = 'discarded'"),
@@ -163,6 +172,13 @@ QUEUED_JOBS = Table(
         "created_at",
         "id",
         postgresql_where=text("state <> 'running'"),
+    ),
+    Index(
+        "queued_jobs_suspects_idx",
+        "waiting_for",
+        "suspicion",
+        "run_at",
+        postgresql_where=text("suspicion > 0 AND state IN ('scheduled', 'running')"),
     ),
 )
 
@@ -219,10 +235,11 @@ AUDIT_ENTRIES = Table(
     Column("kind", Text),
     Column("redrive_id", Uuid),
     Column("former_args", JSONB),
+    Column("periodic_job", Text),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
         "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "
-        "'cancel_redrive')",
+        "'cancel_redrive', 'limit', 'run')",
         name="audit_entries_action_check",
     ),
     Index(
@@ -262,4 +279,27 @@ DUTIES = Table(
     Column("name", Text),
     Column("next_at", _TIME, nullable=False),
     PrimaryKeyConstraint("name", name="duties_pkey"),
+)
+
+PERIODIC_JOBS = Table(
+    "periodic_jobs",
+    METADATA,
+    Column("name", Text),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("next_at", _TIME, nullable=False),
+    Column("last_at", _TIME),
+    Column("paused_at", _TIME),
+    Column("last_job_id", Uuid),
+    Column("unique_key", Uuid),
+    Column("unique_for", BigInteger),
+    Column("max_attempts", Integer, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("unique_states", SmallInteger),
+    Column("kind", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("args", JSONB, nullable=False),
+    PrimaryKeyConstraint("name", name="periodic_jobs_pkey"),
+    CheckConstraint("length(name) BETWEEN 1 AND 200", name="periodic_jobs_name_check"),
 )

@@ -1,5 +1,6 @@
 """Calls the task methods of one target, generically: methods and messages come from descriptors."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,12 @@ _STATUS_METADATA = "grpc-status-details-bin"
 _READY_SECONDS = 1.0
 _LONGEST_MESSAGE = 2_000
 _LARGEST_DETAILS = 16 * 1024
+
+_GOODBYE = "GOAWAY"
+_LOST = ("Socket closed", "Connection reset", "Broken pipe", "End of TCP stream")
+
+_DISCONNECT_STEPS = 20
+_DISCONNECT_STEP_SECONDS = 0.005
 
 _UNREADABLE_SNOOZE = timedelta(seconds=1)
 _OK = CallResult(CallStatus(StatusCode.OK))
@@ -114,6 +121,11 @@ class GrpcTarget:
             }
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the target at this moment."""
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def _call_one(
         self, methods: _Methods, job: ClaimedJob, request: Message, deadline: datetime
     ) -> CallResult:
@@ -134,7 +146,7 @@ class GrpcTarget:
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            raise await self._failure(error) from error
         try:
             snooze = parse_snooze(await call.trailing_metadata())
         except ValueError:
@@ -174,7 +186,7 @@ class GrpcTarget:
                 metadata=self._batch_metadata(jobs, environment_id),
             )
         except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            raise await self._failure(error) from error
         if len(answer.results) != len(jobs):
             text = f"The batch of {len(jobs)} was answered with {len(answer.results)} results."
             raise WholeCallFailed(CallResult(CallStatus(StatusCode.INTERNAL, text)), connected=True)
@@ -195,14 +207,35 @@ class GrpcTarget:
             metadata.append(("traceparent", first))
         return tuple(metadata)
 
-    def _failure(self, error: grpc.aio.AioRpcError) -> WholeCallFailed:
+    async def _failure(self, error: grpc.aio.AioRpcError) -> WholeCallFailed:
         code = StatusCode.read(error.code().value[0])
         raw = _status_details(error)
         result = CallResult(
             CallStatus(code, _shortened(error.details() or ""), raw), retry_after=_retry_after(raw)
         )
-        connected = self._channel.get_state() is grpc.ChannelConnectivity.READY
-        return WholeCallFailed(result, connected=connected)
+        lost = _says_lost(result.status) and await self._has_disconnected()
+        return WholeCallFailed(result, connected=self.is_connected and not lost, lost=lost)
+
+    async def _has_disconnected(self) -> bool:
+        """Whether the connection is gone: calls hear of it a little before the channel does.
+
+        A server that passes on what it was told of a lost connection of its own keeps this one.
+        """
+        for _ in range(_DISCONNECT_STEPS):
+            if not self.is_connected:
+                return True
+            await asyncio.sleep(_DISCONNECT_STEP_SECONDS)
+        return False
+
+
+def _says_lost(status: CallStatus) -> bool:
+    """Whether a connection broke off under a call: only its text tells that from one never made.
+
+    A server that is told to end says goodbye first, and what it drops then is nobody's fault.
+    """
+    if status.code is not StatusCode.UNAVAILABLE or _GOODBYE in status.message:
+        return False
+    return any(text in status.message for text in _LOST)
 
 
 def _method(channel: grpc.aio.Channel, shape: CallShape) -> Method:

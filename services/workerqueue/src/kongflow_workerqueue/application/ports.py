@@ -112,7 +112,8 @@ class InsertOutcome:
 class ClaimedJob:
     """A job that the claiming worker has to run now.
 
-    `attempt` counts those spent before, `waited` is how long it has been due.
+    `attempt` counts those spent before, `waited` is how long it has been due. With a `suspicion`
+    (domain.suspicion) it is not to be called among others.
     """
 
     id: UUID
@@ -126,6 +127,7 @@ class ClaimedJob:
     lapses: int
     environment_id: UUID | None
     traceparent: str | None
+    suspicion: int = 0
     waited: timedelta = timedelta()
 
 
@@ -224,6 +226,21 @@ class WorkerLedger(Protocol):
         """Take (id, turn) entries that found no room in the window back among the unadmitted."""
 
 
+class SuspectLedger(Protocol):
+    """The ledger as suspected jobs are run alone from it."""
+
+    async def suspected(self) -> frozenset[str]:
+        """Return what suspected jobs wait for: waiting_alone of their targets."""
+
+    async def claim_suspect(
+        self, worker_id: UUID, waiting_for: str, *, quiet: timedelta, alone: timedelta
+    ) -> ClaimedJob | None:
+        """Claim the next suspected job of a target, those least suspected first.
+
+        None while another one has run for less than `alone`, or one was lost within `quiet`.
+        """
+
+
 class MaintenanceLedger(Protocol):
     """The ledger as the maintenance duties use it. Each call is bounded by its limit."""
 
@@ -247,10 +264,12 @@ class MaintenanceLedger(Protocol):
         Only jobs of the given kinds, if any are given.
         """
 
-    async def prune(
-        self, *, ended_longer_ago_than: timedelta, discarded_longer_ago_than: timedelta, limit: int
-    ) -> Pruned:
-        """Delete ended jobs and receipts, none that ended within the last hour."""
+    async def prune(self, kept_for: Mapping[JobState, timedelta], *, limit: int) -> Pruned:
+        """Delete ended jobs and receipts, none that ended within the last hour.
+
+        `kept_for` holds the final states, each with how long its jobs are kept. At most `limit`
+        of each state are deleted.
+        """
 
     async def queue_depths(self) -> dict[str, QueueDepth]:
         """Count the unfinished jobs by queue."""

@@ -79,13 +79,15 @@ class CallResult:
 class WholeCallFailed(Exception):
     """A call failed as a whole: no job of it has an answer of its own.
 
-    `connected` is False when the failure comes from the connection and no server spoke.
+    `connected` is False when the failure comes from the connection and no server spoke, `lost`
+    is True when the connection was lost, without warning, while the call was on it.
     """
 
-    def __init__(self, result: CallResult, *, connected: bool) -> None:
+    def __init__(self, result: CallResult, *, connected: bool, lost: bool = False) -> None:
         super().__init__(f"{result.status.code.name}: {result.status.message}")
         self.result = result
         self.connected = connected
+        self.lost = lost
 
 
 class TaskTarget(Protocol):
@@ -102,3 +104,7 @@ class TaskTarget(Protocol):
 
     async def is_ready(self) -> bool:
         """Asks whether the target would take calls; takes a second at most."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the target at this moment."""

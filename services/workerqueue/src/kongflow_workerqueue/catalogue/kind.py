@@ -11,10 +11,11 @@ from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.schedule import Schedule
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
-__all__ = ["CallShape", "Kind"]
+__all__ = ["CallShape", "Kind", "Periodic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class CallShape:
     path: str
     request_class: type[Message]
     response_class: type[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """When jobs of a kind are enqueued by the clock, and with what arguments."""
+
+    name: str
+    schedule: Schedule
+    args: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Kind:
     discarded_kind: "Kind | None" = None
     discard_writer: DiscardWriter | None = None
     consumes: tuple[str, ...] = ()
+    periodic: tuple[Periodic, ...] = ()
 
     @property
     def json_names(self) -> Mapping[str, str]:

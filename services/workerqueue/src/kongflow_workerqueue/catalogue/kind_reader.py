@@ -19,6 +19,7 @@ from kongflow_common.eventing.publisher import PUBLISH
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.event_reader import check_consumer, consumed_types
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.periodic_reader import read_periodic
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import (
     ExponentialRetry,
@@ -134,6 +135,7 @@ class _ServiceReader:
         if consumes:
             check_consumer(method)
         unary = self._shape(method)
+        parser = RequestParser(method.input_type, self._pool)
         discarded, discard_writer = self._discarded(options, method, within)
         batch = None
         if options.batch_method:
@@ -152,12 +154,13 @@ class _ServiceReader:
             retry=_retry(options.retry, _EVENTS_RETRY if consumes else ExponentialRetry()),
             unique=_uniqueness(options.unique, method),
             unary=unary,
-            parser=RequestParser(method.input_type, self._pool),
+            parser=parser,
             batch=batch,
             max_batch_size=_batch_size(options),
             discarded_kind=discarded,
             discard_writer=discard_writer,
             consumes=consumes,
+            periodic=tuple(read_periodic(each, options.kind, parser) for each in options.periodic),
         )
 
     def _method(self, name: str) -> MethodDescriptor:

@@ -81,6 +81,13 @@ class RedriveNotFound(NotFound):
         super().__init__(f"there is no redrive {id_}", redrive_id=id_)
 
 
+class PeriodicJobNotFound(NotFound):
+    """There is no such periodic job."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no periodic job {name}", periodic_job=name)
+
+
 class QueuedJobReplaced(AlreadyExists):
     """Another job holds the job key of this one, or its place as the one that counts."""
 

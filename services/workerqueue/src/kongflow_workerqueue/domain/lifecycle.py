@@ -20,6 +20,8 @@ class JobEvent(StrEnum):
     """Its run time has come, or the target it waited for has."""
     CLAIM = "claim"
     """A worker takes it."""
+    CLAIM_ALONE = "claim_alone"
+    """A worker takes a suspected job to run it alone."""
     HAND_BACK = "hand_back"
     """The worker gives it back unfinished."""
     LAPSE = "lapse"
@@ -47,19 +49,26 @@ class IllegalTransition(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Where a job stands. `attempt` counts attempts spent, `lapses` leases ended under it."""
+    """Where a job stands.
+
+    `attempt` counts attempts spent, `lapses` leases ended under it; a suspected job that waits for
+    its turn to run is `held_alone`.
+    """
 
     state: JobState
     max_attempts: int
     turn: int = 1
     attempt: int = 0
     lapses: int = 0
+    held_alone: bool = False
 
     def after(self, event: JobEvent) -> "Lifecycle":
         """Return where the job stands after the event; raise IllegalTransition."""
         match event:
-            case JobEvent.BECOME_DUE if self.state.waits_for_time:
+            case JobEvent.BECOME_DUE | JobEvent.RETRY if self._may_become_available(event):
                 return self._available()
+            case JobEvent.CLAIM_ALONE if self.held_alone:
+                return replace(self._available(), state=JobState.RUNNING)
             case JobEvent.CLAIM if self.state is JobState.AVAILABLE:
                 return replace(self, state=JobState.RUNNING)
             case JobEvent.HAND_BACK if self.state is JobState.RUNNING:
@@ -68,16 +77,15 @@ class Lifecycle:
                 return replace(self._available(), lapses=self.lapses + 1)
             case JobEvent.REMOVE | JobEvent.CANCEL if self._may_be_taken_back(event):
                 # The turn stays: what a call still answers meets a job that does not run.
-                return replace(self, state=JobState.CANCELLED)
+                return replace(self, state=JobState.CANCELLED, held_alone=False)
             case JobEvent.RETRY if self.state is JobState.AVAILABLE:
                 return self
-            case JobEvent.RETRY if self.state.waits_for_time:
-                return self._available()
             case JobEvent.RETRY | JobEvent.EDIT | JobEvent.REDRIVE if self._may_begin_anew(event):
                 return replace(self._available(), attempt=0)
             case (
                 JobEvent.BECOME_DUE
                 | JobEvent.CLAIM
+                | JobEvent.CLAIM_ALONE
                 | JobEvent.HAND_BACK
                 | JobEvent.LAPSE
                 | JobEvent.REMOVE
@@ -89,6 +97,11 @@ class Lifecycle:
                 raise IllegalTransition(self.state, event)
             case never:
                 assert_never(never)
+
+    def _may_become_available(self, event: JobEvent) -> bool:
+        """Whether it waits for its time: only an operator makes a suspect run before its turn."""
+        retried = event is JobEvent.RETRY
+        return self.state.waits_for_time and (retried or not self.held_alone)
 
     def _may_be_taken_back(self, event: JobEvent) -> bool:
         """Whether it has not ended: only an operator takes back what runs."""
@@ -106,7 +119,12 @@ class Lifecycle:
         if self.state is not JobState.RUNNING:
             raise IllegalTransition(self.state, "finish")
         spent = self.attempt + 1 if transition.spends_attempt else self.attempt
-        return replace(self, state=transition.state, attempt=min(spent, self.max_attempts))
+        return replace(
+            self,
+            state=transition.state,
+            attempt=min(spent, self.max_attempts),
+            held_alone=transition.suspects,
+        )
 
     def replace(self, *, due: bool, max_attempts: int) -> "Lifecycle":
         """Return where the job stands when its holder of a key is replaced.
@@ -115,7 +133,7 @@ class Lifecycle:
         """
         if self.state is JobState.RUNNING or self.state.is_final:
             raise IllegalTransition(self.state, "replace")
-        anew = replace(self, attempt=0, max_attempts=max_attempts)
+        anew = replace(self, attempt=0, max_attempts=max_attempts, held_alone=False)
         if not due:
             return replace(anew, state=JobState.SCHEDULED)
         return anew if self.state is JobState.AVAILABLE else anew._available()
@@ -126,7 +144,7 @@ class Lifecycle:
         return self.state.is_final
 
     def _available(self) -> "Lifecycle":
-        return replace(self, state=JobState.AVAILABLE, turn=self.turn + 1)
+        return replace(self, state=JobState.AVAILABLE, turn=self.turn + 1, held_alone=False)
 
 
 def debounced(wanted: datetime, *, created: datetime, longest_wait: timedelta | None) -> datetime:

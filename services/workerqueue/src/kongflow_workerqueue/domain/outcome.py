@@ -113,6 +113,25 @@ class TargetUnavailable:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAlone:
+    """It is suspected, and waits until it may run alone.
+
+    `waiting_for` is domain.suspicion.waiting_alone(target). `lost` says that the connection to
+    the target was lost while the job was in flight.
+    """
+
+    waiting_for: str
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """It was lost too often while it ran alone, and is not called again."""
+
+    status: CallStatus
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedForGood:
     """The handler will say no however often it is asked."""
 
@@ -127,7 +146,16 @@ class Failed:
     retry_after: timedelta | None = None
 
 
-Answer = Done | AlreadyDone | Snoozed | TargetUnavailable | RefusedForGood | Failed
+Answer = (
+    Done
+    | AlreadyDone
+    | Snoozed
+    | TargetUnavailable
+    | HeldAlone
+    | SetAside
+    | RefusedForGood
+    | Failed
+)
 
 
 def read_answer(
@@ -161,7 +189,8 @@ class Transition:
     """How a running job goes on.
 
     `state` is never RUNNING. `delay` counts from the moment at which the ledger writes it and
-    is zero for final states. `error` is added to the job's errors.
+    is zero for final states. `error` is added to the job's errors. `suspects` says that the job
+    is suspected and waits to run alone, `lost` that its connection was lost.
     """
 
     state: JobState
@@ -169,6 +198,8 @@ class Transition:
     delay: timedelta = ZERO
     error: CallStatus | None = None
     waiting_for: str | None = None
+    suspects: bool = False
+    lost: bool = False
 
 
 COMPLETED = Transition(JobState.COMPLETED, spends_attempt=True)
@@ -206,8 +237,17 @@ def settle(
                 delay=min(max(delay, ZERO), LONGEST_DELAY),
                 waiting_for=waiting_for,
             )
-        case RefusedForGood(status):
-            return Transition(JobState.DISCARDED, spends_attempt=True, error=status)
+        case HeldAlone(waiting_for, lost):
+            return Transition(
+                JobState.SCHEDULED,
+                spends_attempt=False,
+                waiting_for=waiting_for,
+                suspects=True,
+                lost=lost,
+            )
+        case SetAside(status) | RefusedForGood(status):
+            spends = isinstance(answer, RefusedForGood)
+            return Transition(JobState.DISCARDED, spends_attempt=spends, error=status)
         case Failed(status, retry_after):
             failures = attempt + 1
             if failures >= max_attempts:

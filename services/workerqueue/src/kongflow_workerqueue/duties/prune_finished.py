@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kongflow_workerqueue.application.ports import MaintenanceLedger
+from kongflow_workerqueue.domain.states import JobState
 
 __all__ = ["PruneFinished", "Retention"]
 
@@ -14,7 +15,8 @@ _LIMIT = 5_000
 class Retention:
     """How long ended jobs are kept; discarded ones are dead letters that somebody may retry."""
 
-    ended: timedelta = timedelta(hours=24)
+    completed: timedelta = timedelta(hours=24)
+    cancelled: timedelta = timedelta(hours=24)
     discarded: timedelta = timedelta(days=14)
 
 
@@ -26,15 +28,15 @@ class PruneFinished:
 
     def __init__(self, ledger: MaintenanceLedger, retention: Retention) -> None:
         self._ledger = ledger
-        self._retention = retention
+        self._kept_for = {
+            JobState.COMPLETED: retention.completed,
+            JobState.CANCELLED: retention.cancelled,
+            JobState.DISCARDED: retention.discarded,
+        }
 
     async def do(self) -> None:
         """Deletes what has been kept long enough."""
         while True:
-            pruned = await self._ledger.prune(
-                ended_longer_ago_than=self._retention.ended,
-                discarded_longer_ago_than=self._retention.discarded,
-                limit=_LIMIT,
-            )
+            pruned = await self._ledger.prune(self._kept_for, limit=_LIMIT)
             if pruned.jobs < _LIMIT and pruned.receipts < _LIMIT:
                 return

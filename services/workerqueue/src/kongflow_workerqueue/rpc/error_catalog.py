@@ -17,6 +17,7 @@ CATALOG = ErrorCatalog(
         errors.QueuedJobEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_ENDED"),
         errors.QueuedJobNotEnded: ErrorSpec(StatusCode.FAILED_PRECONDITION, "QUEUED_JOB_NOT_ENDED"),
         errors.QueueNotFound: ErrorSpec(StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND"),
+        errors.PeriodicJobNotFound: ErrorSpec(StatusCode.NOT_FOUND, "PERIODIC_JOB_NOT_FOUND"),
         errors.RedriveNotFound: ErrorSpec(StatusCode.NOT_FOUND, "REDRIVE_NOT_FOUND"),
         errors.QueuedJobReplaced: ErrorSpec(StatusCode.ALREADY_EXISTS, "QUEUED_JOB_REPLACED"),
         errors.TooManyWatches: ErrorSpec(

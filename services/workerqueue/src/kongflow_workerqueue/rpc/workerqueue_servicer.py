@@ -1,7 +1,5 @@
 """WorkerQueueService: what operators see of the queue, and how they step in."""
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from uuid import UUID
@@ -17,15 +15,13 @@ from kongflow_common.auth.principals import (
     current_environment_or_none,
     current_principal,
 )
-from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import Filter, FilterField, fields_of
-from kongflow_common.rpc.field_parsing import bounded_int, optional_text, required_id, required_text
+from kongflow_common.rpc.field_parsing import bounded_int, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_workerqueue.application.audit_queries import AUDIT_FIELDS, AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
-from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import JobPlace, QueuedJob
 from kongflow_workerqueue.application.queries import ARGUMENTS, FILTER_FIELDS, QueuedJobQueries
@@ -38,6 +34,8 @@ from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.domain.errors import ArgumentsHidden
 from kongflow_workerqueue.rpc.audit_mapping import entry_to_proto
+from kongflow_workerqueue.rpc.interventions import intervention
+from kongflow_workerqueue.rpc.name_pages import name_before, token_after
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
 from kongflow_workerqueue.rpc.queued_job_mapping import in_portions, to_proto
 from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
@@ -152,7 +150,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         job = await self._retry_queued_job(
             required_id(request.id, "id"),
             _environment_id(),
-            _intervention(request.reason),
+            intervention(request.reason),
             args=_other_args(request.args),
         )
         return pb.RetryQueuedJobResponse(queued_job=_shown(job))
@@ -161,7 +159,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.CancelQueuedJobRequest, _context: _CancelContext
     ) -> pb.CancelQueuedJobResponse:
         job = await self._cancel_queued_job(
-            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+            required_id(request.id, "id"), _environment_id(), intervention(request.reason)
         )
         return pb.CancelQueuedJobResponse(queued_job=_shown(job))
 
@@ -169,7 +167,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.DeleteQueuedJobRequest, _context: _DeleteContext
     ) -> pb.DeleteQueuedJobResponse:
         await self._delete_queued_job(
-            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+            required_id(request.id, "id"), _environment_id(), intervention(request.reason)
         )
         return pb.DeleteQueuedJobResponse()
 
@@ -177,11 +175,11 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.ListQueuesRequest, _context: _QueuesContext
     ) -> pb.ListQueuesResponse:
         size = page_request(method="ListQueues", page_size=request.page_size, page_token="").size
-        queues = await self._queues.list(after=_after(request.page_token), limit=size + 1)
+        queues = await self._queues.list(after=name_before(request.page_token), limit=size + 1)
         shown = queues[:size]
         return pb.ListQueuesResponse(
             queues=[queue_to_proto(queue) for queue in shown],
-            next_page_token=_token_after(shown[-1].name) if len(queues) > size else "",
+            next_page_token=token_after(shown[-1].name) if len(queues) > size else "",
         )
 
     async def GetQueueStats(
@@ -194,7 +192,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.PauseQueueRequest, _context: _PauseContext
     ) -> pb.PauseQueueResponse:
         queue = await self._pause_queue.pause(
-            _queue_name(request.queue), _intervention(request.reason)
+            _queue_name(request.queue), intervention(request.reason)
         )
         return pb.PauseQueueResponse(queue=queue_to_proto(queue))
 
@@ -202,7 +200,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.ResumeQueueRequest, _context: _ResumeContext
     ) -> pb.ResumeQueueResponse:
         queue = await self._pause_queue.resume(
-            _queue_name(request.queue), _intervention(request.reason)
+            _queue_name(request.queue), intervention(request.reason)
         )
         return pb.ResumeQueueResponse(queue=queue_to_proto(queue))
 
@@ -217,7 +215,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             at_least=1,
             at_most=_MAX_REDRIVE_RATE,
         )
-        by = _intervention(request.reason)
+        by = intervention(request.reason)
         if request.validate_only:
             dry_run = await self._redrives.dry_run(environment_id, condition)
             return pb.RedriveQueuedJobsResponse(
@@ -242,7 +240,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.CancelRedriveRequest, _context: _CancelRedriveContext
     ) -> pb.CancelRedriveResponse:
         redrive = await self._redrives.cancel(
-            required_id(request.id, "id"), _environment_id(), _intervention(request.reason)
+            required_id(request.id, "id"), _environment_id(), intervention(request.reason)
         )
         return pb.CancelRedriveResponse(redrive=redrive_to_proto(redrive))
 
@@ -304,16 +302,6 @@ def _queue_name(value: str) -> str:
     return required_text(value, "queue", max_length=_MAX_QUEUE_NAME)
 
 
-def _intervention(reason: str) -> Intervention:
-    principal = current_principal()
-    return Intervention(
-        caller=principal.kind.value,
-        caller_name=principal.name,
-        caller_key_id=principal.key_id,
-        reason=optional_text(reason, "reason"),
-    )
-
-
 def _other_args(args: bytes) -> bytes | None:
     if args and not current_principal().may(_ARGUMENTS_SCOPE):
         raise ArgumentsHidden(_ARGUMENTS_SCOPE)
@@ -326,15 +314,3 @@ def _shown(job: QueuedJob) -> QueuedJobMessage:
     if not _sees_arguments():
         message.ClearField("args")
     return message
-
-
-def _token_after(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _after(page_token: str) -> str:
-    """The name after which a page of queues begins; queues belong to no environment."""
-    try:
-        return base64.b64decode(page_token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise InvalidField("page_token", "is not a page token") from None

@@ -23,6 +23,8 @@ from kongflow_workerqueue.domain.outcome import (
     Done,
     Failed,
     Fault,
+    HeldAlone,
+    SetAside,
     StatusCode,
     TargetUnavailable,
     Transition,
@@ -32,6 +34,12 @@ from kongflow_workerqueue.domain.outcome import (
 )
 from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobState
+from kongflow_workerqueue.domain.suspicion import (
+    NOT_SUSPECTED,
+    SET_ASIDE,
+    set_aside_status,
+    waiting_alone,
+)
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.target_gate import TargetGate
@@ -54,10 +62,12 @@ class Call:
     """Jobs of one kind and one environment that go into one call.
 
     `unsettled` holds those that have no outcome yet, `called_off` those whose outcome does not
-    count any more. The counts are those that arq shows.
+    count any more. A call that is `alone` carries one suspected job. The counts are those that arq
+    shows.
     """
 
     __slots__ = (
+        "alone",
         "called_off",
         "completed",
         "failed",
@@ -68,8 +78,9 @@ class Call:
         "unsettled",
     )
 
-    def __init__(self, kind_name: str, jobs: Sequence[ClaimedJob]) -> None:
+    def __init__(self, kind_name: str, jobs: Sequence[ClaimedJob], *, alone: bool = False) -> None:
         self.kind_name = kind_name
+        self.alone = alone
         self.jobs = jobs
         # By the id's number: a UUID's hash and comparison are Python code.
         self.unsettled: dict[int, ClaimedJob] = {job.id.int: job for job in jobs}
@@ -122,10 +133,11 @@ class CallRunner:
 
     def calls(self, jobs: Iterable[ClaimedJob]) -> Iterator[Call]:
         """Groups jobs, in the order of their priority and age, into calls."""
-        groups: dict[tuple[str, UUID | None], list[ClaimedJob]] = {}
+        groups: dict[tuple[str, UUID | None, bool], list[ClaimedJob]] = {}
         for job in jobs:
-            groups.setdefault((job.kind, job.environment_id), []).append(job)
-        for (kind_name, _), group in groups.items():
+            suspected = job.suspicion != NOT_SUSPECTED
+            groups.setdefault((job.kind, job.environment_id, suspected), []).append(job)
+        for (kind_name, _, _), group in groups.items():
             kind = self._catalogue.find(kind_name)
             size = kind.max_batch_size if kind is not None else len(group)
             for start in range(0, len(group), size):
@@ -153,7 +165,13 @@ class CallRunner:
             return
         gate = self._gates.get(kind.target)
         try:
-            if gate is None:
+            if call.jobs[0].suspicion != NOT_SUSPECTED and not call.alone:
+                # Somebody made it available; its turn to run is another one.
+                self._settle_all(call, kind, [(job, _held_alone(kind)) for job in call.jobs])
+            elif call.jobs[0].suspicion >= SET_ASIDE:
+                set_aside = SetAside(set_aside_status(kind.target))
+                self._settle_all(call, kind, [(job, set_aside) for job in call.jobs])
+            elif gate is None:
                 # Declared, but this worker has not been told where it is.
                 absent = TargetUnavailable(f"target:{kind.target}", _UNKNOWN_KIND_WAIT)
                 self._settle_all(call, kind, [(job, absent) for job in call.jobs])
@@ -185,7 +203,10 @@ class CallRunner:
         self._settle_all(
             call,
             kind,
-            [(job, _read(result, gate, kind)) for job, result in zip(jobs, results, strict=True)],
+            [
+                (job, _read(call, result, gate, kind))
+                for job, result in zip(jobs, results, strict=True)
+            ],
         )
 
     async def _read_failure(
@@ -199,7 +220,11 @@ class CallRunner:
         status = failure.result.status
         if fault_of(status.code) is Fault.TARGET:
             gate.unanswered(kind.kind, str(failure), connected=failure.connected)
-            self._park(call, kind, gate, jobs)
+            if failure.lost:
+                lost = _held_alone(kind, lost=True)
+                self._settle_all(call, kind, [(job, lost) for job in jobs])
+            else:
+                self._park(call, kind, gate, jobs)
         elif status.code in _MAYBE_SILENCE and not (
             failure.connected and await gate.target.is_ready()
         ):
@@ -208,7 +233,7 @@ class CallRunner:
             self._park(call, kind, gate, jobs)
         elif len(jobs) == 1 or status.code in _OF_THE_CALL or failure.result.retry_after:
             gate.answered(kind.kind)
-            answer = _read(failure.result, gate, kind)
+            answer = _read(call, failure.result, gate, kind)
             self._settle_all(call, kind, [(job, answer) for job in jobs])
         else:
             gate.answered(kind.kind)
@@ -232,7 +257,7 @@ class CallRunner:
     def _park(
         self, call: Call, kind: WorkKind, gate: TargetGate, jobs: Sequence[ClaimedJob]
     ) -> None:
-        self._settle_all(call, kind, [(job, gate.parked(kind.kind)) for job in jobs])
+        self._settle_all(call, kind, [(job, _parked(call, kind, gate)) for job in jobs])
 
     def _settle_all(
         self,
@@ -303,14 +328,23 @@ class CallRunner:
         )
 
 
-def _read(result: CallResult, gate: TargetGate, kind: WorkKind) -> Answer:
+def _read(call: Call, result: CallResult, gate: TargetGate, kind: WorkKind) -> Answer:
     if result.status.code is StatusCode.OK and result.snooze is None:
         return Done()
     if fault_of(result.status.code) is Fault.TARGET:
-        return gate.parked(kind.kind)
+        return _parked(call, kind, gate)
     return read_answer(
         result.status,
         if_unavailable=TargetUnavailable("", timedelta()),
         snooze=result.snooze,
         retry_after=result.retry_after,
     )
+
+
+def _held_alone(kind: WorkKind, *, lost: bool = False) -> HeldAlone:
+    return HeldAlone(waiting_alone(kind.target), lost=lost)
+
+
+def _parked(call: Call, kind: WorkKind, gate: TargetGate) -> Answer:
+    """How a job waits that is held back or could not be asked: a suspect keeps its place."""
+    return _held_alone(kind) if call.alone else gate.parked(kind.kind)

@@ -11,6 +11,7 @@ from kongflow_workerqueue.application.ports import ClaimedJob, WorkerLedger
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.lane import Lane
 from kongflow_workerqueue.worker.lease import WorkerLease
+from kongflow_workerqueue.worker.suspects import Suspects
 
 __all__ = ["QueueWorker"]
 
@@ -24,6 +25,7 @@ class QueueWorker:
     """The parts of a worker. `helpers` are its other loops by name."""
 
     lanes: Sequence[Lane]
+    suspects: Suspects
     lease: WorkerLease
     finisher: Finisher
     ledger: WorkerLedger
@@ -42,6 +44,7 @@ class QueueWorker:
             async with BackgroundTasks() as tasks:
                 for name, run in self.helpers.items():
                     _ = tasks.supervise(name, run)
+                _ = tasks.supervise("suspects", self.suspects.run)
                 for lane in self.lanes:
                     _ = tasks.supervise(f"lane {lane.queue}", lane.async_run)
                 logger.info(
@@ -50,7 +53,9 @@ class QueueWorker:
                 )
                 await stop.wait()
                 logger.info("draining")
-                given_up = await asyncio.gather(*(lane.drain() for lane in self.lanes))
+                given_up = await asyncio.gather(
+                    self.suspects.drain(), *(lane.drain() for lane in self.lanes)
+                )
             await self._end([job for jobs in given_up for job in jobs])
         logger.info("stopped")
 

@@ -101,6 +101,11 @@ class TimedTarget:
         finally:
             self._times.note_call(kind.kind, perf_counter() - began)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection at this moment; see TaskTarget.is_connected."""
+        return self._target.is_connected
+
     async def is_ready(self) -> bool:
         """Asks whether the target would take calls; see TaskTarget.is_ready."""
         return await self._target.is_ready()

@@ -16,15 +16,13 @@ from kongflow_workerqueue.catalogue.catalogue import (
     kinds_of_descriptor_set,
 )
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
+from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
-from kongflow_workerqueue.domain.retry import (
-    ExponentialRetry,
-)
-from kongflow_workerqueue.domain.states import (
-    Priority,
-)
-from kongflow_workerqueue.domain.uniqueness import Uniqueness
+from kongflow_workerqueue.domain.retry import ExponentialRetry
+from kongflow_workerqueue.domain.schedule import Schedule
+from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.uniqueness import Uniqueness, unique_key
 from kongflow_workerqueue.worker_settings import WorkerSettings
 from services.workerqueue.tests.unit.catalogue.mail import BATCH, MESSAGES, CompileKinds, send
 
@@ -57,6 +55,48 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
     assert kind.batch is not None
     assert kind.batch.path == "/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents"
     assert catalogue.find("unheardOf") is None
+
+
+def test_a_kind_may_be_enqueued_by_the_clock(compile_kinds: CompileKinds) -> None:
+    kinds = compile_kinds(
+        send(
+            'kind: "mail.send" unique: {by_args: true} '
+            'periodic: {cron: "30 2 * * *" time_zone: "Europe/Berlin"} '
+            'periodic: {name: "weekly" cron: "0 8 * * mon" args: "{\\"to\\": \\"all\\"}"}'
+        )
+    )
+    nightly, weekly = periodic_jobs(kinds)
+    assert (nightly.name, nightly.kind, nightly.args) == ("mail.send", "mail.send", b"{}")
+    assert nightly.schedule == Schedule("30 2 * * *", "Europe/Berlin")
+    assert (weekly.name, weekly.schedule.time_zone) == ("weekly", "UTC")
+    assert weekly.args == b'{"to": "all"}'
+    # As an enqueue of the same arguments would be.
+    assert weekly.unique_key == unique_key(
+        "mail.send", None, weekly.queue, {"to": "all"}, Uniqueness()
+    )
+
+
+@pytest.mark.parametrize(
+    ("periodic", "says"),
+    [
+        ('cron: "61 * * * *"', "no moment"),
+        ('cron: "* * * * *" time_zone: "Mars/Olympus"', "no time zone"),
+        ('cron: "* * * * *" args: "{\\"to\\": 1}"', "periodic mail.send"),
+    ],
+)
+def test_a_clock_that_nobody_could_read_is_refused(
+    compile_kinds: CompileKinds, periodic: str, says: str
+) -> None:
+    with pytest.raises(InvalidKind, match=says):
+        compile_kinds(send(f'kind: "mail.send" periodic: {{ {periodic} }}'))
+
+
+def test_two_periodic_jobs_of_one_name_are_refused(compile_kinds: CompileKinds) -> None:
+    kinds = compile_kinds(
+        send('kind: "mail.send" periodic: {cron: "0 1 * * *"} periodic: {cron: "0 2 * * *"}')
+    )
+    with pytest.raises(ValueError, match=r"mail\.send is declared twice"):
+        list(periodic_jobs(kinds))
 
 
 def test_options_are_read_although_their_module_was_imported_last() -> None:

@@ -72,6 +72,7 @@ class JobOptions(_message.Message):
     DISCARDED_METHOD_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     UNIQUE_FIELD_NUMBER: _builtins.int
+    PERIODIC_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Required. The name of the kind, unique over all targets."""
     queue: _builtins.str
@@ -108,6 +109,10 @@ class JobOptions(_message.Message):
     def unique(self) -> Global___Uniqueness:
         """When two jobs count as the same; they never do when left out."""
 
+    @_builtins.property
+    def periodic(self) -> _containers.RepeatedCompositeFieldContainer[Global___Periodic]:
+        """When jobs of the kind are enqueued by the clock; never when left out."""
+
     def __init__(
         self,
         *,
@@ -121,10 +126,11 @@ class JobOptions(_message.Message):
         discarded_method: _builtins.str = ...,
         retry: Global___RetryPolicy | None = ...,
         unique: Global___Uniqueness | None = ...,
+        periodic: _abc.Iterable[Global___Periodic] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry", b"retry", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "discarded_method", b"discarded_method", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "priority", b"priority", "queue", b"queue", "retry", b"retry", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "discarded_method", b"discarded_method", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "periodic", b"periodic", "priority", b"priority", "queue", b"queue", "retry", b"retry", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -311,6 +317,48 @@ class Uniqueness(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Uniqueness: _TypeAlias = Uniqueness  # noqa: Y015
+
+@_typing.final
+class Periodic(_message.Message):
+    """Enqueues a job of the kind, above environments, whenever the clock in a time
+    zone shows what an expression of cron says.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What operators call it, unique over all targets; the name of the kind when
+    left out.
+    """
+    cron: _builtins.str
+    """Required. Minute, hour, day of the month, month and day of the week, as
+    cron writes them: `30 2 * * mon-fri`.
+    """
+    time_zone: _builtins.str
+    """A name of the IANA time zone database, as `Europe/Berlin`; UTC when left
+    out.
+    """
+    args: _builtins.str
+    """The request of each job as proto JSON; an empty one when left out."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        cron: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        args: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "cron", b"cron", "name", b"name", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Periodic: _TypeAlias = Periodic  # noqa: Y015
 
 JOB_FIELD_NUMBER: _builtins.int
 job: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___JobOptions]

@@ -120,7 +120,9 @@ class QueuedJob(_message.Message):
     """Output only. The trace it belongs to, as W3C Trace Context writes it."""
     waiting_for: _builtins.str
     """Output only. What it waits for beside its time: `target:<name>` while the
-    target cannot be asked, `kind` while no target knows the kind.
+    target cannot be asked, `kind` while no target knows the kind,
+    `alone:<name>` while it is suspected of ending its target or its worker
+    and may only run alone.
     """
     @_builtins.property
     def run_time(self) -> _timestamp_pb2.Timestamp:
