@@ -15,12 +15,13 @@ depends_on = None
 def upgrade() -> None:
     op.execute(
         """
-        -- 0: not suspected, 1: suspected, 2 to 4: lost once to three times while it ran alone.
+        -- 0: not suspected, 1: suspected, 2: lost among suspects, 3 to 5: lost once to three times
+        -- while it ran alone.
         ALTER TABLE workerqueue.queued_jobs ADD COLUMN suspicion smallint NOT NULL DEFAULT 0;
         ALTER TABLE workerqueue.queued_jobs ADD COLUMN alone_at timestamptz;
         ALTER TABLE workerqueue.queued_jobs ADD COLUMN lost_at timestamptz;
         ALTER TABLE workerqueue.queued_jobs ADD CONSTRAINT queued_jobs_suspicion_check
-            CHECK (suspicion BETWEEN 0 AND 4) NOT VALID;
+            CHECK (suspicion BETWEEN 0 AND 5) NOT VALID;
         ALTER TABLE workerqueue.queued_jobs VALIDATE CONSTRAINT queued_jobs_suspicion_check;
         CREATE INDEX queued_jobs_suspects_idx
             ON workerqueue.queued_jobs (waiting_for, suspicion, run_at)

@@ -192,7 +192,9 @@ class _Assembly:
         runner: CallRunner,
         finisher: Finisher,
     ) -> Suspects:
-        settings = SuspectSettings(self.settings.suspect_quiet_seconds, self.settings.drain_seconds)
+        settings = SuspectSettings(
+            self.settings.suspect_quiet_seconds, drain_seconds=self.settings.drain_seconds
+        )
         return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
 
     def _lease(self, on_held: Callable[[], None]) -> WorkerLease:

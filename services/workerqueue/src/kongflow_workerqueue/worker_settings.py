@@ -42,7 +42,7 @@ class WorkerSettings(ServiceSettings):
 
     suspect_quiet_seconds: float = Field(default=5.0, ge=0.1, le=300.0)
     """How long a target must have been connected, and no suspected job of it lost, before the next
-    suspected job is run alone at it."""
+    suspected job is run at it, once one was lost again."""
 
     completed_retention_hours: float = Field(default=24.0, ge=1.0)
     """How long jobs are kept that ended well."""

@@ -208,10 +208,10 @@ class Walk:
             case JobEvent.CLAIM:
                 return bool(await ledger.worker.claim(ledger.worker_id, [(job_id, turn)]))
             case JobEvent.CLAIM_ALONE:
-                claimed = await ledger.worker.claim_suspect(
+                claimed = await ledger.worker.claim_suspects(
                     ledger.worker_id, "alone:events", quiet=timedelta(), alone=timedelta()
                 )
-                return claimed is not None
+                return claimed != []
             case JobEvent.HAND_BACK:
                 return bool(await ledger.worker.hand_back(ledger.worker_id, [(job_id, turn)]))
             case JobEvent.LAPSE:

@@ -175,7 +175,7 @@ async def test_a_unique_one_that_has_not_ended_is_not_stored_again(
         await make_due(ledger)
         await tick.do()
     assert filled == {"maintenance": 1}
-    assert len(await ledger.ids()) == 1
+    assert await ledger.ids() == [(await only(periodic)).last_job_id]
 
 
 async def test_one_that_is_unique_for_a_while_counts_after_its_end_and_no_longer(
@@ -222,7 +222,8 @@ class TestOperators:
         assert await ledger.ids() == [stored]
         assert (job.next_at, job.last_at, job.last_job_id) == (FAR, None, stored)
         # One that counts as the same has not ended.
-        assert (await steer.run("nightly", BY))[1] is None
+        job, again = await steer.run("nightly", BY)
+        assert (job.last_job_id, again) == (stored, None)
 
     async def test_each_act_that_changed_something_is_kept(
         self, ledger: LedgerUnderTest, periodic: PostgresPeriodicLedger, steer: SteerPeriodicJobs

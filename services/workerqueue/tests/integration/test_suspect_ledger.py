@@ -1,8 +1,12 @@
 """What counts against a suspected job, and what does not."""
 
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
+import pytest
+
+from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.ports import FinishedJob
 from kongflow_workerqueue.domain.outcome import (
     CallStatus,
@@ -44,11 +48,17 @@ async def _lose(ledger: LedgerUnderTest, count: int) -> list[UUID]:
 
 
 async def _run_alone(ledger: LedgerUnderTest, worker_id: UUID | None = None) -> tuple[UUID, int]:
-    job = await ledger.worker.claim_suspect(
+    [job] = await ledger.worker.claim_suspects(
         worker_id or ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE
     )
-    assert job is not None
     return job.id, job.turn
+
+
+async def _run_together(ledger: LedgerUnderTest, limit: int) -> list[tuple[UUID, int]]:
+    jobs = await ledger.worker.claim_suspects(
+        ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE, limit=limit
+    )
+    return [(job.id, job.turn) for job in jobs]
 
 
 async def _suspicion(ledger: LedgerUnderTest, job_id: UUID) -> int:
@@ -62,7 +72,7 @@ async def test_whoever_is_lost_is_suspected_once_and_spends_nothing(
         row = await ledger.row(job_id)
         assert (row["state"], row["waiting_for"]) == ("scheduled", EVENTS)
         assert (row["suspicion"], row["attempt"]) == (1, 0)
-    assert await ledger.worker.suspected() == {EVENTS}
+    assert await ledger.worker.suspected() == {EVENTS: 1}
 
 
 async def test_a_suspect_does_not_become_due_as_others_do(ledger: LedgerUnderTest) -> None:
@@ -73,10 +83,10 @@ async def test_a_suspect_does_not_become_due_as_others_do(ledger: LedgerUnderTes
 
 async def test_losses_while_it_runs_alone_count_up_to_three(ledger: LedgerUnderTest) -> None:
     [job_id] = await _lose(ledger, 1)
-    for suspicion in (2, 3, 4, 4):
+    for suspicion in (3, 4, 5, 5):
         await _finish(ledger, LOST, await _run_alone(ledger))
         assert await _suspicion(ledger, job_id) == suspicion
-    assert SET_ASIDE == 4
+    assert SET_ASIDE == 5
 
 
 async def test_the_least_suspected_goes_first(ledger: LedgerUnderTest) -> None:
@@ -95,7 +105,22 @@ async def test_suspects_that_were_in_flight_together_are_not_counted(
     # One after the other, as two workers write it down.
     for entry in together:
         await _finish(ledger, LOST, entry)
-    assert [await _suspicion(ledger, id_) for id_, _ in together] == [1, 1]
+    assert [await _suspicion(ledger, id_) for id_, _ in together] == [2, 2]
+
+
+async def test_suspects_that_were_called_together_are_not_counted_and_run_alone_then(
+    ledger: LedgerUnderTest,
+) -> None:
+    jobs = await _lose(ledger, 5)
+    together = await _run_together(ledger, 3)
+    assert len(together) == 3
+    await _finish(ledger, LOST, *together)
+    assert [await _suspicion(ledger, id_) for id_, _ in together] == [2, 2, 2]
+    assert await ledger.worker.suspected() == {EVENTS: 2}
+    others = await _run_together(ledger, 10)
+    assert {id_ for id_, _ in others} == set(jobs) - {id_ for id_, _ in together}
+    for _ in together:
+        assert len(await _run_together(ledger, 10)) == 1
 
 
 async def test_jobs_that_nobody_suspected_do_not_cover_for_the_suspect(
@@ -105,38 +130,39 @@ async def test_jobs_that_nobody_suspected_do_not_cover_for_the_suspect(
     entry = await _run_alone(ledger)
     await _lose(ledger, 3)
     await _finish(ledger, LOST, entry)
-    assert await _suspicion(ledger, suspect) == 2
+    assert await _suspicion(ledger, suspect) == 3
 
 
 async def test_one_at_a_time_unless_it_takes_long(ledger: LedgerUnderTest) -> None:
     await _lose(ledger, 2)
     await _run_alone(ledger)
-    again = ledger.worker.claim_suspect
+    again = ledger.worker.claim_suspects
     minute = timedelta(minutes=1)
-    assert await again(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=minute) is None
-    assert await again(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) is not None
+    assert await again(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=minute) == []
+    assert len(await again(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE)) == 1
 
 
 async def test_not_until_the_target_has_been_quiet(ledger: LedgerUnderTest) -> None:
     await _lose(ledger, 1)
-    claim = ledger.worker.claim_suspect
+    claim = ledger.worker.claim_suspects
     minute = timedelta(minutes=1)
-    assert await claim(ledger.worker_id, EVENTS, quiet=minute, alone=AT_ONCE) is None
-    assert await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) is not None
+    assert await claim(ledger.worker_id, EVENTS, quiet=minute, alone=AT_ONCE) == []
+    assert len(await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE)) == 1
 
 
 async def test_a_worker_without_a_lease_gets_none(ledger: LedgerUnderTest) -> None:
     await _lose(ledger, 1)
     await ledger.end_lease(ledger.worker_id)
-    claim = ledger.worker.claim_suspect
-    assert await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) is None
+    claim = ledger.worker.claim_suspects
+    assert await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) == []
 
 
 async def test_a_paused_queue_gives_none_out(ledger: LedgerUnderTest) -> None:
     await _lose(ledger, 1)
     await ledger.execute("UPDATE workerqueue.queues SET paused_at = now() WHERE name = 'events'")
-    claim = ledger.worker.claim_suspect
-    assert await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) is None
+    assert await ledger.worker.suspected() == {}
+    claim = ledger.worker.claim_suspects
+    assert await claim(ledger.worker_id, EVENTS, quiet=AT_ONCE, alone=AT_ONCE) == []
 
 
 async def test_whatever_it_answers_clears_it(ledger: LedgerUnderTest) -> None:
@@ -152,11 +178,17 @@ async def test_a_target_that_is_away_neither_counts_nor_clears(ledger: LedgerUnd
     assert await _suspicion(ledger, job_id) == 1
 
 
+async def _has_run_for_long(ledger: LedgerUnderTest) -> bool:
+    [(has_run,)] = await ledger.execute(
+        "SELECT pg_postmaster_start_time() < now() - interval '8 seconds'"
+    )
+    return bool(has_run)
+
+
 async def _lapse(ledger: LedgerUnderTest, worker_id: UUID) -> None:
     await ledger.execute(
         "UPDATE workerqueue.worker_leases SET expires_at = now() WHERE worker_id = %s", worker_id
     )
-    # As if PostgreSQL had run for long: a lease that ended because of it says nothing.
     assert await ledger.maintenance.take_back_orphans(10) != {}
 
 
@@ -167,6 +199,12 @@ async def _mortal(ledger: LedgerUnderTest) -> UUID:
 
 
 class TestLapses:
+    @pytest.fixture(autouse=True)
+    async def _postgresql_has_run_for_long(self, ledger: LedgerUnderTest) -> None:
+        """A lease that ended because it was restarted says nothing."""
+        await eventually(partial(_has_run_for_long, ledger), deadline=20)
+        await ledger.lengthen_leases()
+
     async def test_the_second_dead_worker_makes_suspected(self, ledger: LedgerUnderTest) -> None:
         job = new_job()
         await ledger.insert(job)
@@ -182,7 +220,7 @@ class TestLapses:
         self, ledger: LedgerUnderTest
     ) -> None:
         [job_id] = await _lose(ledger, 1)
-        for suspicion in (2, 3, 4):
+        for suspicion in (3, 4, 5):
             worker_id = await _mortal(ledger)
             _, turn = await _run_alone(ledger, worker_id)
             await _lapse(ledger, worker_id)

@@ -73,7 +73,7 @@ _INSERT_JOBS = """
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, unique_key, unique_until, unique_states,
     metadata, run_at, state)
-SELECT m.last_job_id, m.kind, m.args, m.queue, m.priority, m.max_attempts, m.unique_key,
+SELECT m.job_id, m.kind, m.args, m.queue, m.priority, m.max_attempts, m.unique_key,
        now() + m.unique_for * interval '1 microsecond', m.unique_states,
        jsonb_build_object('periodic_job', m.name), m.run_at, 'available'
 FROM moved m
@@ -86,19 +86,25 @@ RETURNING j.id, j.queue
 _TICK = f"""
 WITH moved AS (
     UPDATE workerqueue.periodic_jobs p SET
-        last_at = t.at, next_at = t.next_at, last_job_id = t.job_id
+        last_at = t.at, next_at = t.next_at
     FROM {_TICKS.source}
     WHERE p.name = t.name AND p.next_at = t.at AND p.next_at <= now() AND p.paused_at IS NULL
-    RETURNING p.*, t.at AS run_at)
+    RETURNING p.*, t.at AS run_at, t.job_id)
 {_INSERT_JOBS}
 """
 
 _RUN = f"""
 WITH moved AS (
-    UPDATE workerqueue.periodic_jobs p SET last_job_id = %(job_id)b::uuid
-    WHERE p.name = %(name)b::text
-    RETURNING p.*, now() AS run_at)
+    SELECT p.*, now() AS run_at, %(job_id)b::uuid AS job_id FROM workerqueue.periodic_jobs p
+    WHERE p.name = %(name)b::text)
 {_INSERT_JOBS}
+"""
+
+# Of those that were stored: a job that counts as the same may have kept one out.
+_NOTE_LAST = """
+UPDATE workerqueue.periodic_jobs p SET last_job_id = j.id
+FROM workerqueue.queued_jobs j
+WHERE j.id = ANY(%(ids)b) AND p.name = j.metadata ->> 'periodic_job'
 """
 
 _LIST = f"""
@@ -169,8 +175,12 @@ class PostgresPeriodicLedger:
         await self._pool.execute(_GIVE_UP_PLACES, {"names": names})
         rows = [(each.name, each.at, each.next_at, each.job_id) for each in ticks]
         filled: dict[str, int] = {}
-        for _, queue in await self._pool.execute(_TICK, dict(_TICKS.bind(rows))):
+        stored = await self._pool.execute(_TICK, dict(_TICKS.bind(rows)))
+        for _, queue in stored:
             filled[queue] = filled.get(queue, 0) + 1
+        if stored:
+            ids = array_parameter("uuid", [id_ for id_, _ in stored])
+            await self._pool.execute(_NOTE_LAST, {"ids": ids})
         return filled
 
     async def list(self, *, after: str, limit: int) -> Sequence[PeriodicJob]:
@@ -204,6 +214,8 @@ class PostgresPeriodicLedger:
             await cursor.execute(_GIVE_UP_PLACES, {"names": array_parameter("text", [name])})
             await cursor.execute(_RUN, {"name": name, "job_id": job_id})
             stored = await cursor.fetchone()
+            if stored:
+                await cursor.execute(_NOTE_LAST, {"ids": array_parameter("uuid", [job_id])})
             await note(
                 cursor,
                 "run",

@@ -23,7 +23,7 @@ from kongflow_workerqueue.adapters.job_rows import (
 )
 from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
 from kongflow_workerqueue.adapters.suspicion_rows import (
-    CLAIM_SUSPECT,
+    CLAIM_SUSPECTS,
     SUSPECT,
     SUSPECTED,
     suspect_rows,
@@ -222,19 +222,31 @@ class PostgresWorkerLedger:
         )
         return len(rows)
 
-    async def suspected(self) -> frozenset[str]:
+    async def suspected(self) -> dict[str, int]:
         """Return what suspected jobs wait for; see SuspectLedger.suspected."""
-        return frozenset([waiting_for for (waiting_for,) in await self._pool.execute(SUSPECTED)])
+        return dict(await self._pool.execute(SUSPECTED))
 
-    async def claim_suspect(
-        self, worker_id: UUID, waiting_for: str, *, quiet: timedelta, alone: timedelta
-    ) -> ClaimedJob | None:
-        """Claim the next suspected job; see SuspectLedger.claim_suspect."""
+    async def claim_suspects(
+        self,
+        worker_id: UUID,
+        waiting_for: str,
+        *,
+        quiet: timedelta,
+        alone: timedelta,
+        limit: int = 1,
+    ) -> list[ClaimedJob]:
+        """Claim the next suspected jobs; see SuspectLedger.claim_suspects."""
         rows = await self._pool.execute(
-            CLAIM_SUSPECT,
-            {"worker_id": worker_id, "waiting_for": waiting_for, "quiet": quiet, "alone": alone},
+            CLAIM_SUSPECTS,
+            {
+                "worker_id": worker_id,
+                "waiting_for": waiting_for,
+                "quiet": quiet,
+                "alone": alone,
+                "limit": limit,
+            },
         )
-        return claimed_job(rows[0]) if rows else None
+        return [claimed_job(row) for row in rows]
 
     async def admit(self, queue: str, limit: int) -> list[Admitted]:
         """Admit a queue's first jobs; see WorkerLedger.admit."""

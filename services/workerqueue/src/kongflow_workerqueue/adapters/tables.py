@@ -75,7 +75,7 @@ QUEUED_JOBS = Table(
         "admitted_at IS NULL OR state = 'available'", name="queued_jobs_admitted_check"
     ),
     CheckConstraint("turn >= 1", name="queued_jobs_turn_check"),
-    CheckConstraint("suspicion BETWEEN 0 AND 4", name="queued_jobs_suspicion_check"),
+    CheckConstraint("suspicion BETWEEN 0 AND 5", name="queued_jobs_suspicion_check"),
     CheckConstraint("priority BETWEEN 1 AND 4", name="queued_jobs_priority_check"),
     CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="queued_jobs_attempt_check"),
     CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="queued_jobs_max_attempts_check"),

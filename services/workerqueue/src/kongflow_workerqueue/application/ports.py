@@ -229,15 +229,25 @@ class WorkerLedger(Protocol):
 class SuspectLedger(Protocol):
     """The ledger as suspected jobs are run alone from it."""
 
-    async def suspected(self) -> frozenset[str]:
-        """Return what suspected jobs wait for: waiting_alone of their targets."""
+    async def suspected(self) -> dict[str, int]:
+        """Return what suspected jobs wait for (waiting_alone of their targets).
 
-    async def claim_suspect(
-        self, worker_id: UUID, waiting_for: str, *, quiet: timedelta, alone: timedelta
-    ) -> ClaimedJob | None:
-        """Claim the next suspected job of a target, those least suspected first.
+        With each the strongest suspicion there is. Those in paused queues are left out.
+        """
 
-        None while another one has run for less than `alone`, or one was lost within `quiet`.
+    async def claim_suspects(
+        self,
+        worker_id: UUID,
+        waiting_for: str,
+        *,
+        quiet: timedelta,
+        alone: timedelta,
+        limit: int = 1,
+    ) -> list[ClaimedJob]:
+        """Claim the next suspected jobs of a target, those least suspected first.
+
+        More than one only of those that were never lost among suspects. None while another one
+        has run for less than `alone`, or one was lost within `quiet`, or its queue is paused.
         """
 
 

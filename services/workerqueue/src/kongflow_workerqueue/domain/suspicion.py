@@ -1,9 +1,11 @@
 """When a job is suspected of ending whoever runs it, and when it is set aside.
 
 A job that was in flight when its target's connection was lost may be the reason, and so may each
-of its neighbours: it is suspected, and from then on runs alone. Only what happens while it runs
-alone counts against it, so an outage, which hits many at once, sets nothing aside. Whatever it
-answers clears it.
+of its neighbours: it is suspected, and from then on runs apart from the others. The first suspect
+of a target runs alone; as long as all goes well two follow, then four, and so on, so what an outage
+made suspects of runs again soon. Whoever is lost in such a group runs alone from then on. Only what
+happens while it runs alone counts against it, so an outage, which hits many at once, sets nothing
+aside. Whatever it answers clears it.
 """
 
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
@@ -14,6 +16,7 @@ __all__ = [
     "NOT_SUSPECTED",
     "SET_ASIDE",
     "SUSPECTED",
+    "SUSPECTED_AGAIN",
     "set_aside_status",
     "waiting_alone",
 ]
@@ -21,8 +24,10 @@ __all__ = [
 NOT_SUSPECTED = 0
 SUSPECTED = 1
 """The suspicion against a job whose connection was lost among others."""
+SUSPECTED_AGAIN = 2
+"""The suspicion against a job that was lost among suspects, too. It shares no call with any."""
 LOSSES_UNTIL_SET_ASIDE = 3
-SET_ASIDE = SUSPECTED + LOSSES_UNTIL_SET_ASIDE
+SET_ASIDE = SUSPECTED_AGAIN + LOSSES_UNTIL_SET_ASIDE
 """The suspicion against a job that is not called any more."""
 LAPSES_UNTIL_SUSPECTED = 2
 """How many workers die under a job before it is suspected. One may die of anything, and what it

@@ -62,8 +62,8 @@ class Call:
     """Jobs of one kind and one environment that go into one call.
 
     `unsettled` holds those that have no outcome yet, `called_off` those whose outcome does not
-    count any more. A call that is `alone` carries one suspected job. The counts are those that arq
-    shows.
+    count any more. A call that is `alone` carries suspected jobs whose turn it is. The counts are
+    those that arq shows.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class CallRunner:
                     if call.unsettled.keys() <= call.called_off and call.task is not None:
                         call.task.cancel()
 
-    def calls(self, jobs: Iterable[ClaimedJob]) -> Iterator[Call]:
+    def calls(self, jobs: Iterable[ClaimedJob], *, alone: bool = False) -> Iterator[Call]:
         """Groups jobs, in the order of their priority and age, into calls."""
         groups: dict[tuple[str, UUID | None, bool], list[ClaimedJob]] = {}
         for job in jobs:
@@ -141,7 +141,7 @@ class CallRunner:
             kind = self._catalogue.find(kind_name)
             size = kind.max_batch_size if kind is not None else len(group)
             for start in range(0, len(group), size):
-                yield Call(kind_name, group[start : start + size])
+                yield Call(kind_name, group[start : start + size], alone=alone)
 
     async def run(self, call: Call) -> None:
         """Makes a call and settles its jobs; raises nothing but CancelledError."""
