@@ -8,13 +8,8 @@ from uuid import UUID
 
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
-from kongflow_workerqueue.application.ports import (
-    ArgsRefused,
-    Catalogue,
-    KindPolicy,
-    NewJob,
-    Removal,
-)
+from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, Catalogue, KindPolicy
+from kongflow_workerqueue.application.ports import NewJob, Removal
 from kongflow_workerqueue.domain.errors import KindNotOwned
 from kongflow_workerqueue.domain.states import (
     UNFINISHED_STATES,

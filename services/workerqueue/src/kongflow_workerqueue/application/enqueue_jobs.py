@@ -5,10 +5,10 @@ from itertools import chain
 
 from kongflow_common.batcher import Batcher
 from kongflow_common.errors import KongflowError
+from kongflow_workerqueue.application.catalogue_ports import Catalogue
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_command import EnqueueCommand, ledger_command
 from kongflow_workerqueue.application.ports import (
-    Catalogue,
     EnqueueLedger,
     InsertOutcome,
     InsertResult,

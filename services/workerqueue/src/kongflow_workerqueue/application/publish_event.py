@@ -8,18 +8,18 @@ from kongflow_common.eventing.event_type import InvalidEventType, check_type_nam
 from kongflow_common.eventing.publisher import PUBLISH
 from kongflow_common.ids import parse_id
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
+from kongflow_workerqueue.application.catalogue_ports import (
+    ArgsRefused,
+    Catalogue,
+    EventHead,
+    KindPolicy,
+)
 from kongflow_workerqueue.application.enqueue_command import (
     MAX_ARGS_DEPTH,
     EnqueueCommand,
     ledger_command,
 )
-from kongflow_workerqueue.application.ports import (
-    ArgsRefused,
-    Catalogue,
-    EventHead,
-    KindPolicy,
-    NewJob,
-)
+from kongflow_workerqueue.application.ports import NewJob
 from kongflow_workerqueue.domain.errors import EventTypeNotOwned
 from kongflow_workerqueue.domain.subscription import job_id_of
 

@@ -4,10 +4,11 @@ from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
 
+from kongflow_workerqueue.application.catalogue_ports import Catalogue
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_command import Edit, edit_of
 from kongflow_workerqueue.application.intervention import Intervention
-from kongflow_workerqueue.application.ports import Catalogue, InsertOutcome, QueuedJob
+from kongflow_workerqueue.application.ports import InsertOutcome, QueuedJob
 from kongflow_workerqueue.application.queries import QueuedJobQueries
 
 

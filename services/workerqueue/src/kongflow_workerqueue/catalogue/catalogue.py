@@ -13,7 +13,7 @@ from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
 from kongflow_common.eventing.event_type import domain_of
-from kongflow_workerqueue.application.ports import ArgsRefused, EventHead
+from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, EventHead
 from kongflow_workerqueue.catalogue.event_reader import (
     InvalidEvents,
     Publication,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from google.protobuf.message import Message
 
-from kongflow_workerqueue.application.ports import ArgsRefused
+from kongflow_workerqueue.application.catalogue_ports import ArgsRefused
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
 from kongflow_workerqueue.domain.discard import Discard

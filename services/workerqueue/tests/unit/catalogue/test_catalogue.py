@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from kongflow_workerqueue.application.ports import ArgsRefused
+from kongflow_workerqueue.application.catalogue_ports import ArgsRefused
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
     built_in_kinds,

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from kongflow_common.ids import new_id
-from kongflow_workerqueue.application.ports import ArgsRefused, EventHead
+from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, EventHead
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
     built_in_publications,
