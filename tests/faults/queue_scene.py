@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,20 +149,21 @@ async def queue_scene() -> AsyncIterator[QueueScene]:
                 for name in WORKERS
             },
         }
-        running = [asyncio.create_task(process.run()) for process in processes.values()]
-        try:
-            yield QueueScene(
-                postgres,
-                valkey,
-                lines,
-                processes,
-                f"127.0.0.1:{tasks_listen}",
-                keys,
-            )
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        await stack.enter_async_context(_running(processes.values()))
+        address = f"127.0.0.1:{tasks_listen}"
+        yield QueueScene(postgres, valkey, lines, processes, address, keys)
+
+
+@asynccontextmanager
+async def _running(processes: Iterable[Kept]) -> AsyncIterator[None]:
+    """Keeps all of them running until the end."""
+    tasks = [asyncio.create_task(process.run()) for process in processes]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _text(raw: bytes) -> str:
