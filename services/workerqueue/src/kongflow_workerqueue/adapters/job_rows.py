@@ -50,7 +50,7 @@ SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_
 FROM {NEW_JOBS.source}
 WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
 ON CONFLICT DO NOTHING
-RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at
 """
 """Stores jobs; gives back only the new ones, in no order: those that are left out met a repeat
 of their id, a holder of their job key or a job that counts as the same."""

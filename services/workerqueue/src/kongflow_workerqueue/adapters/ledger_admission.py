@@ -1,6 +1,7 @@
 """Statements on what stands in the queues' windows."""
 
 from kongflow_workerqueue.adapters.job_rows import ENTRIES
+from kongflow_workerqueue.adapters.ledger_order import first_waiting
 
 NOT_PAUSED = """NOT EXISTS (
     SELECT FROM workerqueue.queues q
@@ -8,16 +9,10 @@ NOT_PAUSED = """NOT EXISTS (
 """Whether the one queue that a statement is about may have jobs begun."""
 
 ADMIT = f"""
-WITH first AS (
-    SELECT id FROM workerqueue.queued_jobs
-    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
-      AND {NOT_PAUSED}
-    ORDER BY priority, run_at, id
-    LIMIT %(limit)b::bigint
-    FOR UPDATE SKIP LOCKED)
+WITH RECURSIVE {first_waiting("%(limit)b::bigint")}
 UPDATE workerqueue.queued_jobs j SET admitted_at = now()
-FROM first WHERE j.id = first.id
-RETURNING j.id, j.turn, j.priority, j.run_at
+FROM first WHERE j.id = first.id AND {NOT_PAUSED}
+RETURNING j.id, j.turn, j.priority, j.run_at, j.admitted_at, first.place
 """
 
 WITHDRAW = f"""
@@ -37,5 +32,5 @@ WITH stale AS (
     FOR UPDATE SKIP LOCKED)
 UPDATE workerqueue.queued_jobs j SET admitted_at = now()
 FROM stale WHERE j.id = stale.id
-RETURNING j.queue, j.id, j.turn, j.priority, j.run_at
+RETURNING j.queue, j.id, j.turn, j.priority, j.run_at, j.admitted_at
 """

@@ -62,7 +62,7 @@ UPDATE workerqueue.queued_jobs j SET
     admitted_at = CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
 FROM {NEW_JOBS.source}
 WHERE j.id = %(holder)b::uuid
-RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at
 """
 
 _RUN_AT = "SELECT run_at FROM workerqueue.queued_jobs WHERE id = %(id)b::uuid"
@@ -184,7 +184,9 @@ class _Resolution:
             InsertResult.REPLACED,
             holder.id,
             available=available,
-            admitted=Admitted(holder.id, turn, job.priority, run_at) if admitted else None,
+            admitted=Admitted(holder.id, turn, job.priority, run_at, admitted)
+            if admitted
+            else None,
         )
 
     async def _insert(self, job: NewJob) -> InsertOutcome:
@@ -200,7 +202,9 @@ class _Resolution:
             InsertResult.INSERTED,
             id_,
             available=available,
-            admitted=Admitted(id_, turn, Priority(job.priority), run_at) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(job.priority), run_at, admitted)
+            if admitted
+            else None,
         )
 
     async def _lock_holder(self, command: NewJob | Removal) -> _Holder | None:

@@ -163,13 +163,10 @@ class PostgresMaintenanceLedger:
         """Return stale admissions; see MaintenanceLedger.readmit_stale."""
         rows = await self._pool.execute(READMIT_STALE, {"older_than": older_than, "limit": limit})
         stale = [
-            StaleEntry(queue, Admitted(id_, turn, Priority(priority), run_at))
-            for queue, id_, turn, priority, run_at in rows
+            StaleEntry(queue, Admitted(id_, turn, Priority(priority), run_at, admitted_at))
+            for queue, id_, turn, priority, run_at, admitted_at in rows
         ]
-        return sorted(
-            stale,
-            key=lambda each: (each.queue, each.entry.priority, each.entry.run_at, each.entry.id),
-        )
+        return sorted(stale, key=lambda each: (each.queue, each.entry.effective_at, each.entry.id))
 
     async def release_waiting(
         self, waiting_for: str, *, kinds: Collection[str] = (), limit: int = 1_000

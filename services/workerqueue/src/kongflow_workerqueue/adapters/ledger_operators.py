@@ -41,7 +41,7 @@ UPDATE workerqueue.queued_jobs j SET
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
     admitted_at = CASE WHEN j.queue = ANY(%(admit_to)b) THEN now() END
 WHERE j.id = %(id)b::uuid
-RETURNING j.turn, j.priority, j.run_at, j.admitted_at IS NOT NULL
+RETURNING j.turn, j.priority, j.run_at, j.admitted_at
 """
 
 _EDIT = """
@@ -145,7 +145,9 @@ class PostgresOperatorLedger:
             InsertResult.REPLACED,
             id_,
             available=True,
-            admitted=Admitted(id_, turn, Priority(priority), run_at) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(priority), run_at, admitted)
+            if admitted
+            else None,
         )
 
     async def cancel(

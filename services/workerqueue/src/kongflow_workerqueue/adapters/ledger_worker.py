@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     new_job_row,
 )
 from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
+from kongflow_workerqueue.adapters.ledger_order import first_waiting
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
 from kongflow_workerqueue.domain.states import Priority
@@ -59,21 +61,17 @@ RETURNING {CLAIMED_COLUMNS}
 """
 
 _CLAIM_AVAILABLE = f"""
-WITH admitted AS (
+WITH RECURSIVE admitted AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NOT NULL
     ORDER BY admitted_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
-others AS (
-    SELECT id FROM workerqueue.queued_jobs
-    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
-    ORDER BY priority, run_at, id
-    LIMIT %(limit)b::bigint - (SELECT count(*) FROM admitted)
-    FOR UPDATE SKIP LOCKED)
+room AS MATERIALIZED (SELECT %(limit)b::bigint - count(*) AS jobs FROM admitted),
+{first_waiting("(SELECT jobs FROM room)")}
 UPDATE workerqueue.queued_jobs j SET {_TAKE}
-FROM (SELECT id FROM admitted UNION ALL SELECT id FROM others) AS first
-WHERE j.id = first.id AND {_LIVING} AND {NOT_PAUSED}
+FROM (SELECT id FROM admitted UNION ALL SELECT id FROM first) AS next
+WHERE j.id = next.id AND {_LIVING} AND {NOT_PAUSED}
 RETURNING {CLAIMED_COLUMNS}
 """
 
@@ -212,10 +210,10 @@ class PostgresWorkerLedger:
     async def admit(self, queue: str, limit: int) -> list[Admitted]:
         """Admit a queue's first jobs; see WorkerLedger.admit."""
         rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
-        admitted = [
-            Admitted(id_, turn, Priority(priority), run_at) for id_, turn, priority, run_at in rows
+        return [
+            Admitted(id_, turn, Priority(priority), run_at, admitted_at)
+            for id_, turn, priority, run_at, admitted_at, _ in sorted(rows, key=itemgetter(5))
         ]
-        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id))
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take entries back among the unadmitted; see WorkerLedger.withdraw."""

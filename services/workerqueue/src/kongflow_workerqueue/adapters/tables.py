@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from kongflow_workerqueue.adapters.ledger_order import effective_time, environment
+
 SCHEMA = "workerqueue"
 METADATA = MetaData(schema=SCHEMA)
 
@@ -95,8 +97,8 @@ QUEUED_JOBS = Table(
     Index(
         "queued_jobs_admission_idx",
         "queue",
-        "priority",
-        "run_at",
+        text(environment()),
+        text(effective_time()),
         "id",
         postgresql_where=text("state = 'available' AND admitted_at IS NULL"),
     ),

@@ -1,0 +1,38 @@
+"""Jobs wait in the order of their effective time, environment by environment.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        DROP INDEX workerqueue.queued_jobs_admission_idx;
+        -- Each step of priority is worth half a minute: so low ones age.
+        CREATE INDEX queued_jobs_admission_idx ON workerqueue.queued_jobs (
+            queue,
+            coalesce(environment_id, '00000000-0000-0000-0000-000000000000'::uuid),
+            ((run_at AT TIME ZONE 'UTC') + (priority - 1) * interval '30 seconds'),
+            id
+        ) WHERE state = 'available' AND admitted_at IS NULL;
+        """
+    )
+
+
+def downgrade() -> None:
+    op.execute(
+        """
+        DROP INDEX workerqueue.queued_jobs_admission_idx;
+        CREATE INDEX queued_jobs_admission_idx
+            ON workerqueue.queued_jobs (queue, priority, run_at, id)
+            WHERE state = 'available' AND admitted_at IS NULL;
+        """
+    )
