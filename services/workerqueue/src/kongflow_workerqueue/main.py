@@ -30,12 +30,14 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
@@ -107,7 +109,8 @@ async def open_services(
     """Put the services together; what they have taken is stored before the block is left."""
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
-    enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
+    admit_limited = AdmitLimited(PostgresLimitLedger(database), window, cap=window_cap)
+    enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch, admit_limited)
     queries = QueuedJobQueries(PostgresQueuedJobReader(database))
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))

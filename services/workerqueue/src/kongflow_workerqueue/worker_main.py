@@ -22,6 +22,7 @@ from kongflow_common.rpc.channel import service_channel
 from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
 from kongflow_workerqueue.adapters.oversight_postgres import PostgresOversight
@@ -30,6 +31,7 @@ from kongflow_workerqueue.adapters.target_grpc import GrpcTarget
 from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
     built_in_kinds,
@@ -48,6 +50,7 @@ from kongflow_workerqueue.worker.circuit import Parking
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.lane import Lane, LaneSettings
 from kongflow_workerqueue.worker.lease import WorkerLease
+from kongflow_workerqueue.worker.limit_keeper import LimitKeeper
 from kongflow_workerqueue.worker.orders import Orders
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.queue_worker import QueueWorker
@@ -92,6 +95,7 @@ async def open_worker(
         yield _Assembly(
             settings=settings,
             ledger=PostgresWorkerLedger(database),
+            limits=PostgresLimitLedger(database),
             maintenance=PostgresMaintenanceLedger(database),
             oversight=PostgresOversight(database),
             redis=redis,
@@ -114,6 +118,7 @@ class _Assembly:
 
     settings: WorkerSettings
     ledger: PostgresWorkerLedger
+    limits: PostgresLimitLedger
     maintenance: PostgresMaintenanceLedger
     oversight: PostgresOversight
     redis: ArqRedis
@@ -142,12 +147,22 @@ class _Assembly:
         def queues_filled(jobs: Mapping[str, int]) -> None:
             for queue in jobs.keys() & refills.keys():
                 refills[queue].request()
+            keeper.request_sweep()
+
+        def freed(queue: str) -> None:
+            if queue in refills:
+                refills[queue].request()
 
         window = self._window()
         lease = WorkerLease(
             self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=wake_all
         )
-        finisher = Finisher(self.ledger, lease)
+        keeper = LimitKeeper(
+            AdmitLimited(self.limits, window, cap=self.settings.window_cap), freed
+        )
+        finisher = Finisher(
+            self.ledger, lease, on_claimed=keeper.claimed, on_written=keeper.written
+        )
         waiting = WaitingJobs(self.maintenance, queues_filled)
         gates = self._gates(waiting)
         runner = self._runner(gates, finisher)
@@ -170,12 +185,13 @@ class _Assembly:
                 queue_key=queue_key(queue),
                 on_popped=refills[queue].note_pop,
             )
-        orders = Orders(self.oversight, runner, lanes)
+        orders = Orders(self.oversight, runner, lanes, keeper.set_limited_queues)
         from_postgres = PostgresWakeUps(database_url, list(lanes), ask_ledger, orders.hear)
         helpers: dict[str, Callable[[], Awaitable[None]]] = {
             "wake-ups from Redis": RedisWakeUps(self.redis, list(lanes), wake).run,
             "wake-ups from PostgreSQL": from_postgres.run,
             "orders": orders.run,
+            "limits": keeper.run,
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),

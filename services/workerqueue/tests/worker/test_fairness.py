@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kongflow_common.ids import new_id
 from kongflow_common.testing.polling import eventually
@@ -28,15 +29,7 @@ async def test_a_flood_holds_up_a_single_job_for_the_window_only(
 
     target.on_call = hold
     flooding, other = new_id(), new_id()
-    bounded = QueueUnderTest(
-        queue.database_url,
-        queue.redis_url,
-        queue.database,
-        queue.ledger,
-        queue.operators,
-        Dispatch(queue.window, queue.ledger, cap=CAP),
-        queue.window,
-    )
+    bounded = replace(queue, dispatch=Dispatch(queue.window, queue.ledger, cap=CAP))
     single = deliver_event(environment_id=other)
     settings = queue.settings(
         {"events": target.address}, worker_slots={"events": SLOTS}, window_cap=CAP

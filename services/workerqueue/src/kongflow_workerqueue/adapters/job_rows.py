@@ -1,13 +1,15 @@
 """Rows of queued_jobs as the hot statements send and read them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
-from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
+from kongflow_workerqueue.application.ports import ClaimedJob, ClaimedLimits, NewJob
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.states import Priority
 
 NEW_JOBS = RowParameters(
@@ -27,6 +29,7 @@ NEW_JOBS = RowParameters(
     metadata="jsonb",
     traceparent="text",
     waiting_for="text",
+    limits="jsonb",
 )
 
 ENTRIES = RowParameters("e", id="uuid", turn="bigint")
@@ -35,18 +38,41 @@ ENTRIES = RowParameters("e", id="uuid", turn="bigint")
 TAGS = """CASE WHEN n.tags IS NOT NULL
                THEN ARRAY(SELECT * FROM jsonb_array_elements_text(n.tags)) END"""
 
+LIMIT_COLUMNS = {
+    "limit_lane": "(n.limits->>'lane')::uuid",
+    "serial_key": "n.limits->>'serial_key'",
+    "concurrency_key": "n.limits->>'concurrency_key'",
+    "max_running": "(n.limits->>'max_running')::integer",
+    "rate_key": "n.limits->>'rate_key'",
+    "rate_interval": "(n.limits->>'rate_interval')::bigint",
+    "rate_burst": "(n.limits->>'rate_burst')::integer",
+}
+"""The columns of a job's limits, from the one parameter that is null for nearly all jobs."""
+
+
+def at_once(job: str, lane: str) -> str:
+    """Tell whether a job may be admitted with what makes it available.
+
+    Not if anything limits it: those are counted under a lock.
+    """
+    return f"""({job}.queue = ANY(%(admit_to)b) AND {lane} IS NULL AND {job}.queue <> ALL (
+        ARRAY(SELECT name FROM workerqueue.queues WHERE max_running IS NOT NULL)))"""
+
+
 DUE = "(n.run_at IS NULL OR n.run_at <= now())"
 """Whether a new job is due; one without a run time always is."""
 
 INSERT_NEW_JOBS = f"""
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, environment_id, job_key, generation,
-    unique_key, metadata, traceparent, waiting_for, tags, run_at, state, admitted_at)
+    unique_key, metadata, traceparent, waiting_for, tags, {", ".join(LIMIT_COLUMNS)},
+    run_at, state, admitted_at)
 SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_id, n.job_key,
        n.generation, n.unique_key, n.metadata, n.traceparent, n.waiting_for, {TAGS},
+       {", ".join(LIMIT_COLUMNS.values())},
        coalesce(n.run_at, now()),
        CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
-       CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+       CASE WHEN {DUE} AND {at_once("n", "n.limits")} THEN now() END
 FROM {NEW_JOBS.source}
 WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
 ON CONFLICT DO NOTHING
@@ -56,7 +82,8 @@ RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at
 of their id, a holder of their job key or a job that counts as the same."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.limit_lane, j.concurrency_key,
+    j.rate_key IS NOT NULL"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -77,6 +104,22 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         job.metadata,
         job.traceparent,
         job.waiting_for,
+        None if job.limits is None else _limits_document(job.limits),
+    )
+
+
+def _limits_document(limits: Limits) -> bytes:
+    microsecond = timedelta(microseconds=1)
+    return orjson.dumps(
+        {
+            "lane": str(limits.lane),
+            "serial_key": limits.serial_key,
+            "concurrency_key": limits.concurrency_key,
+            "max_running": limits.max_running,
+            "rate_key": limits.rate_key,
+            "rate_interval": limits.rate_interval and limits.rate_interval // microsecond,
+            "rate_burst": limits.rate_burst,
+        }
     )
 
 
@@ -103,6 +146,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         lapses=row[8],
         environment_id=row[9],
         traceparent=row[10],
+        limits=None if row[11] is None else ClaimedLimits(row[11], row[12], is_rated=row[13]),
     )
 
 

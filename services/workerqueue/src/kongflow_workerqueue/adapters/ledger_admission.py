@@ -8,8 +8,12 @@ NOT_PAUSED = """NOT EXISTS (
     WHERE q.name = %(queue)b::text AND q.paused_at IS NOT NULL)"""
 """Whether the one queue that a statement is about may have jobs begun."""
 
+# The room of a queue whose running jobs are limited is counted under a lock, by a function: a
+# statement sees nothing that was admitted after it began.
 ADMIT = f"""
-WITH RECURSIVE {first_waiting("%(limit)b::bigint")}
+WITH RECURSIVE room AS MATERIALIZED (
+    SELECT workerqueue.queue_room(%(queue)b::text, %(limit)b::bigint) AS jobs),
+{first_waiting("(SELECT jobs FROM room)")}
 UPDATE workerqueue.queued_jobs j SET admitted_at = now()
 FROM first WHERE j.id = first.id AND {NOT_PAUSED}
 RETURNING j.id, j.turn, j.priority, j.run_at, j.admitted_at, first.place
@@ -33,4 +37,10 @@ WITH stale AS (
 UPDATE workerqueue.queued_jobs j SET admitted_at = now()
 FROM stale WHERE j.id = stale.id
 RETURNING j.queue, j.id, j.turn, j.priority, j.run_at, j.admitted_at
+"""
+
+ADMIT_LIMITED = """
+SELECT lane, id, turn, queue, priority, run_at, admitted_at, wait
+FROM workerqueue.admit_limited(
+    %(lanes)b, %(keys)b, %(after)b::uuid, %(many)b::integer, %(share)b::integer)
 """

@@ -16,8 +16,10 @@ from kongflow_common.errors import Contended
 from kongflow_workerqueue.adapters.job_rows import (
     DUE,
     INSERT_NEW_JOBS,
+    LIMIT_COLUMNS,
     NEW_JOBS,
     TAGS,
+    at_once,
     new_job_row,
 )
 from kongflow_workerqueue.application.ports import (
@@ -56,10 +58,11 @@ UPDATE workerqueue.queued_jobs j SET
     args = n.args, queue = n.queue, priority = n.priority, max_attempts = n.max_attempts,
     generation = n.generation, unique_key = n.unique_key, metadata = n.metadata,
     traceparent = n.traceparent, waiting_for = n.waiting_for, tags = {TAGS},
+    {", ".join(f"{column} = {value}" for column, value in LIMIT_COLUMNS.items())},
     attempt = 0, errors = NULL, run_at = coalesce(n.run_at, now()),
     turn = j.turn + CASE WHEN {DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
-    admitted_at = CASE WHEN {DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+    admitted_at = CASE WHEN {DUE} AND {at_once("n", "n.limits")} THEN now() END
 FROM {NEW_JOBS.source}
 WHERE j.id = %(holder)b::uuid
 RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at

@@ -115,7 +115,12 @@ SELECT queue, sum(available)::bigint, sum(running)::bigint, sum(waiting)::bigint
        coalesce(now() - min(due), interval '0')
 FROM (
     SELECT queue, count(*) AS available, 0 AS running, 0 AS waiting, min(run_at) AS due
-    FROM workerqueue.queued_jobs WHERE state = 'available' AND admitted_at IS NULL GROUP BY queue
+    FROM workerqueue.queued_jobs
+    WHERE state = 'available' AND admitted_at IS NULL AND limit_lane IS NULL GROUP BY queue
+    UNION ALL
+    SELECT queue, count(*), 0, 0, min(run_at)
+    FROM workerqueue.queued_jobs
+    WHERE state = 'available' AND admitted_at IS NULL AND limit_lane IS NOT NULL GROUP BY queue
     UNION ALL
     SELECT queue, count(*), 0, 0, min(run_at)
     FROM workerqueue.queued_jobs WHERE state = 'available' AND admitted_at IS NOT NULL
@@ -128,6 +133,11 @@ FROM (
     FROM workerqueue.queued_jobs WHERE state IN ('scheduled', 'retryable') GROUP BY queue
 ) AS counted
 GROUP BY queue
+"""
+
+# A time that has passed says as much as no row.
+_PRUNE_RATES = """
+DELETE FROM workerqueue.rate_limits WHERE arrival_at < now() - interval '1 minute'
 """
 
 _TRY_DUTY = """
@@ -189,6 +199,7 @@ class PostgresMaintenanceLedger:
         # A receipt counts from the command, a job from its end: the receipt of a command that
         # was merged into a long-lived job must not go before that job could have ended.
         receipts = await self._count(_PRUNE_RECEIPTS, max(ended, timedelta(days=1)), limit)
+        await self._pool.execute(_PRUNE_RATES)
         return Pruned(jobs=jobs, receipts=receipts)
 
     async def _count(self, statement: str, age: timedelta, limit: int) -> int:

@@ -11,7 +11,12 @@ import psycopg
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
-from kongflow_workerqueue.adapters.job_rows import INSERT_NEW_JOBS, NEW_JOBS, new_job_row
+from kongflow_workerqueue.adapters.job_rows import (
+    INSERT_NEW_JOBS,
+    NEW_JOBS,
+    at_once,
+    new_job_row,
+)
 from kongflow_workerqueue.adapters.wake_postgres import ORDERS_CHANNEL
 from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.intervention import Intervention
@@ -34,12 +39,12 @@ WHERE id = %(id)b::uuid
 FOR UPDATE
 """
 
-_RETRY = """
+_RETRY = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL,
     waiting_for = NULL,
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
-    admitted_at = CASE WHEN j.queue = ANY(%(admit_to)b) THEN now() END
+    admitted_at = CASE WHEN {at_once("j", "j.limit_lane")} THEN now() END
 WHERE j.id = %(id)b::uuid
 RETURNING j.turn, j.priority, j.run_at, j.admitted_at
 """
@@ -77,7 +82,8 @@ _HOLDS_JOBS = " OR ".join(
     f"""EXISTS (SELECT FROM workerqueue.queued_jobs
             WHERE queue = %(queue)b::text AND {arm})"""
     for arm in (
-        "state = 'available' AND admitted_at IS NULL",
+        "state = 'available' AND admitted_at IS NULL AND limit_lane IS NULL",
+        "state = 'available' AND admitted_at IS NULL AND limit_lane IS NOT NULL",
         "state = 'available' AND admitted_at IS NOT NULL",
         "state IN ('scheduled', 'retryable')",
         "state = 'running'",

@@ -25,7 +25,8 @@ def environment(job: str = "") -> str:
     return f"coalesce({job}environment_id, {NO_ENVIRONMENT})"
 
 
-_WAITING = "w.queue = %(queue)b::text AND w.state = 'available' AND w.admitted_at IS NULL"
+_WAITING = """w.queue = %(queue)b::text AND w.state = 'available' AND w.admitted_at IS NULL
+      AND w.limit_lane IS NULL"""
 
 MOST_ENVIRONMENTS = 1_000
 """How many environments have a turn in one look; where it begins is left to chance."""

@@ -34,6 +34,12 @@ SELECT environment_id, sum(unfinished)::bigint, sum(running)::bigint
 FROM (
     SELECT environment_id, count(*) AS unfinished, 0 AS running FROM workerqueue.queued_jobs
     WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+      AND limit_lane IS NULL
+    GROUP BY environment_id
+    UNION ALL
+    SELECT environment_id, count(*), 0 FROM workerqueue.queued_jobs
+    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+      AND limit_lane IS NOT NULL
     GROUP BY environment_id
     UNION ALL
     SELECT environment_id, count(*), 0 FROM workerqueue.queued_jobs

@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow_workerqueue.domain.ageing import effective_time
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
 from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
@@ -43,6 +44,7 @@ class NewJob:
     metadata: bytes | None = None
     traceparent: str | None = None
     waiting_for: str | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,15 @@ class InsertOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedLimits:
+    """What a claimed job keeps others from: its lane, its concurrency key, and whether a rate."""
+
+    lane: UUID
+    concurrency_key: str | None
+    is_rated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedJob:
     """A job that the claiming worker has to run now. `attempt` counts those spent before."""
 
@@ -123,6 +134,7 @@ class ClaimedJob:
     lapses: int
     environment_id: UUID | None
     traceparent: str | None
+    limits: ClaimedLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
