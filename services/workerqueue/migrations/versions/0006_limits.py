@@ -130,6 +130,9 @@ DECLARE
     arrival bigint;
     instant bigint;
 BEGIN
+    -- The lock is not held for as long as a disk takes. An admission that a crash forgets is made
+    -- again: no claim, which is written through, comes before it.
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM workerqueue.lock_limits();
     IF after IS NOT NULL THEN
         WITH RECURSIVE walk AS (

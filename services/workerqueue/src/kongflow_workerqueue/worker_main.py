@@ -157,9 +157,7 @@ class _Assembly:
         lease = WorkerLease(
             self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=wake_all
         )
-        keeper = LimitKeeper(
-            AdmitLimited(self.limits, window, cap=self.settings.window_cap), freed
-        )
+        keeper = LimitKeeper(AdmitLimited(self.limits, window, cap=self.settings.window_cap), freed)
         finisher = Finisher(
             self.ledger, lease, on_claimed=keeper.claimed, on_written=keeper.written
         )

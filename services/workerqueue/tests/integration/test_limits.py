@@ -66,9 +66,7 @@ async def begin(ledger: LedgerUnderTest) -> list[UUID]:
     return [entry.id for entry in admitted]
 
 
-async def finish(
-    ledger: LedgerUnderTest, job_id: UUID, transition: Transition = COMPLETED
-) -> None:
+async def finish(ledger: LedgerUnderTest, job_id: UUID, transition: Transition = COMPLETED) -> None:
     turn = (await ledger.row(job_id))["turn"]
     assert (
         await ledger.worker.finish(ledger.worker_id, [FinishedJob(job_id, turn, transition)]) == 1
@@ -138,9 +136,7 @@ async def test_priorities_age_within_a_lane(ledger: LedgerUnderTest) -> None:
 class TestSerial:
     """Strictly one after the other."""
 
-    async def test_by_run_time_and_id_whatever_the_priority(
-        self, ledger: LedgerUnderTest
-    ) -> None:
+    async def test_by_run_time_and_id_whatever_the_priority(self, ledger: LedgerUnderTest) -> None:
         second = limited(serial(), run_at=OLD + timedelta(seconds=1), priority=Priority.HIGH)
         first = limited(serial(), run_at=OLD, priority=Priority.VERY_LOW)
         third = limited(serial(), run_at=OLD + timedelta(seconds=1), priority=Priority.HIGH)
@@ -363,3 +359,61 @@ async def test_sweeps_go_on_where_the_last_one_ended(
         counts.append(len(entries(admission)))
         after = admission.next_sweep
     assert counts == [4, 4, 2]
+
+
+class TestQueue:
+    """How many jobs of a queue run, over all workers."""
+
+    async def test_admission_and_polling_keep_it(self, ledger: LedgerUnderTest) -> None:
+        plain = [new_job() for _ in range(6)]
+        keyed = limited(serial())
+        await ledger.insert(*plain, keyed)
+        await ledger.operators.set_limit("events", 3, BY)
+        # Nothing passes by it as it is stored.
+        [outcome] = await ledger.enqueue.insert([new_job()], admit_to=["events"])
+        assert (outcome.available, outcome.admitted) == (True, None)
+        first = await ledger.worker.admit("events", 2)
+        assert len(first) == 2
+        assert len(entries(await sweep(ledger))) == 1
+        assert await ledger.worker.admit("events", 10) == []
+        claimed = await ledger.worker.claim_available(ledger.worker_id, "events", 10)
+        assert {job.id for job in claimed} == {*(each.id for each in first), keyed.id}
+        assert await ledger.worker.claim_available(ledger.worker_id, "events", 10) == []
+        await finish(ledger, first[0].id)
+        assert len(await ledger.worker.claim_available(ledger.worker_id, "events", 10)) == 1
+        await ledger.operators.set_limit("events", None, BY)
+        assert len(await ledger.worker.admit("events", 10)) == 4
+
+    async def test_what_stands_in_the_window_is_not_begun_beyond_it(
+        self, ledger: LedgerUnderTest
+    ) -> None:
+        jobs = [new_job() for _ in range(5)]
+        await ledger.enqueue.insert(jobs, admit_to=["events"])
+        await ledger.operators.set_limit("events", 2, BY)
+        window = [(job.id, 1) for job in jobs]
+        assert await ledger.worker.claim(ledger.worker_id, window) == []
+        assert len(await ledger.worker.admit("events", 10)) == 2
+        assert len(await ledger.worker.claim(ledger.worker_id, window)) == 2
+
+    async def test_workers_that_ask_together_never_exceed_it(self, ledger: LedgerUnderTest) -> None:
+        await ledger.insert(*(new_job() for _ in range(50)))
+        await ledger.operators.set_limit("events", 7, BY)
+        other = await ledger.another_worker()
+        taken = await asyncio.gather(
+            *(ledger.worker.admit("events", 5) for _ in range(4)),
+            *(
+                ledger.worker.claim_available(worker, "events", 5)
+                for worker in (ledger.worker_id, other) * 2
+            ),
+        )
+        ids = {each.id for batch in taken for each in batch}
+        assert len(ids) == 7
+
+    async def test_it_is_audited(self, ledger: LedgerUnderTest) -> None:
+        await ledger.insert(new_job())
+        for _ in range(2):
+            await ledger.operators.set_limit("events", 2, BY)
+        audited = await ledger.execute(
+            "SELECT action, queue, reason FROM workerqueue.audit_entries"
+        )
+        assert audited == [("limit", "events", "because")]

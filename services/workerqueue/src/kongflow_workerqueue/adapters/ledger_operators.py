@@ -106,6 +106,20 @@ WHERE name = %(queue)b::text
 """
 
 
+_LIMIT = "SELECT max_running FROM workerqueue.queues WHERE name = %(queue)b::text FOR UPDATE"
+
+_SET_LIMIT = """
+UPDATE workerqueue.queues SET max_running = %(max_running)b::integer WHERE name = %(queue)b::text
+"""
+
+# What stands in the window beyond the limit is not claimed any more: the queue's workers admit
+# again what there is room for.
+_WITHDRAW_QUEUE = """
+UPDATE workerqueue.queued_jobs SET admitted_at = NULL
+WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NOT NULL
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _LockedJob:
     state: JobState
@@ -116,7 +130,7 @@ class _LockedJob:
 
 
 class PostgresOperatorLedger:
-    """RetryLedger, CancelLedger, DeleteLedger and PauseLedger in PostgreSQL."""
+    """RetryLedger, CancelLedger, DeleteLedger, PauseLedger and QueueLimitLedger in PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
@@ -202,6 +216,22 @@ class PostgresOperatorLedger:
                 return
             await cursor.execute(_SET_PAUSED, {"queue": queue, "paused": paused})
             await note(cursor, "pause" if paused else "resume", by, queue=queue)
+            await cursor.execute(_ORDER, {"order": ""})
+
+    async def set_limit(self, queue: str, max_running: int | None, by: Intervention) -> None:
+        """Limit a queue's running jobs; see QueueLimitLedger.set_limit."""
+        async with self._transaction() as cursor:
+            await cursor.execute(_NAME_QUEUE, {"queue": queue})
+            await cursor.execute(_LIMIT, {"queue": queue})
+            row = await cursor.fetchone()
+            if row is None:
+                raise QueueNotFound(queue)
+            if row[0] == max_running:
+                return
+            await cursor.execute(_SET_LIMIT, {"queue": queue, "max_running": max_running})
+            if max_running is not None:
+                await cursor.execute(_WITHDRAW_QUEUE, {"queue": queue})
+            await note(cursor, "limit", by, queue=queue)
             await cursor.execute(_ORDER, {"order": ""})
 
     @asynccontextmanager
