@@ -42,6 +42,7 @@ from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.limit_queue import LimitQueue
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
@@ -124,6 +125,7 @@ async def open_services(
         cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),
+        limit_queue=LimitQueue(operators, queues),
         redrives=redrives,
     )
     tasks = BackgroundTasks()

@@ -149,15 +149,11 @@ class _Assembly:
                 refills[queue].request()
             keeper.request_sweep()
 
-        def freed(queue: str) -> None:
-            if queue in refills:
-                refills[queue].request()
-
         window = self._window()
         lease = WorkerLease(
             self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=wake_all
         )
-        keeper = LimitKeeper(AdmitLimited(self.limits, window, cap=self.settings.window_cap), freed)
+        keeper = self._keeper(window, refills)
         finisher = Finisher(
             self.ledger, lease, on_claimed=keeper.claimed, on_written=keeper.written
         )
@@ -165,13 +161,7 @@ class _Assembly:
         gates = self._gates(waiting)
         runner = self._runner(gates, finisher)
         for queue, slots in self.settings.worker_slots.items():
-            refills[queue] = RefillWindow(
-                queue,
-                self.ledger,
-                window,
-                cap=self.settings.window_cap,
-                ask_ledger=partial(ask_ledger, queue),
-            )
+            refills[queue] = self._refill(queue, window, partial(ask_ledger, queue))
             lanes[queue] = Lane(
                 LaneSettings(queue, slots, self.settings.drain_seconds, self.burst),
                 self.redis,
@@ -196,6 +186,20 @@ class _Assembly:
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
         }
         return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
+
+    def _refill(
+        self, queue: str, window: RedisWindow, ask_ledger: Callable[[], None]
+    ) -> RefillWindow:
+        cap = self.settings.window_cap
+        return RefillWindow(queue, self.ledger, window, cap=cap, ask_ledger=ask_ledger)
+
+    def _keeper(self, window: RedisWindow, refills: Mapping[str, RefillWindow]) -> LimitKeeper:
+        def freed(queue: str) -> None:
+            if queue in refills:
+                refills[queue].request()
+
+        admit = AdmitLimited(self.limits, window, cap=self.settings.window_cap)
+        return LimitKeeper(admit, freed)
 
     def _known_kinds(self, waiting: WaitingJobs) -> Callable[[], Awaitable[None]]:
         return partial(waiting.release_known, [kind.kind for kind in self.catalogue])

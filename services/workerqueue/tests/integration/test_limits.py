@@ -1,76 +1,43 @@
 """Serial keys, concurrency and rate limits, as the ledger keeps them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from kongflow_common.ids import new_id
-from kongflow_workerqueue.application.limit_ports import LimitedAdmission
-from kongflow_workerqueue.application.ports import Admitted, FinishedJob, NewJob
+from kongflow_workerqueue.application.ports import NewJob
 from kongflow_workerqueue.domain.limits import (
     ConcurrencyRule,
     KeyRule,
     LimitRules,
-    RateRule,
     limits_of,
 )
-from kongflow_workerqueue.domain.outcome import COMPLETED, Transition
+from kongflow_workerqueue.domain.outcome import Transition
 from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
 from services.workerqueue.tests.integration.ledger_under_test import (
     BY,
     LedgerUnderTest,
     new_job,
 )
+from services.workerqueue.tests.integration.limits_under_test import (
+    ALL,
+    SHARE,
+    at_most,
+    begin,
+    entries,
+    finish,
+    limited,
+    rate,
+    serial,
+    sweep,
+)
 
 OLD = datetime(2020, 1, 1, tzinfo=UTC)
-SHARE = 100
-ALL = UUID(int=0)
 RETRY_LATER = Transition(JobState.RETRYABLE, spends_attempt=True, delay=timedelta(hours=1))
 SNOOZE = Transition(JobState.SCHEDULED, spends_attempt=False, delay=timedelta(hours=1))
-
-
-def serial(key: str = "k") -> LimitRules:
-    return LimitRules(serial=KeyRule(key))
-
-
-def at_most(running: int, key: str = "k") -> LimitRules:
-    return LimitRules(concurrency=ConcurrencyRule(KeyRule(key), running))
-
-
-def rate(interval: timedelta, burst: int = 1, key: str = "k") -> LimitRules:
-    return LimitRules(rate=RateRule(KeyRule(key), interval, burst))
-
-
-def limited(rules: LimitRules, **options: object) -> NewJob:
-    return new_job(limits=limits_of(rules, None, {}), **options)
-
-
-async def sweep(ledger: LedgerUnderTest, share: int = SHARE) -> LimitedAdmission:
-    return await ledger.limits.admit_limited([], share=share, sweep_after=ALL)
-
-
-def entries(admission: LimitedAdmission) -> Sequence[Admitted]:
-    return [entry for queue in admission.admitted.values() for entry in queue]
-
-
-async def begin(ledger: LedgerUnderTest) -> list[UUID]:
-    """Admit all that may run now and claim it."""
-    admitted = entries(await sweep(ledger))
-    claimed = await ledger.worker.claim(
-        ledger.worker_id, [(entry.id, entry.turn) for entry in admitted]
-    )
-    assert {job.id for job in claimed} == {entry.id for entry in admitted}
-    return [entry.id for entry in admitted]
-
-
-async def finish(ledger: LedgerUnderTest, job_id: UUID, transition: Transition = COMPLETED) -> None:
-    turn = (await ledger.row(job_id))["turn"]
-    assert (
-        await ledger.worker.finish(ledger.worker_id, [FinishedJob(job_id, turn, transition)]) == 1
-    )
 
 
 async def test_no_way_past_the_admission(ledger: LedgerUnderTest) -> None:
@@ -359,61 +326,3 @@ async def test_sweeps_go_on_where_the_last_one_ended(
         counts.append(len(entries(admission)))
         after = admission.next_sweep
     assert counts == [4, 4, 2]
-
-
-class TestQueue:
-    """How many jobs of a queue run, over all workers."""
-
-    async def test_admission_and_polling_keep_it(self, ledger: LedgerUnderTest) -> None:
-        plain = [new_job() for _ in range(6)]
-        keyed = limited(serial())
-        await ledger.insert(*plain, keyed)
-        await ledger.operators.set_limit("events", 3, BY)
-        # Nothing passes by it as it is stored.
-        [outcome] = await ledger.enqueue.insert([new_job()], admit_to=["events"])
-        assert (outcome.available, outcome.admitted) == (True, None)
-        first = await ledger.worker.admit("events", 2)
-        assert len(first) == 2
-        assert len(entries(await sweep(ledger))) == 1
-        assert await ledger.worker.admit("events", 10) == []
-        claimed = await ledger.worker.claim_available(ledger.worker_id, "events", 10)
-        assert {job.id for job in claimed} == {*(each.id for each in first), keyed.id}
-        assert await ledger.worker.claim_available(ledger.worker_id, "events", 10) == []
-        await finish(ledger, first[0].id)
-        assert len(await ledger.worker.claim_available(ledger.worker_id, "events", 10)) == 1
-        await ledger.operators.set_limit("events", None, BY)
-        assert len(await ledger.worker.admit("events", 10)) == 4
-
-    async def test_what_stands_in_the_window_is_not_begun_beyond_it(
-        self, ledger: LedgerUnderTest
-    ) -> None:
-        jobs = [new_job() for _ in range(5)]
-        await ledger.enqueue.insert(jobs, admit_to=["events"])
-        await ledger.operators.set_limit("events", 2, BY)
-        window = [(job.id, 1) for job in jobs]
-        assert await ledger.worker.claim(ledger.worker_id, window) == []
-        assert len(await ledger.worker.admit("events", 10)) == 2
-        assert len(await ledger.worker.claim(ledger.worker_id, window)) == 2
-
-    async def test_workers_that_ask_together_never_exceed_it(self, ledger: LedgerUnderTest) -> None:
-        await ledger.insert(*(new_job() for _ in range(50)))
-        await ledger.operators.set_limit("events", 7, BY)
-        other = await ledger.another_worker()
-        taken = await asyncio.gather(
-            *(ledger.worker.admit("events", 5) for _ in range(4)),
-            *(
-                ledger.worker.claim_available(worker, "events", 5)
-                for worker in (ledger.worker_id, other) * 2
-            ),
-        )
-        ids = {each.id for batch in taken for each in batch}
-        assert len(ids) == 7
-
-    async def test_it_is_audited(self, ledger: LedgerUnderTest) -> None:
-        await ledger.insert(new_job())
-        for _ in range(2):
-            await ledger.operators.set_limit("events", 2, BY)
-        audited = await ledger.execute(
-            "SELECT action, queue, reason FROM workerqueue.audit_entries"
-        )
-        assert audited == [("limit", "events", "because")]

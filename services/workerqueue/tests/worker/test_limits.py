@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,10 +105,9 @@ async def test_the_next_of_a_line_begins_at_once(
         await queue.enqueue(jobs)
         await eventually(partial(queue.all_completed, len(jobs)), deadline=30)
     times = [at for at, _ in concurrency.began]
-    gaps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+    gaps = sorted(after - before for before, after in pairwise(times))
     # From the beginning of one to the beginning of the next; a sweep would take a second.
     assert gaps[len(gaps) // 2] < 0.2, gaps
-    print(f"hand-over: median {gaps[49] * 1000:.1f} ms, largest {gaps[-1] * 1000:.1f} ms")
 
 
 async def test_a_rate_is_kept_and_used(either: QueueUnderTest, target: TasksServer) -> None:

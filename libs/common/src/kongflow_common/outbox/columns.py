@@ -21,6 +21,7 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.outbox.limits import JobLimits
 from kongflow_common.outbox.message import (
     JobKeyMode,
     Operation,
@@ -50,6 +51,7 @@ STORED_COLUMNS = MESSAGE_COLUMNS.replace("args", "args::text")
 """MESSAGE_COLUMNS as `message_from_row` reads them: arguments are passed on, not looked into."""
 
 _NO_OPTIONS = b"{}"
+_LIMITS = {"serial", "concurrency", "rate"}
 
 StoredValues = tuple[
     UUID,
@@ -73,8 +75,9 @@ StoredValues = tuple[
 def stored_values(message: OutboxMessage) -> StoredValues:
     """The values of MESSAGE_COLUMNS."""
     options = _NO_OPTIONS
-    if message.tags or message.metadata:
-        options = orjson.dumps({"tags": message.tags, "metadata": dict(message.metadata)})
+    if message.tags or message.metadata or message.limits is not None:
+        limits = message.limits.to_options() if message.limits is not None else {}
+        options = orjson.dumps({"tags": message.tags, "metadata": dict(message.metadata), **limits})
     uniqueness = None
     if message.unique is not None:
         uniqueness = orjson.dumps({"by_args": message.unique.by_args, "args": message.unique.args})
@@ -136,6 +139,7 @@ def message_from_row(row: Sequence[Any]) -> OutboxMessage:
         environment_id=environment_id,
         traceparent=traceparent,
         unique=unique,
+        limits=JobLimits.from_options(options) if options.keys() & _LIMITS else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from kongflow_common.ids import new_id
+from kongflow_common.outbox.limits import JobLimits
 from kongflow_common.tracing import current_traceparent
 
 __all__ = ["JobKeyMode", "Operation", "OutboxMessage", "Priority", "Uniqueness"]
@@ -77,6 +78,7 @@ class OutboxMessage:
     environment_id: UUID | None = None
     traceparent: str = ""
     unique: Uniqueness | None = None
+    limits: JobLimits | None = None
 
     @classmethod
     def enqueue(  # noqa: PLR0913 - a job has this many properties, nearly all left out
@@ -95,6 +97,7 @@ class OutboxMessage:
         tags: Sequence[str] = (),
         metadata: Mapping[str, object] | None = None,
         unique: Uniqueness | None = None,
+        limits: JobLimits | None = None,
     ) -> Self:
         """Have a job stored, as part of the current trace. `run_at` is aware."""
         return cls(
@@ -114,6 +117,7 @@ class OutboxMessage:
             environment_id=environment_id,
             traceparent=current_traceparent(),
             unique=unique,
+            limits=limits,
         )
 
     @classmethod

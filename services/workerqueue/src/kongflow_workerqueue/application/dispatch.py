@@ -56,7 +56,8 @@ class Dispatch:
         """Bring stored jobs, given with their queues, to the workers.
 
         Jobs of a queue in `admit_to` that were not admitted all the same belong to a queue whose
-        running jobs are limited: its workers are told. They are durable: what goes wrong here costs time only and is not the caller's affair.
+        running jobs are limited: its workers are told. The jobs are durable: what goes wrong here
+        costs time only and is not the caller's affair.
         """
         admitted: dict[str, list[Admitted]] = {}
         unadmitted: set[str] = set()

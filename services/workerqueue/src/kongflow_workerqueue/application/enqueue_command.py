@@ -15,6 +15,14 @@ from kongflow_workerqueue.application.ports import (
     Removal,
 )
 from kongflow_workerqueue.domain.errors import KindNotOwned
+from kongflow_workerqueue.domain.limits import (
+    NO_LIMITS,
+    ConcurrencyRule,
+    KeyRule,
+    LimitRules,
+    RateRule,
+    limits_of,
+)
 from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobKeyMode, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness, unique_key
 
@@ -27,6 +35,11 @@ MAX_ARGS_DEPTH = 30
 @dataclass(frozen=True, slots=True)
 class NoUniqueness:
     """The command says that its job never counts as the same as another."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoLimit:
+    """The command says that its job does not have a limit that its kind has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,9 @@ class EnqueueCommand:
     environment_id: UUID | None
     traceparent: str | None
     unique: Uniqueness | NoUniqueness | None
+    serial: KeyRule | NoLimit | None = None
+    concurrency: ConcurrencyRule | NoLimit | None = None
+    rate: RateRule | NoLimit | None = None
 
 
 def check_owner(kind: str, catalogue: Catalogue, caller: str) -> KindPolicy | None:
@@ -94,6 +110,19 @@ def ledger_command(
         metadata=command.metadata,
         traceparent=command.traceparent,
         waiting_for=WAITING_FOR_KIND if policy is None else None,
+        limits=limits_of(_limit_rules(command, policy), command.environment_id, args.fields),
+    )
+
+
+def _limit_rules(command: EnqueueCommand, policy: KindPolicy | None) -> LimitRules:
+    of_kind = policy.limits if policy is not None else NO_LIMITS
+    serial = command.serial or of_kind.serial
+    concurrency = command.concurrency or of_kind.concurrency
+    rate = command.rate or of_kind.rate
+    return LimitRules(
+        serial=None if isinstance(serial, NoLimit) else serial,
+        concurrency=None if isinstance(concurrency, NoLimit) else concurrency,
+        rate=None if isinstance(rate, NoLimit) else rate,
     )
 
 

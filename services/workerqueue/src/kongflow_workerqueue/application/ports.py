@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow_workerqueue.domain.ageing import effective_time
-from kongflow_workerqueue.domain.limits import Limits
+from kongflow_workerqueue.domain.limits import LimitRules, Limits
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
 from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
@@ -375,6 +375,10 @@ class KindPolicy(Protocol):
     @property
     def unique(self) -> Uniqueness | None:
         """When two jobs of the kind count as the same unless the command says otherwise."""
+
+    @property
+    def limits(self) -> LimitRules:
+        """The limits of jobs whose commands say nothing of them."""
 
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+import orjson
 from google.protobuf.message import Message
 
 from kongflow_workerqueue.application.ports import ArgsRefused
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
 from kongflow_workerqueue.domain.discard import Discard
+from kongflow_workerqueue.domain.limits import NO_LIMITS, LimitRules, Limits, limits_of
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
@@ -48,6 +51,7 @@ class Kind:
     max_batch_size: int = 1
     discarded_kind: "Kind | None" = None
     discard_writer: DiscardWriter | None = None
+    limits: LimitRules = NO_LIMITS
 
     def check_args(self, args: bytes) -> None:
         """Raises ArgsRefused unless the JSON object is a request of the kind's method."""
@@ -55,6 +59,12 @@ class Kind:
             self.parser.parse(args)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
+
+    def limits_for(self, environment_id: UUID | None, args: bytes) -> Limits | None:
+        """Returns the limits that the kind gives a job with these arguments."""
+        if self.limits == NO_LIMITS:
+            return None
+        return limits_of(self.limits, environment_id, orjson.loads(args))
 
     def discarded_args(self, args: bytes, discard: Discard) -> bytes:
         """Returns the arguments of `discarded_kind` for a job that had `args`."""

@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.limit_reader import read_limits
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
@@ -125,6 +126,7 @@ class _ServiceReader:
             max_batch_size=_batch_size(options),
             discarded_kind=discarded,
             discard_writer=discard_writer,
+            limits=read_limits(options, method.input_type),
         )
 
     def _method(self, name: str) -> MethodDescriptor:

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 MAX_KEY_LENGTH = 256
+MAX_KEY_ARGS = 20
 MAX_RUNNING = 10_000
 MAX_RATE = 1_000_000
 LONGEST_PERIOD = timedelta(days=366)
@@ -60,6 +61,23 @@ class RateRule:
     burst: int
 
 
+def rate_rule(key: KeyRule, *, count: int, period: timedelta, burst: int) -> RateRule:
+    """Make a rate of `count` in a period. Raises ValueError, with what is wrong."""
+    if not 1 <= count <= MAX_RATE:
+        raise ValueError(f"count must be between 1 and {MAX_RATE}")
+    if not 1 <= burst <= MAX_RATE:
+        raise ValueError(f"burst must be between 1 and {MAX_RATE}")
+    interval = period / count
+    if interval < timedelta(microseconds=1) or period > LONGEST_PERIOD:
+        raise ValueError(
+            "period must be a microsecond for each of count at least, 366 days at most"
+        )
+    # The start that a full burst reaches must be a time that PostgreSQL knows.
+    if burst * interval > 10 * LONGEST_PERIOD:
+        raise ValueError("burst takes more than ten years to come by")
+    return RateRule(key, interval, burst)
+
+
 @dataclass(frozen=True, slots=True)
 class LimitRules:
     """The limits of a job, or of a kind's jobs."""
@@ -67,6 +85,9 @@ class LimitRules:
     serial: KeyRule | None = None
     concurrency: ConcurrencyRule | None = None
     rate: RateRule | None = None
+
+
+NO_LIMITS = LimitRules()
 
 
 @dataclass(frozen=True, slots=True)

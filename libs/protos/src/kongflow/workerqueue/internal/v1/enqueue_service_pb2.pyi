@@ -125,6 +125,9 @@ class EnqueueCommand(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     UNIQUE_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
     outbox_id: _builtins.str
     """Required. The id of the outbox row; recognised when it is sent again."""
     operation: Global___EnqueueCommand.Operation.ValueType
@@ -169,6 +172,25 @@ class EnqueueCommand(_message.Message):
     def unique(self) -> _job_options_pb2.Uniqueness:
         """When the job counts as the same as another; the kind's own when left out."""
 
+    @_builtins.property
+    def serial(self) -> _job_options_pb2.LimitKey:
+        """Jobs of this key run strictly one after the other, by run time and id: one
+        that has begun holds up the others until it has ended, over its retries
+        too. The kind's own when left out; an empty message for none.
+        """
+
+    @_builtins.property
+    def concurrency(self) -> _job_options_pb2.ConcurrencyLimit:
+        """How many jobs of a key run at once. The kind's own when left out; an empty
+        message for any number.
+        """
+
+    @_builtins.property
+    def rate(self) -> _job_options_pb2.RateLimit:
+        """How many jobs of a key are begun in a time. The kind's own when left out;
+        an empty message for any number.
+        """
+
     def __init__(
         self,
         *,
@@ -188,10 +210,13 @@ class EnqueueCommand(_message.Message):
         environment_id: _builtins.str = ...,
         traceparent: _builtins.str = ...,
         unique: _job_options_pb2.Uniqueness | None = ...,
+        serial: _job_options_pb2.LimitKey | None = ...,
+        concurrency: _job_options_pb2.ConcurrencyLimit | None = ...,
+        rate: _job_options_pb2.RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "run_time", b"run_time", "unique", b"unique"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "metadata", b"metadata", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "run_time", b"run_time", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "concurrency", b"concurrency", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
