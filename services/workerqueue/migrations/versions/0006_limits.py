@@ -54,6 +54,8 @@ CREATE INDEX queued_jobs_admission_idx ON workerqueue.queued_jobs (
 CREATE INDEX queued_jobs_lane_idx ON workerqueue.queued_jobs (
     limit_lane, ((run_at AT TIME ZONE 'UTC') + (priority - 1) * interval '30 seconds'), id
 ) WHERE limit_lane IS NOT NULL AND state = 'available' AND admitted_at IS NULL;
+CREATE INDEX queued_jobs_limited_due_idx ON workerqueue.queued_jobs (run_at)
+    WHERE limit_lane IS NOT NULL AND state = 'available' AND admitted_at IS NULL;
 CREATE INDEX queued_jobs_concurrency_lane_idx
     ON workerqueue.queued_jobs (concurrency_key, limit_lane)
     WHERE concurrency_key IS NOT NULL AND state = 'available' AND admitted_at IS NULL;
@@ -110,18 +112,25 @@ END $$;
 _ADMIT_LIMITED = """
 -- Admits the first jobs of lanes as far as their limits take them. The lanes are those given;
 -- for each that is given with a concurrency key, up to 128 others that share the key; and with
--- `after`, the next `many` lanes of all.
+-- `after`, the next `many` lanes of all, and those of jobs that have become due of late.
 -- Gives back what was admitted; of lanes that wait for their rate, how long, in microseconds;
--- and where a further sweep begins, as a row with the lane alone.
+-- where a further sweep begins, as a row with the lane alone; and a row without anything when
+-- lanes were left out because a window holds its share.
 CREATE FUNCTION workerqueue.admit_limited(
     lanes uuid[], keys text[], after uuid, many integer, share integer
 ) RETURNS TABLE (
     lane uuid, id uuid, turn bigint, queue text, priority smallint, run_at timestamptz,
     admitted_at timestamptz, wait bigint
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql
+-- Its plans are made once per connection, maybe while nothing waits: an index that is in order is
+-- the one that serves when much does.
+SET enable_sort = off SET enable_incremental_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
 #variable_conflict use_column
 DECLARE
     swept uuid[];
+    fresh uuid[];
     sharing uuid[];
     head record;
     job record;
@@ -129,6 +138,7 @@ DECLARE
     unstarted bigint;
     arrival bigint;
     instant bigint;
+    full_queues text[] := '{}';
 BEGIN
     -- The lock is not held for as long as a disk takes. An admission that a crash forgets is made
     -- again: no claim, which is written through, comes before it.
@@ -148,6 +158,11 @@ BEGIN
                 ORDER BY w.limit_lane LIMIT 1) AS next
             WHERE walk.place < admit_limited.many)
         SELECT array_agg(walk.found ORDER BY walk.found) INTO swept FROM walk;
+        SELECT array_agg(DISTINCT due.limit_lane) INTO fresh FROM (
+            SELECT w.limit_lane FROM workerqueue.queued_jobs w
+            WHERE w.limit_lane IS NOT NULL AND w.state = 'available' AND w.admitted_at IS NULL
+              AND w.run_at > now() - interval '10 seconds'
+            ORDER BY w.run_at DESC LIMIT 300) AS due;
     END IF;
     IF keys IS NOT NULL THEN
         -- Round the lanes of each key, beginning behind the one that is given.
@@ -176,7 +191,8 @@ BEGIN
     END IF;
     FOR head IN
         SELECT DISTINCT l.lane, first.serial_key, first.effective_at
-        FROM unnest(admit_limited.lanes || sharing || swept) AS l(lane) CROSS JOIN LATERAL (
+        FROM unnest(admit_limited.lanes || sharing || swept || fresh) AS l(lane)
+        CROSS JOIN LATERAL (
             SELECT w.serial_key,
                    (w.run_at AT TIME ZONE 'UTC') + (w.priority - 1) * interval '30 seconds'
                        AS effective_at
@@ -213,12 +229,6 @@ BEGIN
             EXIT WHEN EXISTS (SELECT FROM workerqueue.queues q
                               WHERE q.name = job.queue AND q.paused_at IS NOT NULL);
             EXIT WHEN workerqueue.queue_room(job.queue, 1) = 0;
-            EXIT WHEN admit_limited.share <= (
-                SELECT count(*) FROM (
-                    SELECT FROM workerqueue.queued_jobs w
-                    WHERE w.queue = job.queue AND w.limit_lane IS NOT NULL
-                      AND w.state = 'available' AND w.admitted_at IS NOT NULL
-                    LIMIT admit_limited.share) AS standing);
             IF job.concurrency_key IS NOT NULL THEN
                 IF used IS NULL THEN
                     SELECT count(*) INTO used FROM workerqueue.queued_jobs w
@@ -248,6 +258,16 @@ BEGIN
                     EXIT;
                 END IF;
             END IF;
+            IF job.queue = ANY(full_queues) OR admit_limited.share <= (
+                SELECT count(*) FROM (
+                    SELECT FROM workerqueue.queued_jobs w
+                    WHERE w.queue = job.queue AND w.limit_lane IS NOT NULL
+                      AND w.state = 'available' AND w.admitted_at IS NOT NULL
+                    LIMIT admit_limited.share) AS standing)
+            THEN
+                full_queues := array_append(full_queues, job.queue);
+                EXIT;
+            END IF;
             PERFORM FROM workerqueue.queued_jobs w
             WHERE w.id = job.id AND w.turn = job.turn AND w.state = 'available'
               AND w.admitted_at IS NULL AND w.limit_lane = head.lane
@@ -265,6 +285,12 @@ BEGIN
     END LOOP;
     IF cardinality(swept) = many THEN
         lane := swept[many];
+        id := NULL;
+        wait := NULL;
+        RETURN NEXT;
+    END IF;
+    IF cardinality(full_queues) > 0 THEN
+        lane := NULL;
         id := NULL;
         wait := NULL;
         RETURN NEXT;

@@ -43,6 +43,7 @@ from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
 from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
 from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
+from kongflow_workerqueue.duties.sweep_limits import SweepLimits
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
 from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
 from kongflow_workerqueue.worker.call_runner import CallRunner
@@ -183,7 +184,12 @@ class _Assembly:
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
-            **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
+            **self._kept_duties(
+                (
+                    *self._duties(window, queues_filled, ask_ledger),
+                    SweepLimits(keeper.request_sweep),
+                )
+            ),
         }
         return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
 

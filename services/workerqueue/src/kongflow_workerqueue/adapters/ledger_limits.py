@@ -13,7 +13,7 @@ from kongflow_workerqueue.application.limit_ports import LimitedAdmission
 from kongflow_workerqueue.application.ports import Admitted
 from kongflow_workerqueue.domain.states import Priority
 
-LANES_A_SWEEP = 1_000
+LANES_A_SWEEP = 500
 
 _WAKE = "SELECT pg_notify(%(channel)b::text, queue) FROM unnest(%(queues)b) AS q(queue)"
 
@@ -45,15 +45,18 @@ class PostgresLimitLedger:
         admitted: dict[str, list[Admitted]] = {}
         waits: dict[UUID, timedelta] = {}
         next_sweep: UUID | None = None
+        is_crowded = False
         for lane, id_, turn, queue, priority, run_at, admitted_at, wait in rows:
             if id_ is not None:
                 entry = Admitted(id_, turn, Priority(priority), run_at, admitted_at)
                 admitted.setdefault(queue, []).append(entry)
             elif wait is not None:
                 waits[lane] = timedelta(microseconds=wait)
-            else:
+            elif lane is not None:
                 next_sweep = lane
-        return LimitedAdmission(admitted, waits, next_sweep)
+            else:
+                is_crowded = True
+        return LimitedAdmission(admitted, waits, next_sweep, is_crowded)
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take entries back among the unadmitted; see LimitLedger.withdraw."""

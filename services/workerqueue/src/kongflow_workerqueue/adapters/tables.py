@@ -127,6 +127,11 @@ QUEUED_JOBS = Table(
         postgresql_where=text(f"limit_lane IS NOT NULL AND {_WAITING}"),
     ),
     Index(
+        "queued_jobs_limited_due_idx",
+        "run_at",
+        postgresql_where=text(f"limit_lane IS NOT NULL AND {_WAITING}"),
+    ),
+    Index(
         "queued_jobs_concurrency_lane_idx",
         "concurrency_key",
         "limit_lane",

@@ -14,12 +14,14 @@ class LimitedAdmission:
     """What an admission under limits came to.
 
     `waits` says how long lanes wait for their rate, `next_sweep` where the next one begins: None
-    when this one came to the end.
+    when this one came to the end. `is_crowded` when jobs were left out because a window holds its
+    share of jobs with limits.
     """
 
     admitted: Mapping[str, Sequence[Admitted]]
     waits: Mapping[UUID, timedelta]
     next_sweep: UUID | None
+    is_crowded: bool = False
 
 
 class LimitLedger(Protocol):

@@ -1,6 +1,7 @@
 """Hands what a limit held back over as soon as the limit takes it."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -15,8 +16,9 @@ __all__ = ["LimitKeeper"]
 
 logger = logging.getLogger(__name__)
 
-_NET_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
+_REST = 20.0
+"""How many times as long as a sweep took no other one is made: they cost a twentieth of a core."""
 _MOST_LANES = 500
 _BEFORE_ALL = UUID(int=0)
 
@@ -39,8 +41,8 @@ class LimitKeeper:
     """Has the next job of a lane admitted when one of it ends, or when its rate permits.
 
     It knows only what this worker has run. What others leave behind (jobs that are taken back,
-    cancelled or due) is found by sweeps over all lanes, once a second and when jobs have become
-    available. `on_freed` is told of queues whose running jobs are limited.
+    cancelled or due) is found by sweeps over all lanes, which a duty asks for, and whoever makes
+    jobs available. `on_freed` is told of queues whose running jobs are limited.
     """
 
     def __init__(self, admit: AdmitLimited, on_freed: Callable[[str], None]) -> None:
@@ -52,6 +54,8 @@ class LimitKeeper:
         self._event = asyncio.Event()
         self._timers: dict[UUID, float] = {}
         self._sweep_after = _BEFORE_ALL
+        self._sweep_at = 0.0
+        self._is_crowded = False
 
     def set_limited_queues(self, queues: frozenset[str]) -> None:
         """Takes the names of the queues whose running jobs are limited."""
@@ -72,6 +76,8 @@ class LimitKeeper:
         """Notes that the ledger knows of jobs that they run no longer."""
         if not self._held:
             return
+        if self._is_crowded:
+            self.request_sweep()
         for job in jobs:
             held = self._held.pop((job.id.int, job.turn), None)
             if held is None:
@@ -89,7 +95,7 @@ class LimitKeeper:
         self._event.set()
 
     async def run(self) -> None:
-        """Admits on request, when a rate permits, and once a second, until cancelled."""
+        """Admits on request, and when a rate permits, until cancelled."""
         while True:
             await self._rest()
             try:
@@ -104,14 +110,13 @@ class LimitKeeper:
         self._event.set()
 
     async def _rest(self) -> None:
-        now = time.monotonic()
-        net_at = now + _NET_SECONDS
-        wake_at = min([net_at, *self._timers.values()])
-        try:
-            async with asyncio.timeout(max(wake_at - now, 0.0)):
+        timers = list(self._timers.values())
+        if self._wanted.sweep:
+            timers.append(self._sweep_at)
+        wait = max(min(timers) - time.monotonic(), 0.0) if timers else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
                 await self._event.wait()
-        except TimeoutError:
-            self._wanted.sweep = self._wanted.sweep or wake_at == net_at
         self._event.clear()
 
     async def _look(self) -> None:
@@ -119,16 +124,23 @@ class LimitKeeper:
         for lane in [lane for lane, at in self._timers.items() if at <= now]:
             del self._timers[lane]
             _ = self._wanted.lanes.setdefault(lane, None)
-        wanted, self._wanted = self._wanted, _Wanted(sweep=False)
-        lanes = list(wanted.lanes.items())
-        self._wanted.lanes.update(lanes[_MOST_LANES:])
+        sweep = self._wanted.sweep and self._sweep_at <= now
+        lanes = list(self._wanted.lanes.items())
+        if not (lanes or sweep):
+            return
+        self._wanted = _Wanted(
+            lanes=dict(lanes[_MOST_LANES:]), sweep=self._wanted.sweep and not sweep
+        )
         if self._wanted.lanes:
             self._event.set()
         admission = await self._admit(
-            dict(lanes[:_MOST_LANES]), sweep_after=self._sweep_after if wanted.sweep else None
+            dict(lanes[:_MOST_LANES]), sweep_after=self._sweep_after if sweep else None
         )
-        if wanted.sweep:
+        began, now = now, time.monotonic()
+        self._is_crowded = (self._is_crowded and not sweep) or admission.is_crowded
+        if sweep and not admission.is_crowded:
             self._sweep_after = admission.next_sweep or _BEFORE_ALL
-        now = time.monotonic()
+        if sweep and not admission.admitted:
+            self._sweep_at = now + _REST * (now - began)
         for lane, wait in admission.waits.items():
             self._timers[lane] = now + wait.total_seconds()
