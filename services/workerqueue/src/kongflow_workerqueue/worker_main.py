@@ -184,12 +184,8 @@ class _Assembly:
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
-            **self._kept_duties(
-                (
-                    *self._duties(window, queues_filled, ask_ledger),
-                    SweepLimits(keeper.request_sweep),
-                )
-            ),
+            **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
+            **self._kept_duties([SweepLimits(keeper.request_sweep)]),
         }
         return QueueWorker(list(lanes.values()), lease, finisher, self.ledger, helpers)
 
