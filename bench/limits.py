@@ -71,18 +71,37 @@ class Target(EventsTasksServiceServicer):
 
     async def BatchDeliverEvents(self, request: Any, _context: Any) -> Any:  # noqa: N802
         """Take a batch."""
-        results = []
-        for each in request.requests:
-            held = each.event_record_id.startswith(_HOLD)
-            results.append(JobResult(snooze=Duration(seconds=3_600)) if held else JobResult())
-            self.held += held
-            self.jobs += not held
+        results = [self._take(each.event_record_id) for each in request.requests]
+        self._look()
+        return events_pb.BatchDeliverEventsResponse(results=results)
+
+    async def DeliverEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Take a job that came alone."""
+        if self._take(request.event_record_id).HasField("snooze"):
+            context.set_trailing_metadata((("kongflow-snooze", "3600s"),))
+        self._look()
+        return events_pb.DeliverEventResponse()
+
+    async def InvokeDispatcher(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not measured."""
+        raise NotImplementedError
+
+    async def BatchInvokeDispatchers(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not measured."""
+        raise NotImplementedError
+
+    def _take(self, event: str) -> JobResult:
+        held = event.startswith(_HOLD)
+        self.held += held
+        self.jobs += not held
+        return JobResult(snooze=Duration(seconds=3_600)) if held else JobResult()
+
+    def _look(self) -> None:
         if self.held >= self.wanted_held:
             self.all_held.set()
         self.last = time.perf_counter()
         if self.jobs >= self.wanted:
             self.done.set()
-        return events_pb.BatchDeliverEventsResponse(results=results)
 
     def begin_holding(self, wanted: int) -> None:
         """Count the held ones anew."""

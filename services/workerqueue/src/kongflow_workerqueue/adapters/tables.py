@@ -18,13 +18,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from kongflow_workerqueue.adapters.ledger_order import effective_time, environment
-
 SCHEMA = "workerqueue"
 METADATA = MetaData(schema=SCHEMA)
 
 _TIME = DateTime(timezone=True)
 _NOW = text("now()")
+# Expressions as PostgreSQL writes them: adapters/ledger_order.py has those of the statements.
+_ENVIRONMENT = "COALESCE(environment_id, '00000000-0000-0000-0000-000000000000'::uuid)"
+_EFFECTIVE_TIME = (
+    "((run_at AT TIME ZONE 'UTC'::text) + (priority - 1)::double precision * '00:00:30'::interval)"
+)
 _WAITING = "state = 'available' AND admitted_at IS NULL"
 _ADMITTED = "state = 'available' AND admitted_at IS NOT NULL"
 _UNFINISHED = "state IN ('available', 'scheduled', 'retryable', 'running')"
@@ -114,15 +117,15 @@ QUEUED_JOBS = Table(
     Index(
         "queued_jobs_admission_idx",
         "queue",
-        text(environment()),
-        text(effective_time()),
+        text(_ENVIRONMENT),
+        text(_EFFECTIVE_TIME),
         "id",
         postgresql_where=text(f"{_WAITING} AND limit_lane IS NULL"),
     ),
     Index(
         "queued_jobs_lane_idx",
         "limit_lane",
-        text(effective_time()),
+        text(_EFFECTIVE_TIME),
         "id",
         postgresql_where=text(f"limit_lane IS NOT NULL AND {_WAITING}"),
     ),
@@ -149,8 +152,8 @@ QUEUED_JOBS = Table(
         "queued_jobs_serial_idx",
         "serial_key",
         text(
-            "(CASE WHEN state = 'running' OR admitted_at IS NOT NULL THEN 0 "
-            "WHEN attempted_at IS NOT NULL THEN 1 ELSE 2 END)"
+            "(\nCASE\n    WHEN state = 'running'::text OR admitted_at IS NOT NULL THEN 0\n"
+            "    WHEN attempted_at IS NOT NULL THEN 1\n    ELSE 2\nEND)"
         ),
         "run_at",
         "id",
