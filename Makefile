@@ -20,7 +20,7 @@ ARGS ?=
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", substr($$1, 1, index($$1 ":", ":") - 1), $$2 } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", substr($$1, 1, index($$1 ":", ":") - 1), $$2 } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 ##@ The development system
@@ -43,6 +43,11 @@ demo: setup ## Run an example program, send it six events and show their ways
 .PHONY: bench
 bench: setup ## Measure the running system: a table, and .kongflow/bench.json
 	@exec $(PY) -m bench $(ARGS)
+
+.PHONY: bench-queue
+bench-queue: setup ## Measure the worker queue beside other queues: ARGS="--rounds 1 --measure drain"
+	@$(PY) -m tools.setup_bench_peers
+	@exec $(PY) -m bench.queue $(ARGS)
 
 ##@ Checks and tests
 .PHONY: setup
@@ -106,8 +111,12 @@ lock: setup ## Lock what the pyproject.toml files declare: make lock ARGS="--upg
 lock-node: setup ## Lock what the package.json files declare
 	@$(PY) tools/setup_node.py --lock
 
+.PHONY: lock-bench-queue
+lock-bench-queue: setup ## Lock the queues that bench-queue compares with
+	@$(PY) -m tools.setup_bench_peers --lock
+
 .PHONY: clean
 clean: ## Remove the environment and all caches; the development system's data stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.kongflow/*' -prune -exec rm -rf {} +
 	@find . -name node_modules -type d -not -path './.kongflow/*' -prune -exec rm -rf {} +

@@ -14,16 +14,17 @@ def ready_warm_seconds() -> float:
     """Starts a second system in a temporary state folder twice; answers the second time."""
     with tempfile.TemporaryDirectory(prefix="kongflow-bench-") as folder:
         state_dir = Path(folder) / "state"
-        _kongflow("up", "--detach", state_dir=state_dir)
-        _kongflow("down", state_dir=state_dir)
+        kongflow("up", "--detach", state_dir=state_dir)
+        kongflow("down", state_dir=state_dir)
         started = time.perf_counter()
-        _kongflow("up", "--detach", state_dir=state_dir)
+        kongflow("up", "--detach", state_dir=state_dir)
         seconds = time.perf_counter() - started
-        _kongflow("down", state_dir=state_dir)
+        kongflow("down", state_dir=state_dir)
         return seconds
 
 
-def _kongflow(*arguments: str, state_dir: Path) -> None:
+def kongflow(*arguments: str, state_dir: Path) -> None:
+    """Carries out a command on the system of a state folder, whatever the environment names."""
     environment = {
         name: value
         for name, value in os.environ.items()

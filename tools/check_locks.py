@@ -20,6 +20,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK_FILES = ("build.lock", "requirements.lock")
+# What is installed beside the environment, never into it: only hosts and pins are looked at.
+SEPARATE_LOCK_FILES = ("bench/queue/peers.lock",)
 
 
 def canonical(name: str) -> str:
@@ -95,7 +97,7 @@ def development_requirements() -> list[Requirement]:
 
 
 def host_problems() -> Iterator[str]:
-    for name in LOCK_FILES:
+    for name in (*LOCK_FILES, *SEPARATE_LOCK_FILES):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), start=1):
             if "://" in line or line.startswith("-"):
                 yield f"{name}:{number}: names a place to fetch from: {line.strip()}"
@@ -234,7 +236,8 @@ def consistency_problems() -> Iterator[str]:
 def problems_found() -> list[str]:
     """All problems, in an order in which each kind may rely on the ones before being absent."""
     entries = [entry for name in LOCK_FILES for entry in read_lock(name)]
-    if found := [*host_problems(), *pin_problems(entries)]:
+    separate = [entry for name in SEPARATE_LOCK_FILES for entry in read_lock(name)]
+    if found := [*host_problems(), *pin_problems([*entries, *separate])]:
         return found
     lock = {canonical(entry.requirement.name): entry for entry in entries}
     members = read_members()

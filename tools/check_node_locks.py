@@ -1,7 +1,8 @@
 """Check the locks of the repository's Node programs, without a network.
 
-Found here: a package with a place to fetch it from or without a hash, a declared version that is a
-range, a lock that holds another version than the one declared, a folder without lock or .npmrc.
+Found here: a lock that names a host, a package with a place to fetch it from or without a hash, a
+declared version that is a range, a lock that holds another version than the one declared, a folder
+without lock or .npmrc.
 """
 
 import json
@@ -59,6 +60,8 @@ def folder_problems(folder: Path) -> Iterator[str]:
         return
     declared = json.loads((folder / "package.json").read_text())
     packages = json.loads(lock.read_text())["packages"]
+    if "://" in lock.read_text():
+        yield "its package-lock.json names a host: run `make lock-node`"
     yield from package_problems(packages)
     yield from declaration_problems(declared, packages)
 

@@ -7,9 +7,17 @@ import argparse
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import assert_never
 
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, built_in_kinds
 from kongflow_workerqueue.catalogue.kind import Kind
+from kongflow_workerqueue.domain.retry import (
+    LONGEST_DELAY,
+    ExponentialRetry,
+    FourthPowerRetry,
+    ListedRetry,
+)
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "kinds.md"
 
@@ -19,7 +27,8 @@ HEAD = (
     "`make protos` writes it anew. -->\n\n"
     "What the system itself puts into its [worker queue](behaviour.md#queued-jobs), read from the "
     "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
-    "of one kind and environment that have not ended; what an answer does to a job is under "
+    "of one kind and environment that have not ended (and were created no longer ago than the "
+    "time that is given); what an answer does to a job is under "
     "[whose fault it is](behaviour.md#queued-job-outcomes).\n"
 )
 COLUMNS = (
@@ -70,16 +79,37 @@ def retries(kind: Kind) -> str:
     """The waits between attempts, without their jitter."""
     if kind.max_attempts == 1:
         return "–"
-    retry = kind.retry
-    first, longest = length(retry.initial_backoff), length(retry.max_backoff)
-    return f"{first}, × {retry.multiplier:g} each time, at most {longest}"
+    match kind.retry:
+        case ExponentialRetry(first, longest, multiplier):
+            return f"{length(first)}, × {multiplier:g} each time, at most {length(longest)}"
+        case FourthPowerRetry(first, longest):
+            bound = f", at most {length(longest)}" if longest < LONGEST_DELAY else ""
+            return f"{length(first)} × n⁴{bound}"
+        case ListedRetry(delays):
+            return ", ".join(length(delay) for delay in delays)
+        case never:
+            assert_never(never)
 
 
 def uniqueness(kind: Kind) -> str:
     """What two jobs that count as the same have in common, beside kind and environment."""
-    if kind.unique is None:
+    rule = kind.unique
+    if rule is None:
         return "–"
-    return ", ".join(f"`{name}`" for name in kind.unique.args) or "all arguments"
+    compared = []
+    if rule.args is not None:
+        compared.append(", ".join(f"`{name}`" for name in rule.args) or "all arguments")
+    if rule.by_queue:
+        compared.append("queue")
+    text = ", ".join(compared) or "the kind alone"
+    if rule.window is not None:
+        text += f", for {length(rule.window)}"
+    ended = [state for state in JobState if state in rule.states - UNFINISHED_STATES]
+    if ended:
+        text += f", also when {' or '.join(ended)}"
+    if JobState.RUNNING not in rule.states:
+        text += ", until it is called"
+    return text
 
 
 def length(duration: timedelta) -> str:

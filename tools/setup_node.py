@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import hashlib
 import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
@@ -92,10 +93,19 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def remove_hosts(lock: Path) -> None:
+    """Take out where packages ask to be paid, all that still names a host."""
+    content = json.loads(lock.read_text())
+    for package in content["packages"].values():
+        package.pop("funding", None)
+    lock.write_text(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n")
+
+
 def bring_up_to_date(folder: Path, *, lock: bool) -> None:
     with exclusive(folder):
         if lock:
             npm(folder, "install", "--package-lock-only")
+            remove_hosts(folder / "package-lock.json")
         if not is_current(folder):
             name = folder.relative_to(ROOT)
             print(f"setup: installing the locked npm packages of {name}", file=sys.stderr)

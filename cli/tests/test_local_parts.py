@@ -173,6 +173,17 @@ def test_a_new_service_gets_a_key_and_the_others_keep_theirs(tmp_path: Path) -> 
     assert load_or_make(tmp_path / "secret", ["events", "runs"]) == grown
 
 
+def test_no_secrets_are_made_for_data_that_others_opened(tmp_path: Path) -> None:
+    data = tmp_path / "postgres"
+    made = load_or_make(tmp_path / "secret", [], data=data)
+    data.mkdir()
+    assert load_or_make(tmp_path / "secret", [], data=data) == made
+    (tmp_path / "secret").unlink()
+    with pytest.raises(CliError, match=r"secret is missing.*kongflow reset"):
+        load_or_make(tmp_path / "secret", [], data=data)
+    assert not (tmp_path / "secret").exists()
+
+
 def test_a_secret_file_open_to_others_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     load_or_make(path, [])

@@ -1,13 +1,10 @@
 """Who may call what, over every rpc of a running system."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from uuid import uuid4
 
 import grpc
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -26,6 +23,7 @@ from kongflow.tenancy.v1 import environment_key_pb2, environment_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2 as tenancy_pb
 from kongflow.tenancy.v1.tenancy_service_pb2_grpc import TenancyServiceStub
 from tests.e2e.every_method import Method, every_method
+from tests.e2e.strangers import DENIED, NOT_FOUND, OWN, STRANGERS, Metadata, Tenant
 from tests.example_endpoint import example_endpoint
 from tests.local_system import LocalSystem, poll_until
 
@@ -35,24 +33,6 @@ TIMEOUT = 20.0
 METHODS = every_method()
 CLIENT_METHODS = [method for method in METHODS if not method.for_services_only]
 PUBLIC_METHODS = {"EventsService.GetEventRecord", "RunsService.GetRun"}
-
-Metadata = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """An environment with a key, an event, its dispatcher and its run."""
-
-    metadata: Metadata
-    event_id: str
-    event_record_id: str
-    dispatchable_id: str
-    dispatcher_id: str
-    run_id: str
-    endpoint_id: str
-    endpoint_index_id: str
-    job_id: str
-    version_id: str
 
 
 @pytest.fixture(scope="module")
@@ -227,136 +207,8 @@ def test_a_method_for_services_is_not_there_for_clients(
     assert list(method.access.callers) == [access_pb2.CALLER_SERVICE]
 
 
-OWN = grpc.StatusCode.OK
-NOT_FOUND = grpc.StatusCode.NOT_FOUND
-DENIED = grpc.StatusCode.PERMISSION_DENIED
-PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-
 # These would leave the owner without what the others ask for.
 DESTRUCTIVE = frozenset({"DeleteEndpoint"})
-
-# What another environment's key gets for the owner's ids. A method that is missing here fails
-# the test below: whoever adds one says what a stranger gets.
-STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
-    "EventsService.GetEventRecord": (
-        NOT_FOUND,
-        lambda owner: events_pb.GetEventRecordRequest(id=owner.event_record_id),
-    ),
-    "EventsService.CancelEvent": (
-        NOT_FOUND,
-        lambda owner: events_pb.CancelEventRequest(event_id=owner.event_id),
-    ),
-    "EventsService.GetEventDispatcher": (
-        NOT_FOUND,
-        lambda owner: events_pb.GetEventDispatcherRequest(id=owner.dispatcher_id),
-    ),
-    "EventsService.SendEvent": (
-        OWN,
-        lambda owner: events_pb.SendEventRequest(
-            event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
-        ),
-    ),
-    "EventsService.UpsertEventDispatcher": (
-        OWN,
-        lambda owner: events_pb.UpsertEventDispatcherRequest(
-            event_dispatcher=event_dispatcher_pb2.EventDispatcher(
-                dispatchable_id=owner.dispatchable_id,
-                event_names=["stranger"],
-                dispatchable=event_dispatcher_pb2.Dispatchable(
-                    job_version=event_dispatcher_pb2.JobVersionDispatchable(job_id=str(uuid4()))
-                ),
-            )
-        ),
-    ),
-    "EventsService.ListEventRecords": (
-        OWN,
-        lambda _: events_pb.ListEventRecordsRequest(page_size=1000),
-    ),
-    "EventsService.ListEventDispatchers": (
-        OWN,
-        lambda _: events_pb.ListEventDispatchersRequest(page_size=1000),
-    ),
-    "EndpointsService.CreateEndpoint": (
-        PRECONDITION,
-        lambda _: endpoints_pb.CreateEndpointRequest(
-            endpoint=endpoint_pb2.Endpoint(slug="nobody", url="http://127.0.0.1:9/")
-        ),
-    ),
-    "EndpointsService.ValidateEndpoint": (
-        PRECONDITION,
-        lambda _: endpoints_pb.ValidateEndpointRequest(url="http://127.0.0.1:9/"),
-    ),
-    "EndpointsService.GetEndpoint": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.GetEndpointRequest(id=owner.endpoint_id),
-    ),
-    "EndpointsService.ListEndpoints": (OWN, lambda _: endpoints_pb.ListEndpointsRequest()),
-    "EndpointsService.UpdateEndpoint": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.UpdateEndpointRequest(
-            endpoint=endpoint_pb2.Endpoint(
-                id=owner.endpoint_id, run_chunk_execution_limit=Duration(seconds=60)
-            ),
-            update_mask=FieldMask(paths=["run_chunk_execution_limit"]),
-        ),
-    ),
-    "EndpointsService.IndexEndpoint": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.IndexEndpointRequest(id=owner.endpoint_id),
-    ),
-    "EndpointsService.GetEndpointIndex": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.GetEndpointIndexRequest(id=owner.endpoint_index_id),
-    ),
-    "EndpointsService.ListEndpointIndexes": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.ListEndpointIndexesRequest(endpoint_id=owner.endpoint_id),
-    ),
-    "EndpointsService.ListEndpointIndexItems": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.ListEndpointIndexItemsRequest(
-            endpoint_index_id=owner.endpoint_index_id
-        ),
-    ),
-    "EndpointsService.DeleteEndpoint": (
-        NOT_FOUND,
-        lambda owner: endpoints_pb.DeleteEndpointRequest(id=owner.endpoint_id),
-    ),
-    # A job is its project's, and the stranger is of the same project; versions are not.
-    "JobsService.GetJob": (OWN, lambda owner: jobs_pb.GetJobRequest(id=owner.job_id)),
-    "JobsService.ListJobs": (OWN, lambda _: jobs_pb.ListJobsRequest()),
-    "JobsService.GetJobVersion": (
-        NOT_FOUND,
-        lambda owner: jobs_pb.GetJobVersionRequest(id=owner.version_id),
-    ),
-    "JobsService.ListJobVersions": (
-        OWN,
-        lambda owner: jobs_pb.ListJobVersionsRequest(job_id=owner.job_id),
-    ),
-    "JobsService.ListJobAliases": (
-        OWN,
-        lambda owner: jobs_pb.ListJobAliasesRequest(job_id=owner.job_id),
-    ),
-    "JobsService.ListEventExamples": (
-        NOT_FOUND,
-        lambda owner: jobs_pb.ListEventExamplesRequest(version_id=owner.version_id),
-    ),
-    "JobsService.ListJobQueues": (OWN, lambda _: jobs_pb.ListJobQueuesRequest()),
-    "JobsService.TestJob": (
-        NOT_FOUND,
-        lambda owner: jobs_pb.TestJobRequest(job_id=owner.job_id),
-    ),
-    "JobsService.InvokeJob": (
-        NOT_FOUND,
-        lambda owner: jobs_pb.InvokeJobRequest(job_id=owner.job_id),
-    ),
-    "JobsService.DeleteJob": (
-        PRECONDITION,
-        lambda owner: jobs_pb.DeleteJobRequest(id=owner.job_id),
-    ),
-    "RunsService.GetRun": (NOT_FOUND, lambda owner: runs_pb.GetRunRequest(id=owner.run_id)),
-    "RunsService.ListRuns": (OWN, lambda _: runs_pb.ListRunsRequest(page_size=1000)),
-}
 
 
 @pytest.mark.parametrize("method", CLIENT_METHODS, ids=str)

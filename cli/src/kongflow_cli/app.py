@@ -18,7 +18,7 @@ COMMANDS = {
     ),
     "down": (_RUN, "End the system of this state folder, and wait for it."),
     "reset": (_RUN, "Empty the data of a stopped system; keys and ports stay the same."),
-    "filters": (_RUN, "Try filters, without a server."),
+    "filters": (_OPERATE, "Try filters: on lines, a sample, or stored events."),
     "demo": (_RUN, "Register an example program, send it events, and show their ways."),
     "endpoints": (_OPERATE, "The programs that jobs run in, and what they hold."),
     "jobs": (_OPERATE, "See the jobs of programs, and run them."),

@@ -13,6 +13,11 @@ from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
+from kongflow.events.v1.match_explanation_pb2 import (
+    DispatcherVerdict,
+    MatchExplanation,
+    ShownValue,
+)
 from kongflow.runs.v1.run_pb2 import Run as RunMessage
 from kongflow.runs.v1.runs_service_pb2 import ListRunsRequest, ListRunsResponse
 from kongflow.workerqueue.v1.job_options_pb2 import PRIORITY_LOW
@@ -174,14 +179,18 @@ class TestGetAndCancel:
         system.answers["GetEventRecord"] = pb.GetEventRecordResponse(event_record=record())
         system.answers["ListRuns"] = ListRunsResponse(
             runs=[
-                RunMessage(id="r1", job_slug="order", state=RunMessage.STATE_SUCCESS),
+                RunMessage(
+                    id="r1", job_slug="order", state=RunMessage.STATE_SUCCESS, dispatcher_id="d1"
+                ),
                 RunMessage(id="r2", job_slug="audit", error_message="it broke"),
             ]
         )
         shown = run("events", "get", "some-id").out
         assert "order" in shown
         assert "it broke" in shown
+        assert "d1" not in shown
         [request] = system.requests(ListRunsRequest)
+        assert "d1" in run("events", "get", "some-id", "--wide").out
         assert request.filter == f'event_record_id = "{record().id}"'
         runs = run("events", "get", "some-id", "--json").json["runs"]
         assert [each["id"] for each in runs] == ["r1", "r2"]
@@ -287,6 +296,68 @@ class TestList:
         run("events", "list", "--full", "--json")
         views = [each.view for each in system.requests(pb.ListEventRecordsRequest)]
         assert views == [pb.VIEW_BASIC, pb.VIEW_FULL]
+
+
+class TestExplain:
+    def answer(self) -> pb.ExplainEventResponse:
+        return pb.ExplainEventResponse(
+            event_record=record(),
+            verdicts=[
+                DispatcherVerdict(dispatcher_id="d1", dispatchable_id="charge", matched=True),
+                DispatcherVerdict(
+                    dispatcher_id="d2",
+                    dispatchable_id="audit",
+                    explanation=MatchExplanation(
+                        reason=MatchExplanation.REASON_PAYLOAD_FILTER,
+                        kind=MatchExplanation.KIND_CONDITION,
+                        path="payload.amount",
+                        operator="$gt",
+                        wanted=ShownValue(whole=Payload(json=b"100")),
+                        found=ShownValue(missing=True),
+                    ),
+                ),
+            ],
+        )
+
+    def test_each_dispatcher_and_why_not(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["ExplainEvent"] = self.answer()
+        ended = run("events", "explain", "--event-id", "mine", "--dispatchable-id", "audit")
+        assert ended.code == 0, ended.err
+        header, matched, unmatched = ended.out.splitlines()
+        assert header.split() == [
+            "VERDICT",
+            "BELONGS",
+            "TO",
+            "WHY",
+            "NOT",
+            "WHERE",
+            "WANTED",
+            "FOUND",
+        ]
+        assert matched.split() == ["matched", "charge"]
+        assert unmatched.split() == [
+            *("unmatched", "audit", "payload_filter", "payload.amount", "$gt", "100", "missing")
+        ]
+        request = system.only_call("ExplainEvent", pb.ExplainEventRequest)
+        assert request == pb.ExplainEventRequest(
+            event_id="mine", page_size=50, filter='dispatchable_id = "audit"'
+        )
+        assert "d2" in run("events", "explain", "some-id", "--wide").out
+
+    def test_json_has_readable_documents(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["ExplainEvent"] = self.answer()
+        content = run("events", "explain", "some-id", "--json").json
+        assert content["next_page_token"] == ""
+        first, second = content["items"]
+        assert first["matched"]
+        assert "explanation" not in first
+        assert second["explanation"]["reason"] == "REASON_PAYLOAD_FILTER"
+        assert second["explanation"]["wanted"] == {"whole": {"value": 100}}
+        assert second["explanation"]["found"] == {"missing": True}
+
+    def test_by_exactly_one_id(self, system: RecordedSystem, run: Run) -> None:
+        assert run("events", "explain").code == 2
+        assert system.calls == []
 
 
 def _pages_of(

@@ -15,7 +15,8 @@ from cli.tests.calls.conftest import Run
 from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
-from kongflow_cli.output.cells import Word, word
+from kongflow_cli.output.cells import Column, Word, word
+from kongflow_cli.output.printer import Printer
 from kongflow_cli.output.times import absolute, relative
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -121,6 +122,14 @@ class TestJson:
 )
 def test_relative_times(difference: timedelta, text: str) -> None:
     assert relative(timestamp(NOW + difference), NOW) == text
+
+
+def test_what_a_command_waited_for_does_not_lie_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([NOW + timedelta(seconds=5)])
+    printer = Printer(as_json=False, wide=False, clock=lambda: next(clock))
+    event = EventRecord(create_time=timestamp(NOW + timedelta(seconds=5)))
+    printer.resource(event, [Column("created", lambda each: each.create_time)])
+    assert "(now)" in capsys.readouterr().out
 
 
 def test_absolute_times() -> None:

@@ -100,3 +100,11 @@ def test_a_shared_folder_of_somebody_else_is_not_trusted(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root needs another account")
 def test_a_normal_user_runs_servers_as_itself() -> None:
     assert unprivileged_account() is None
+
+
+def test_a_user_without_a_name_is_told_what_postgresql_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 2_000_000_123)
+    with pytest.raises(EmbeddedServerError, match="user 2000000123, which has no name"):
+        unprivileged_account()

@@ -16,7 +16,6 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
 from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.http.addresses import AddressPolicy
-from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
@@ -24,6 +23,7 @@ from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.tables import METADATA
 from kongflow_endpoints.application.ports import RegistrationRefused
 from kongflow_endpoints.domain.endpoint import Endpoint, Place
+from kongflow_endpoints.main import endpoint_program
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 KEY = SecretStr("tr_dev_secret")
@@ -50,8 +50,9 @@ async def relay(
 @pytest.fixture
 async def program() -> AsyncIterator[HttpEndpointProgram]:
     """Speaks to programs on this machine, with little patience."""
-    async with GuardedHttpClient(AddressPolicy(allow_private=True)) as client:
-        yield HttpEndpointProgram(client, ping_seconds=2.0, index_seconds=2.0)
+    policy = AddressPolicy(allow_private=True)
+    async with endpoint_program(policy, ping_seconds=2.0, index_seconds=2.0) as program:
+        yield program
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,11 @@ import pytest
 from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_common.testing.grpc_server import in_process_server
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
+from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
@@ -34,7 +37,7 @@ async def database(events_url: str) -> AsyncIterator[Database]:
         yield database
         await database.pool.execute(
             "TRUNCATE events.outbox, events.event_records, events.event_dispatchers, "
-            "events.external_accounts"
+            "events.external_accounts, events.dispatcher_versions"
         )
 
 
@@ -47,12 +50,55 @@ async def relay(
 
 
 @pytest.fixture
+async def intake(database: Database, relay: OutboxRelay) -> AsyncIterator[BatchingEventIntake]:
+    async with BatchingEventIntake(database, relay) as intake:
+        yield intake
+
+
+@pytest.fixture
 async def context(
     database: Database, relay: OutboxRelay, worker_queue: RecordingWorkerQueue
 ) -> AsyncIterator[EventsContext]:
+    """The context as it is while nothing is known in memory: the queue delivers every event."""
+    async with events_context(database, relay, worker_queue, CompiledDispatchers(), None) as it:
+        yield it
+
+
+@pytest.fixture
+async def directory(database: Database) -> AsyncIterator[MemoryDispatcherDirectory]:
+    directory = MemoryDispatcherDirectory(database, CompiledDispatchers())
+    async with BackgroundTasks() as tasks:
+        _ = tasks.supervise("dispatcher directory", directory.run)
+        yield directory
+
+
+@pytest.fixture
+async def matching_context(
+    database: Database,
+    relay: OutboxRelay,
+    worker_queue: RecordingWorkerQueue,
+    directory: MemoryDispatcherDirectory,
+) -> AsyncIterator[EventsContext]:
+    """The context with dispatchers in memory."""
+    async with events_context(
+        database, relay, worker_queue, CompiledDispatchers(), directory
+    ) as it:
+        yield it
+
+
+@asynccontextmanager
+async def events_context(
+    database: Database,
+    relay: OutboxRelay,
+    worker_queue: RecordingWorkerQueue,
+    compiled: CompiledDispatchers,
+    directory: MemoryDispatcherDirectory | None,
+) -> AsyncIterator[EventsContext]:
     clock, runs = ShiftedClock(), RecordingRuns()
     async with BatchingEventIntake(database, relay) as intake:
-        client_services, tasks_services = grpc_services(database, relay, intake, runs, clock)
+        client_services, tasks_services = grpc_services(
+            database, relay, intake, runs, clock, compiled, directory
+        )
         async with in_process_server(
             catalog=CATALOG,
             client_services=client_services,
@@ -63,7 +109,7 @@ async def context(
             yield EventsContext(
                 server=server,
                 database=database,
-                unit_of_work=lambda: SqlEventsUnitOfWork(database, relay, CompiledDispatchers()),
+                unit_of_work=lambda: SqlEventsUnitOfWork(database, relay, compiled),
                 relay=relay,
                 worker_queue=worker_queue,
                 runs=runs,

@@ -136,6 +136,16 @@ class EventsContext:
         answer = await self.client.SendEvent(request, metadata=self.as_sender, timeout=_TIMEOUT)
         return answer.event_record
 
+    async def send_raw(self, payload: bytes, *, deliver_at: datetime | None = None) -> EventRecord:
+        """Send an event whose payload is written exactly so."""
+        request = pb.SendEventRequest()
+        request.event.name = "order.created"
+        request.event.payload.json = payload
+        if deliver_at is not None:
+            request.deliver_time.FromDatetime(deliver_at)
+        answer = await self.client.SendEvent(request, metadata=self.as_sender, timeout=_TIMEOUT)
+        return answer.event_record
+
     async def put(
         self,
         dispatchable_id: str = "job",
@@ -229,10 +239,14 @@ class EventsContext:
         """The messages of a kind, once there are `count` of them and no more are on their way."""
         if count:
             await self.worker_queue.wait_for(kind, count)
-        await eventually(self._outbox_is_empty)
+        await self.relay_is_idle()
         messages = self.worker_queue.of_kind(kind)
         assert len(messages) == count, messages
         return messages
+
+    async def relay_is_idle(self) -> None:
+        """Wait until all messages have been handed over."""
+        await eventually(self._outbox_is_empty)
 
     async def _outbox_is_empty(self) -> bool:
         return not await self.database.pool.execute("SELECT 1 FROM events.outbox LIMIT 1")

@@ -148,7 +148,7 @@ def _session(
     def connection_to(context: str) -> Connection:
         return resolve_connection(context, credential, options, os.environ, Path.cwd())
 
-    printer = Printer(as_json=as_json, wide=wide, now=datetime.now(UTC))
+    printer = Printer(as_json=as_json, wide=wide, clock=lambda: datetime.now(UTC))
     with open_session(connection_to(context), printer, connection_to) as opened:
         yield opened
 

@@ -10,6 +10,7 @@ from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from kongflow.events.v1.match_explanation_pb2 import DispatcherVerdict
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1.job_options_pb2 import Priority
@@ -33,6 +34,13 @@ from kongflow_cli.input.time_text import (
 )
 from kongflow_cli.output.cells import Column, time_of, word, yes_or_no
 from kongflow_cli.output.documents import document_cell
+from kongflow_cli.output.explanations import (
+    found_cell,
+    place_cell,
+    reason_cell,
+    verdict_cell,
+    wanted_cell,
+)
 from kongflow_cli.output.proto_json import to_json
 
 app = typer.Typer(
@@ -55,7 +63,10 @@ _COLUMNS: list[Column[EventRecord]] = [
     Column("Test", lambda event: yes_or_no(event.test), wide=True),
 ]
 _SHOWN_RUNS = 100
-_RUN_COLUMNS = [*RUN_COLUMNS[:3], *(each for each in RUN_COLUMNS if each.header == "Error")]
+_RUN_COLUMNS = [
+    *RUN_COLUMNS[:3],
+    *(each for each in RUN_COLUMNS if each.header in ("Error", "Dispatcher")),
+]
 _DETAILS: list[Column[EventRecord]] = [
     *_COLUMNS,
     Column("Happened", lambda event: time_of(event, "event_time")),
@@ -64,6 +75,16 @@ _DETAILS: list[Column[EventRecord]] = [
     Column("Cancelled", lambda event: time_of(event, "cancelled_time")),
     Column("Payload", lambda event: document_cell(event, "payload")),
     Column("Context", lambda event: document_cell(event, "context")),
+]
+_VERDICTS: list[Column[DispatcherVerdict]] = [
+    Column("Verdict", lambda verdict: verdict_cell(verdict.matched)),
+    Column("Belongs to", lambda verdict: verdict.dispatchable_id),
+    Column("Why not", lambda verdict: reason_cell(verdict.explanation)),
+    Column("Where", lambda verdict: place_cell(verdict.explanation)),
+    Column("Wanted", lambda verdict: wanted_cell(verdict.explanation)),
+    Column("Found", lambda verdict: found_cell(verdict.explanation)),
+    Column("Changed since", lambda verdict: yes_or_no(verdict.changed_since), wide=True),
+    Column("Id", lambda verdict: verdict.dispatcher_id, wide=True),
 ]
 
 _RecordId = Annotated[
@@ -242,6 +263,33 @@ def list_events(
         return list(response.event_records), response.next_page_token
 
     print_list(session.printer, page, fetch, _COLUMNS, "No events.")
+
+
+@app.command("explain")
+@with_options(session=_SESSION, page=filtered_pages)
+def explain_event(
+    session: Session,
+    page: PageOptions,
+    *,
+    record_id: _RecordId = None,
+    event_id: _EventId = None,
+    dispatchable_id: Annotated[
+        str | None, typer.Option(help="Only the dispatcher that belongs to it.")
+    ] = None,
+) -> None:
+    """Say which dispatchers, as they are now, take an event, and why the others do not."""
+    key = _one_key(record_id, event_id)
+    filter_text = all_of(text_is("dispatchable_id", dispatchable_id), page.filter)
+    stub = EventsServiceStub(session.channel)
+
+    def fetch(page_size: int, page_token: str) -> tuple[list[DispatcherVerdict], str]:
+        request = events_service_pb2.ExplainEventRequest(
+            page_size=page_size, page_token=page_token, filter=filter_text, **key
+        )
+        response = session.call(stub.ExplainEvent, request)
+        return list(response.verdicts), response.next_page_token
+
+    print_list(session.printer, page, fetch, _VERDICTS, "No dispatchers.")
 
 
 def _one_key(record_id: str | None, event_id: str | None) -> dict[str, str]:

@@ -26,6 +26,7 @@ from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.runs.v1.run_pb2 import Run
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
+from kongflow_cli.client.call_failed import CallFailed
 from kongflow_cli.client.connection import (
     Connection,
     ConnectionOptions,
@@ -34,6 +35,7 @@ from kongflow_cli.client.connection import (
 )
 from kongflow_cli.client.dev_system import DevSystem, find_dev_system
 from kongflow_cli.client.endpoint_index import wait_for_index
+from kongflow_cli.client.exit_codes import NOT_FOUND
 from kongflow_cli.client.run_end import wait_for_run
 from kongflow_cli.client.session import Session, open_session
 from kongflow_cli.errors import CliError
@@ -90,7 +92,7 @@ def run_demo(state: StateFolder, program: Path) -> None:
             context: stack.enter_context(_session(state, context))
             for context in ("endpoints", "events", "runs")
         }
-        _register(sessions["endpoints"], url, console)
+        stack.enter_context(_registered(sessions["endpoints"], url, console))
         ways = [(sent, _send(sessions["events"], sent)) for sent in events()]
         for number, (sent, record) in enumerate(ways, start=1):
             processed = _processed(sessions["events"], record)
@@ -134,12 +136,52 @@ def _session(state: StateFolder, context: str) -> Iterator[Session]:
         options = ConnectionOptions(state.path, None, None, 10.0)
         return resolve_connection(other, Credential.API_KEY, options, {}, Path.cwd())
 
-    printer = Printer(as_json=False, wide=False, now=datetime.now(UTC))
+    printer = Printer(as_json=False, wide=False, clock=lambda: datetime.now(UTC))
     with open_session(connection_to(context), printer, connection_to) as opened:
         yield opened
 
 
-def _register(session: Session, url: str, console: Console) -> None:
+@contextmanager
+def _registered(session: Session, url: str, console: Console) -> Iterator[None]:
+    """The program as the endpoint; afterwards that is where it was, or nowhere.
+
+    The system may be one that somebody uses, with the same example at another URL.
+    """
+    before = _url_of_endpoint(session)
+    endpoint = _register(session, url, console)
+    try:
+        yield
+    finally:
+        _put_back(session, endpoint, before)
+
+
+def _url_of_endpoint(session: Session) -> str:
+    """Where the endpoint is now; empty when it is not there, or nowhere."""
+    request = endpoints_service_pb2.GetEndpointRequest(slug=_SLUG)
+    try:
+        return session.call(EndpointsServiceStub(session.channel).GetEndpoint, request).endpoint.url
+    except CallFailed as error:
+        if error.exit_code != NOT_FOUND:
+            raise
+        return ""
+
+
+def _put_back(session: Session, endpoint: Endpoint, url: str) -> None:
+    stub = EndpointsServiceStub(session.channel)
+    if url:
+        try:
+            create = endpoints_service_pb2.CreateEndpointRequest(
+                endpoint=Endpoint(slug=_SLUG, url=url)
+            )
+            wait_for_index(session, session.call(stub.CreateEndpoint, create).endpoint_index)
+            return
+        except CallFailed:
+            # Nobody answers there any more.
+            session.printer.remark(f"{_SLUG} is not at {url} any more; its URL is taken away.")
+    session.call(stub.DeleteEndpoint, endpoints_service_pb2.DeleteEndpointRequest(id=endpoint.id))
+
+
+def _register(session: Session, url: str, console: Console) -> Endpoint:
     response = session.call(
         EndpointsServiceStub(session.channel).CreateEndpoint,
         endpoints_service_pb2.CreateEndpointRequest(endpoint=Endpoint(slug=_SLUG, url=url)),
@@ -149,6 +191,7 @@ def _register(session: Session, url: str, console: Console) -> None:
         raise CliError(f"The program could not be indexed: {index.error.message}")
     took = _between(index.create_time, index.update_time)
     console.print(f"{_SLUG} at {url}: {index.statistics.jobs} jobs registered in {took} ms\n")
+    return response.endpoint
 
 
 def _send(session: Session, sent: Sent) -> EventRecord:

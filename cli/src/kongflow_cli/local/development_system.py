@@ -82,7 +82,7 @@ def _real_plan(state: StateFolder) -> SystemPlan:
     return plan_system(
         PlanInputs(
             state=state,
-            secrets=load_or_make(state.secret_file, CONTEXTS),
+            secrets=load_or_make(state.secret_file, CONTEXTS, data=state.postgres),
             ports=choose_ports(state.ports_file, PORT_NAMES),
             outside=outside,
             environment=os.environ,

@@ -42,12 +42,18 @@ class Secrets:
         return "Secrets(...)"
 
 
-def load_or_make(path: Path, services: Sequence[str]) -> Secrets:
+def load_or_make(path: Path, services: Sequence[str], *, data: Path | None = None) -> Secrets:
     """Returns the secrets of `path`, made now where they are missing.
 
-    Raises CliError when the file is not what was written there.
+    Raises CliError when the file is not what was written there, or is missing while `data`,
+    which only its secrets open, is there.
     """
     if not path.exists():
+        if data is not None and data.exists():
+            raise CliError(
+                f"{path} is missing, and nothing else opens the data in {path.parent}. "
+                "Put the file back, or delete the data: kongflow reset."
+            )
         made = _make(services)
         _save(path, made)
         return made

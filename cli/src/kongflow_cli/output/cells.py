@@ -11,7 +11,7 @@ _M = TypeVar("_M", bound=Message)
 _Number = TypeVar("_Number", bound=int)
 
 _STYLES = {
-    "green": {"delivered", "completed", "success", "on"},
+    "green": {"delivered", "matched", "completed", "success", "on"},
     "cyan": {"running", "started", "executing", "preprocessing"},
     "yellow": {"retryable", "unmatched", "waiting_on_connections", "paused"},
     "red": {

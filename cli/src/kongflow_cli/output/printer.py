@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -26,12 +26,16 @@ _UNLIMITED_WIDTH = 1_000_000
 
 
 class Printer:
-    """Writes results to stdout, remarks to stderr."""
+    """Writes results to stdout, remarks to stderr.
 
-    def __init__(self, *, as_json: bool, wide: bool, now: datetime) -> None:
+    The clock is asked when a time is printed: what a command waited for would lie ahead of its
+    beginning.
+    """
+
+    def __init__(self, *, as_json: bool, wide: bool, clock: Callable[[], datetime]) -> None:
         self.as_json = as_json
         self._wide = wide
-        self._now = now
+        self._clock = clock
 
     def resource(self, message: _M, columns: Sequence[Column[_M]]) -> None:
         """Prints one resource: a line per column, or the whole message as JSON."""
@@ -83,6 +87,20 @@ class Printer:
         """Prints the rest of what `json_items` began."""
         print(f'], "next_page_token": {json.dumps(next_page_token)}}}')
 
+    def row(self, message: _M, columns: Sequence[Column[_M]]) -> None:
+        """Prints one line for people as it comes: the cells side by side, empty ones left out."""
+        cells = [_text(self._as_text(column.read(message))) for column in columns]
+        line = Text("  ").join(cell for cell in cells if cell)
+        if sys.stdout.isatty():
+            _console().print(line, soft_wrap=True)
+        else:
+            print(line.plain)
+        sys.stdout.flush()
+
+    def json_line(self, content: object) -> None:
+        """Prints one JSON document on a line of its own as it comes."""
+        print(json.dumps(content, ensure_ascii=not _writes_unicode()), flush=True)
+
     def line(self, text: str) -> None:
         """Prints a line as it is, for a key that will be copied."""
         print(text)
@@ -91,14 +109,17 @@ class Printer:
         """Says something beside the result."""
         print(printable_lines(text), file=sys.stderr)
 
+    def _as_text(self, cell: Cell) -> str | Word | None:
+        return absolute(cell) if isinstance(cell, Timestamp) else cell
+
     def _short(self, cell: Cell) -> Text:
         if isinstance(cell, Timestamp):
-            return Text(absolute(cell) if self._wide else relative(cell, self._now))
+            return Text(absolute(cell) if self._wide else relative(cell, self._clock()))
         return _text(cell)
 
     def _whole(self, cell: Cell) -> Text:
         if isinstance(cell, Timestamp):
-            return Text(f"{absolute(cell)} ({relative(cell, self._now)})")
+            return Text(f"{absolute(cell)} ({relative(cell, self._clock())})")
         return _text(cell, lines=True)
 
 

@@ -34,12 +34,21 @@ def to_json(message: Message) -> dict[str, object]:
     content: dict[str, object] = MessageToDict(
         readable, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
+    _put_documents(content, message)
+    return content
+
+
+def _put_documents(content: dict[str, object], message: Message) -> None:
+    """Puts users' documents in the place of what protobuf made of them, at any depth."""
     for descriptor, value in message.ListFields():
         if isinstance(value, Payload):
             content[descriptor.name] = {"value": document_of(value)}
         elif isinstance(value, Struct):
             content[descriptor.name] = document_of_struct(value)
-    return content
+        elif isinstance(value, Message) and not isinstance(value, AnyMessage):
+            inner = content[descriptor.name]
+            if isinstance(inner, dict):
+                _put_documents(inner, value)
 
 
 def document_of(payload: Payload) -> object:

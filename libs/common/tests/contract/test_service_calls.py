@@ -263,6 +263,43 @@ class TestEnqueuer:
             burst=3,
         )
 
+    async def test_a_rule_of_its_own_and_a_debounced_key(
+        self, queue: EnqueueServicer, queue_server: InProcessServer
+    ) -> None:
+        queue.results = [queue_pb.EnqueueResult(queued_job_id="j1")]
+        message = OutboxMessage.enqueue(
+            "deliverEvent",
+            b"{}",
+            environment_id=None,
+            job_key="event:1",
+            delay=timedelta(seconds=5),
+            longest_wait=timedelta(minutes=1),
+            unique=Uniqueness(
+                by_args=False,
+                by_queue=True,
+                by_kind=True,
+                window=timedelta(minutes=15),
+                states=("available", "scheduled", "running", "retryable", "completed"),
+            ),
+        )
+        await GrpcEnqueuer(queue_server.caller("events")).enqueue([message])
+        (command,) = queue.requests[0].commands
+        assert (command.delay, command.longest_wait) == (Duration(seconds=5), Duration(seconds=60))
+        assert not command.HasField("run_time")
+        rule = job_options_pb2.Uniqueness
+        assert command.unique == rule(
+            by_queue=True,
+            by_kind=True,
+            window=Duration(seconds=900),
+            states=[
+                rule.STATE_AVAILABLE,
+                rule.STATE_SCHEDULED,
+                rule.STATE_RUNNING,
+                rule.STATE_RETRYABLE,
+                rule.STATE_COMPLETED,
+            ],
+        )
+
     async def test_a_removal(self, queue: EnqueueServicer, queue_server: InProcessServer) -> None:
         queue.results = [queue_pb.EnqueueResult()]
         message = OutboxMessage.remove("deliverEvent", "event:1", environment_id=None, generation=4)

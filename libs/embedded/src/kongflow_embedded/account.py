@@ -33,8 +33,12 @@ class Account:
 
 
 def unprivileged_account() -> Account | None:
-    """Returns whom to run PostgreSQL as: None (the current user) unless that is root."""
+    """Returns whom to run PostgreSQL as: None (the current user) unless that is root.
+
+    Raises EmbeddedServerError where PostgreSQL would run as neither.
+    """
     if os.geteuid() != 0:
+        _demand_name(os.geteuid())
         return None
     try:
         entry = pwd.getpwnam("nobody")
@@ -49,6 +53,18 @@ def unprivileged_account() -> Account | None:
             "or set DATABASE_URL."
         )
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _demand_name(uid: int) -> None:
+    # initdb and the server look their user up, and end where there is none: as in a container that
+    # was started with a bare number.
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise EmbeddedServerError(
+            f"PostgreSQL does not run as user {uid}, which has no name on this machine: "
+            "add it to /etc/passwd, run as another user, or set DATABASE_URL."
+        ) from None
 
 
 def is_open_to_everybody(folder: Path) -> bool:

@@ -4,11 +4,17 @@ event_filter      reads a filter and says what is wrong with it
 compiled_filter   a filter as closures, asked about values
 operators         the 13 operators
 ignore_case       what $ignoreCaseEquals takes as equal
+equalities        what a filter demands by equality, to find it among many
 event_matcher     the conditions of a dispatcher, asked about events
+explanation       why a filter does not hold
+event_explanation why the conditions of a dispatcher do not hold
+excerpt           values as explanations show them
 javascript_*      how JavaScript sees JSON values
 """
 
 from kongflow_filters.compiled_filter import CompiledFilter
+from kongflow_filters.equalities import Equality, Path, Scalar, equalities, scalars_at
+from kongflow_filters.event_explanation import EventMismatch, EventMismatchReason, explain_event
 from kongflow_filters.event_filter import (
     EventFilter,
     FilterWarning,
@@ -16,13 +22,31 @@ from kongflow_filters.event_filter import (
     parse_filter,
 )
 from kongflow_filters.event_matcher import EventMatcher, MatchTarget
+from kongflow_filters.excerpt import Excerpt, excerpt
+from kongflow_filters.explanation import Mismatch, MismatchKind, explain, explain_member
+from kongflow_filters.javascript_values import MISSING
 
 __all__ = [
+    "MISSING",
     "CompiledFilter",
+    "Equality",
     "EventFilter",
     "EventMatcher",
+    "EventMismatch",
+    "EventMismatchReason",
+    "Excerpt",
     "FilterWarning",
     "InvalidFilter",
     "MatchTarget",
+    "Mismatch",
+    "MismatchKind",
+    "Path",
+    "Scalar",
+    "equalities",
+    "excerpt",
+    "explain",
+    "explain_event",
+    "explain_member",
     "parse_filter",
+    "scalars_at",
 ]

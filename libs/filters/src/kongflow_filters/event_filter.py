@@ -17,6 +17,7 @@ __all__ = [
     "FilterWarning",
     "InvalidFilter",
     "parse_filter",
+    "render_path",
 ]
 
 MAX_DEPTH: Final = 200
@@ -108,7 +109,7 @@ class _FilterParser:
                     f"must be a list of conditions or an object, not {_kind(member)}",
                 )
             if key == _NEVER_KEPT:
-                self.warnings.append(FilterWarning(_render(path), "", (key,)))
+                self.warnings.append(FilterWarning(render_path(path), "", (key,)))
             else:
                 parsed[key] = node
         return parsed
@@ -135,7 +136,7 @@ class _FilterParser:
             if name in written and operator.takes(written[name]):
                 ignored = tuple(key for key in written if key != name)
                 if ignored:
-                    self.warnings.append(FilterWarning(_render(path), name, ignored))
+                    self.warnings.append(FilterWarning(render_path(path), name, ignored))
                 return {name: written[name]}
         for name, operator in OPERATORS.items():
             if name in written:
@@ -149,10 +150,11 @@ def _check_depth(path: _Path, depth: int) -> None:
 
 
 def _invalid(path: _Path, reason: str) -> InvalidFilter:
-    return InvalidFilter(_render(path), reason)
+    return InvalidFilter(render_path(path), reason)
 
 
-def _render(path: Iterable[str | int]) -> str:
+def render_path(path: Iterable[str | int]) -> str:
+    """A place in a filter or a value as people read it, e.g. `payload.user.age[0]`."""
     rendered = ""
     for step in path:
         if isinstance(step, int):

@@ -4,11 +4,13 @@ The rules are in docs/behaviour/filters.md#dispatchers.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, cast
 from uuid import UUID
 
 from kongflow_filters.compiled_filter import CompiledFilter
+from kongflow_filters.equalities import Equality, equalities
 from kongflow_filters.event_filter import InvalidFilter, parse_filter
 
 __all__ = ["EventMatcher", "MatchTarget"]
@@ -57,9 +59,17 @@ class EventMatcher:
     `payload_filter` and `context_filter` are JSON values as they were written; None means that
     there is none. `external_account_id` restricts the dispatcher to events of that account.
     `rejected` is what is wrong with a filter that is not valid; such a dispatcher takes nothing.
+    `payload_equalities` and `context_equalities` are what the filters demand by equality.
     """
 
-    __slots__ = ("_context", "_external_account_id", "_payload", "rejected")
+    __slots__ = (
+        "_context",
+        "_external_account_id",
+        "_payload",
+        "context_equalities",
+        "payload_equalities",
+        "rejected",
+    )
 
     def __init__(
         self,
@@ -71,6 +81,8 @@ class EventMatcher:
         self._payload: CompiledFilter | None = None
         self._context: CompiledFilter | None = None
         self.rejected: InvalidFilter | None = None
+        self.payload_equalities: Sequence[Equality] = ()
+        self.context_equalities: Sequence[Equality] = ()
         if payload_filter is None and context_filter is None:
             return
         try:
@@ -81,6 +93,8 @@ class EventMatcher:
             return
         self._payload = CompiledFilter(payload)
         self._context = CompiledFilter(context)
+        self.payload_equalities = tuple(equalities(payload.tree))
+        self.context_equalities = tuple(equalities(context.tree))
 
     def matches(self, target: MatchTarget) -> bool:
         """Whether the dispatcher takes the event. See docs/behaviour/filters.md#dispatchers."""

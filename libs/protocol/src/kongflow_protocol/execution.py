@@ -1,5 +1,6 @@
 """What an endpoint answers to EXECUTE_JOB."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -17,6 +18,16 @@ __all__ = [
     "UnresolvedAuthAnswer",
     "read_execution_answer",
 ]
+
+
+# JavaScript writes halves of characters as escapes, for which no character stands, and U+0000
+# cannot be stored. Any other escape is passed over as a whole: after an escaped backslash comes
+# text.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<no_character>u[dD][89a-fA-F][0-9a-fA-F]{2}|u0000)|.)",
+    re.DOTALL,
+)
 
 
 class ErrorDetails(Document):
@@ -59,11 +70,11 @@ class _Later(Document):
     ]
 
 
+_AnyAnswer = _Success | _Error | _InvalidPayload | _UnresolvedAuth | _Later
+
+
 class _Answer(Document):
-    answer: Annotated[
-        _Success | _Error | _InvalidPayload | _UnresolvedAuth | _Later,
-        Field(discriminator="status"),
-    ]
+    answer: Annotated[_AnyAnswer, Field(discriminator="status")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +121,12 @@ ExecutionAnswer = (
 def read_execution_answer(body: bytes) -> ExecutionAnswer:
     """Read the body of an answer with the status 200. Raises InvalidDocument.
 
-    What the program returned is handed on as it was sent, whatever it is.
+    What the program returned is handed on as it was sent, whatever it is. Of an error what cannot
+    be stored is replaced: nobody wants to lose its message to a character in it.
     """
-    try:
-        raw = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidDocument([Issue("", f"is not JSON: {error}")]) from None
-    answer = read_value(_Answer, {"answer": raw}).answer
+    raw, answer = _read(body)
+    if isinstance(answer, _Error) and b"\\u0000" in body:
+        raw, answer = _read(_mended(body))
     members = cast("dict[str, Any]", raw)
     match answer:
         case _Success():
@@ -130,3 +140,23 @@ def read_execution_answer(body: bytes) -> ExecutionAnswer:
             return UnresolvedAuthAnswer(orjson.dumps(members["issues"]))
         case _Later():
             return LaterAnswer(answer.status)
+
+
+def _read(body: bytes) -> tuple[object, _AnyAnswer]:
+    """The document, and what it says. Raises InvalidDocument."""
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        issue = InvalidDocument([Issue("", f"is not JSON: {error}")])
+        try:
+            raw = orjson.loads(_mended(body))
+        except orjson.JSONDecodeError:
+            raise issue from None
+        if not isinstance(raw, dict) or cast("dict[str, Any]", raw).get("status") != "ERROR":
+            raise issue from None
+    return raw, read_value(_Answer, {"answer": raw}).answer
+
+
+def _mended(body: bytes) -> bytes:
+    """The text with a replacement character for each escape that is no character."""
+    return _ESCAPES.sub(lambda found: b"\\ufffd" if found["no_character"] else found.group(), body)

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from kongflow.endpoints.internal.v1 import endpoints_internal_service_pb2
 from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
@@ -17,7 +18,7 @@ from kongflow_common.auth.service_tokens import (
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.http.addresses import AddressPolicy
-from kongflow_common.http.guarded_client import GuardedHttpClient
+from kongflow_common.http.guarded_client import ConnectionLimits, GuardedHttpClient
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
@@ -79,13 +80,19 @@ async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(resolver.close)
         environments = TenancyEnvironments(tenancy)
         stack.push_async_callback(environments.close)
-        client = await stack.enter_async_context(
-            GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_endpoints))
+        program = await stack.enter_async_context(
+            endpoint_program(
+                AddressPolicy(allow_private=settings.allow_private_endpoints),
+                ping_seconds=settings.endpoint_ping_seconds,
+                index_seconds=settings.endpoint_index_seconds,
+                redirect_hosts=settings.endpoint_redirect_hosts,
+                executions=settings.endpoint_executions,
+            )
         )
         client_services, tasks_services = grpc_services(
             database,
             relay,
-            endpoint_program(settings, client),
+            program,
             RevealedKeys(environments),
             GrpcJobRegistry(await caller(settings.jobs_target, "jobs")),
             SystemClock(),
@@ -101,14 +108,33 @@ async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
         await server.serve(stop)
 
 
-def endpoint_program(settings: EndpointsSettings, client: GuardedHttpClient) -> EndpointProgram:
-    """How programs are spoken to."""
-    return HttpEndpointProgram(
-        client,
-        ping_seconds=settings.endpoint_ping_seconds,
-        index_seconds=settings.endpoint_index_seconds,
-        redirect_hosts=settings.endpoint_redirect_hosts,
-    )
+@asynccontextmanager
+async def endpoint_program(
+    policy: AddressPolicy,
+    *,
+    ping_seconds: float,
+    index_seconds: float,
+    redirect_hosts: frozenset[str] = frozenset(),
+    executions: int = 1_000,
+) -> AsyncIterator[HttpEndpointProgram]:
+    """How programs are spoken to.
+
+    Executions have connections of their own: they are as many as the workers' slots, often to one
+    program, and one that waited here for a connection would be taken for one that took too long.
+    """
+    async with (
+        GuardedHttpClient(policy) as client,
+        GuardedHttpClient(
+            policy, connections=ConnectionLimits(in_all=executions, per_host=executions)
+        ) as executing,
+    ):
+        yield HttpEndpointProgram(
+            client,
+            executing,
+            ping_seconds=ping_seconds,
+            index_seconds=index_seconds,
+            redirect_hosts=redirect_hosts,
+        )
 
 
 def grpc_services(

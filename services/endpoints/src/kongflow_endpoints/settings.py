@@ -15,3 +15,5 @@ class EndpointsSettings(ServiceSettings):
     endpoint_ping_seconds: float = Field(default=10.0, gt=0, le=30.0)
     endpoint_index_seconds: float = Field(default=30.0, gt=0, le=50.0)
     """How long an endpoint may take to say what it holds, redirects included."""
+    endpoint_executions: int = Field(default=1_000, ge=1, le=10_000)
+    """How many jobs programs execute at once for this process, of one program or of many."""

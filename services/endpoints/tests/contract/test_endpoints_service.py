@@ -1,6 +1,6 @@
 """EndpointsService over a real channel: what its callers may do, and what they are told."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -144,6 +144,24 @@ async def test_a_ping_that_fails_is_told(
     with refusal() as refused:
         await stub.CreateEndpoint(creation(other.url), metadata=mine)
     assert refused.reason == "ENDPOINT_PING_FAILED"
+
+
+async def test_who_waits_less_than_a_program_may_take_is_told_that_it_stalls(
+    mine: Metadata, stub: "EndpointsServiceAsyncStub", programs: Programs
+) -> None:
+    stalls = await programs(speaks())
+    stalls.stalls = True
+    calls: tuple[Awaitable[object], ...] = (
+        stub.CreateEndpoint(creation(stalls.url), metadata=mine, timeout=1.0),
+        stub.ValidateEndpoint(
+            pb.ValidateEndpointRequest(url=stalls.url), metadata=mine, timeout=1.0
+        ),
+    )
+    for call in calls:
+        with refusal() as refused:
+            await call
+        assert refused.reason == "ENDPOINT_PING_FAILED"
+        assert "no answer within 0." in refused.message
 
 
 async def test_an_endpoint_is_changed_and_deleted(

@@ -7,11 +7,10 @@ import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.http.addresses import AddressPolicy
-from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
-from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.domain.endpoint import EndpointIndex, IndexStatus, Place
+from kongflow_endpoints.main import endpoint_program
 from services.endpoints.tests.conftest import Handler, Programs, described, holds, speaks
 from services.endpoints.tests.integration.test_indexing import System, system
 
@@ -83,8 +82,8 @@ async def test_the_index_ends_and_holds_nothing(
 async def test_others_are_indexed_while_some_stall_or_flood(
     database: Database, relay: OutboxRelay, programs: Programs, place: Place
 ) -> None:
-    async with GuardedHttpClient(AddressPolicy(allow_private=True)) as client:
-        patient = HttpEndpointProgram(client, ping_seconds=10.0, index_seconds=60.0)
+    policy = AddressPolicy(allow_private=True)
+    async with endpoint_program(policy, ping_seconds=10.0, index_seconds=60.0) as patient:
         system = System(database, relay, patient)
         stalled: list[tuple[asyncio.Task[None], EndpointIndex]] = []
         flooded: list[tuple[asyncio.Task[None], EndpointIndex]] = []

@@ -1,5 +1,6 @@
 """What programs answer, and what is made of it, in the words of the original."""
 
+import asyncio
 import gzip
 from datetime import timedelta
 from typing import Any
@@ -263,6 +264,23 @@ async def test_executions_without_an_answer(
     away = await execute(closes.url)
     assert (away.permanent, away.timed_out) == (False, False)
     assert (await execute("http://169.254.169.254/")).permanent
+
+
+async def test_executions_of_one_program_do_not_wait_for_each_other(
+    program: HttpEndpointProgram, programs: Programs
+) -> None:
+    """As many as a worker runs at once; one that waited would be taken for one that is too slow."""
+    everybody = asyncio.Barrier(200)
+
+    async def once_all_are_there(_headers: dict[str, str], _body: bytes) -> Reply:
+        await everybody.wait()
+        return 200, {}, b"{}"
+
+    other = await programs(once_all_are_there)
+    outcomes = await asyncio.gather(
+        *(program.execute(other.url, KEY, b"{}", timedelta(seconds=15)) for _ in range(200))
+    )
+    assert {isinstance(each, Called) for each in outcomes} == {True}
 
 
 def test_the_key_is_nowhere_to_be_seen() -> None:

@@ -3,9 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from kongflow_common.http.guarded_client import GuardedHttpClient
-from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.domain.endpoint import IndexFailure
+from kongflow_endpoints.main import endpoint_program
 from libs.common.tests.integration.user_urls.raw_http_server import LOCAL, Server, answer, says
 
 KEY = SecretStr("tr_dev_confidential")
@@ -27,8 +26,7 @@ KEY = SecretStr("tr_dev_confidential")
 async def test_a_redirect_to_no_good_place_ends_the_index(location: bytes, words: str) -> None:
     server = Server()
     url = await server.start(says(answer(b"", b"location: " + location, status=b"302 Found")))
-    async with GuardedHttpClient(LOCAL) as client:
-        program = HttpEndpointProgram(client, ping_seconds=2, index_seconds=3)
+    async with endpoint_program(LOCAL, ping_seconds=2, index_seconds=3) as program:
         found = await program.index(url, KEY)
     await server.stop()
     assert isinstance(found, IndexFailure)

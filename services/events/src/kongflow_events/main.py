@@ -21,24 +21,30 @@ from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
+from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
+from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.deliver_event import DeliverEvents
+from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
+from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
-from kongflow_events.application.ports import EventIntake, RunCreator
+from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_event_record import ReadEventRecord
 from kongflow_events.application.store_event_record import StoreEventRecord
+from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
@@ -79,12 +85,18 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         )
         resolver = TenancyCredentialResolver(tenancy)
         stack.push_async_callback(resolver.close)
+        compiled = CompiledDispatchers()
+        directory = MemoryDispatcherDirectory(database, compiled)
+        tasks = await stack.enter_async_context(BackgroundTasks())
+        _ = tasks.supervise("dispatcher directory", directory.run)
         client_services, tasks_services = grpc_services(
             database,
             relay,
             intake,
             GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
             SystemClock(),
+            compiled,
+            directory,
         )
         server = GrpcServer(
             settings,
@@ -111,25 +123,34 @@ def grpc_services(
     intake: EventIntake,
     runs: RunCreator,
     clock: Clock,
+    compiled: CompiledDispatchers,
+    directory: DispatcherDirectory | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
-    """The services for clients, and those for the worker queue."""
-    compiled = CompiledDispatchers()
+    """The services for clients, and those for the worker queue.
+
+    Without a directory every event is matched by the queued job that delivers it.
+    """
 
     def unit_of_work() -> SqlEventsUnitOfWork:
         return SqlEventsUnitOfWork(database, relay, compiled)
 
     reader = SqlReader(database)
     events = EventsServicer(
-        send_event=IngestSendEvent(intake, unit_of_work, clock),
+        send_event=IngestSendEvent(intake, unit_of_work, clock, directory),
         cancel_event=CancelEvent(unit_of_work, clock),
         events=EventQueries(reader),
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
         dispatchers=DispatcherQueries(reader),
+        explain_event=ExplainEvent(reader, reader),
+        try_filter=TryFilter(),
+        backtest_filter=BacktestFilter(reader),
     )
+    desk = SqlDeliveryDesk(database, compiled, relay)
+    deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
-        deliver_events=DeliverEvents(
-            SqlDeliveryDesk(database, compiled, relay), DeliverInSteps(unit_of_work)
-        ),
+        deliver_events=deliver_events
+        if directory is None
+        else DeliverEventsFromMemory(desk, directory, deliver_events),
         invoke_dispatchers=InvokeDispatchers(SqlInvocationReader(database), runs),
         catalog=CATALOG,
     )

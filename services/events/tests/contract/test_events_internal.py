@@ -242,6 +242,56 @@ async def test_a_disabled_dispatcher_takes_nothing(context: EventsContext) -> No
     assert (await context.get(record.id)).state == EventRecord.STATE_UNMATCHED
 
 
+async def test_a_kept_dispatcher_is_changed_by_its_keeper_alone(context: EventsContext) -> None:
+    await put(context, 1)
+    for generation in (None, 100):
+        with refusal(grpc.StatusCode.FAILED_PRECONDITION) as refused:
+            await context.put("job", "clients", generation=generation)
+        assert refused.reason == "DISPATCHER_KEPT"
+    assert list((await dispatcher(context)).event_names) == ["order.created"]
+    await put(context, 2, names=("order.paid",))
+    stored = await dispatcher(context)
+    assert (list(stored.event_names), stored.generation) == (["order.paid"], 2)
+
+
+async def test_clients_do_not_say_which_version_a_dispatcher_is_for(
+    context: EventsContext,
+) -> None:
+    request = events_service_pb2.UpsertEventDispatcherRequest()
+    request.event_dispatcher.dispatchable_id = "job"
+    request.event_dispatcher.event_names.append("order.created")
+    version = request.event_dispatcher.dispatchable.job_version
+    version.job_id, version.version_id = str(new_id()), str(new_id())
+    for generation in (1, 2):
+        answer = await context.client.UpsertEventDispatcher(
+            request, metadata=context.as_sender, timeout=TIMEOUT
+        )
+        assert answer.event_dispatcher.dispatchable.job_version.version_id == ""
+        assert answer.event_dispatcher.generation == generation
+
+
+async def test_a_keeper_gets_the_id_that_a_client_used_before(context: EventsContext) -> None:
+    clients = (await context.put("job", generation=50)).event_dispatcher
+    before = await context.send()
+    await context.deliver(before)
+    kept = await put(context, 1)
+    assert kept.event_dispatcher_id != clients.id
+    assert (await dispatcher(context)).id == kept.event_dispatcher_id
+
+    after = await context.send()
+    await context.deliver(after)
+    messages = await context.enqueued("events.invokeDispatcher", 2)
+    assert [orjson.loads(message.args)["dispatcherId"] for message in messages] == [
+        clients.id,
+        kept.event_dispatcher_id,
+    ]
+    # What the client's took while it had the id becomes a run all the same.
+    await context.invoke((clients.id, before.id), (kept.event_dispatcher_id, after.id))
+    assert len(context.runs.calls[0]) == 2
+    await put(context, 2, names=("order.paid",))
+    assert (await dispatcher(context)).generation == 2
+
+
 async def dispatcher(context: EventsContext) -> EventDispatcher:
     answer = await context.client.GetEventDispatcher(
         events_service_pb2.GetEventDispatcherRequest(dispatchable_id="job"),

@@ -16,8 +16,9 @@ from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.refusals import refusal
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
-from kongflow_events.application.deliver_event import DeliverEvent, DeliverEvents
+from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
+from kongflow_events.application.deliveries import DeliverEvent
 from kongflow_events.application.task_outcome import Done, Snooze
 from services.events.tests.events_context import EventsContext
 

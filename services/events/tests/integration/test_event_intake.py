@@ -1,7 +1,6 @@
 """Storing events in batches, on a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -42,12 +41,6 @@ def event(event_id: str = "", **changes: object) -> NewEvent:
         traceparent="",
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def intake(database: Database, relay: OutboxRelay) -> AsyncIterator[BatchingEventIntake]:
-    async with BatchingEventIntake(database, relay) as intake:
-        yield intake
 
 
 async def count(database: Database, table: str) -> int:

@@ -4,6 +4,7 @@ Their plans are made while the tables are empty, as on a new system, and must se
 not. All events and messages are one environment's, which is what makes a walk through it dear.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
 from kongflow_common.db.engine import Database
@@ -13,6 +14,7 @@ from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_events.adapters import delivery_desk, event_intake, invocation_reader
 from kongflow_events.adapters.event_messages import invoke_dispatcher
+from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.event_record import Priority
 from services.events.tests.integration.test_event_intake import TENANCY, event
 
@@ -46,6 +48,11 @@ SELECT {ROW_ID}, ARRAY['order.created'], 'trigger.dev', 'job-' || n, '{{}}',
 FROM generate_series(1, {DISPATCHERS}) AS g(n)
 """
 
+FILL_VERSIONS = f"""
+INSERT INTO events.dispatcher_versions (environment_id, version)
+SELECT {ROW_ID}, n FROM generate_series(1, {ROWS}) AS g(n)
+"""
+
 FILL_ACCOUNTS = f"""
 INSERT INTO events.external_accounts (id, identifier, organization_id, environment_id)
 SELECT {ROW_ID}, 'account-' || n, '{TENANCY.organization_id}', '{ENVIRONMENT}'
@@ -63,10 +70,18 @@ FROM generate_series(1, {ROWS}) AS g(n)
 
 
 def intake(account_id: str | None = None) -> dict[str, object]:
-    """The parameters that store three events."""
+    """The parameters that store three events, the first of them matched."""
+    matched = MatchedDispatchers(2, [row_id(1), row_id(2)])
     events = [event(account_id=account_id) for _ in range(3)]
-    rows = [event_intake._row(each, event_intake._delivery(each)) for each in events]
-    return {**event_intake._EVENTS.bind(rows), "claimed_by": "tests"}
+    events[0] = replace(events[0], matched=matched)
+    arrivals = [event_intake._Arrival.of(each) for each in events]
+    return {
+        **event_intake._EVENTS.bind([each.row for each in arrivals]),
+        **event_intake._INVOCATIONS.bind(
+            [row for each in arrivals for row in each.invocation_rows]
+        ),
+        "claimed_by": "tests",
+    }
 
 
 def settling() -> dict[str, object]:
@@ -79,7 +94,9 @@ def settling() -> dict[str, object]:
         traceparent="",
     )
     return {
-        **delivery_desk._OUTCOMES.bind([(row_id(1), 1, 1), (row_id(2), 1, 0)]),
+        **delivery_desk._OUTCOMES.bind(
+            [(row_id(1), 1, 1, None, ENVIRONMENT), (row_id(2), 1, 0, 7, ENVIRONMENT)]
+        ),
         **delivery_desk._INVOCATIONS.bind([invocation], "tests", [row_id(1)]),
     }
 
@@ -102,6 +119,7 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
             event_intake._KEYS.bind([("event-1", ENVIRONMENT), ("event-2", ENVIRONMENT)]),
         ),
         "delivery": (delivery_desk._READ, {**delivery_desk._KEYS.bind(due), "limit": 100}),
+        "delivery from memory": (delivery_desk._READ_EVENTS, delivery_desk._KEYS.bind(due)),
         "settle": (delivery_desk._SETTLE, settling()),
         "invocation": (
             invocation_reader._READ,
@@ -121,7 +139,7 @@ async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) 
         database,
         "events",
         lambda: statements(claims),
-        fill=[FILL_ACCOUNTS, FILL_EVENTS, FILL_DISPATCHERS, FILL_OUTBOX],
+        fill=[FILL_ACCOUNTS, FILL_EVENTS, FILL_DISPATCHERS, FILL_VERSIONS, FILL_OUTBOX],
     )
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["outbox claim"] >= CLAIMED, "the statistics count nothing"

@@ -111,6 +111,46 @@ def test_an_error_ends_the_run_with_all_it_says() -> None:
     assert ended(answered(body)) == (RunState.FAILURE, error, "boom")
 
 
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (r"a\ud83d", "a\ufffd"),
+        (r"\uDE00b", "\ufffdb"),
+        (r"\u0000", "\ufffd"),
+        (r"\ud83d\u0000", "\ufffd\ufffd"),
+        (r"\ud83d\ude00 \ud83d", "\U0001f600 \ufffd"),
+        (r"\ud83d\ude00 \u0000", "\U0001f600 \ufffd"),
+        (r"\\ud83d \\u0000 \u0000", r"\ud83d \u0000 " + "\ufffd"),
+        (r"\"\n\u00e9\ud83d", '"\n\u00e9\ufffd'),
+    ],
+)
+def test_an_error_keeps_its_message_whatever_is_in_it(written: str, stored: str) -> None:
+    """What the parser of JavaScript says of bad input repeats the input."""
+    body = f'{{"status":"ERROR","error":{{"message":"{written}","stack":"x {written}"}}}}'
+    error = {"message": stored, "stack": f"x {stored}"}
+    assert ended(answered(body.encode())) == (RunState.FAILURE, error, stored)
+
+
+def test_of_an_error_that_is_too_large_the_beginning_is_stored() -> None:
+    """Its message stands in lists, so it is short there; what fits is whole in the output."""
+    for message, stack in (("the reason", "s" * 4_000_000), ("m" * 4_000_000, "s")):
+        error = {"message": message, "name": "Error", "stack": stack, "more": 1}
+        body = orjson.dumps({"status": "ERROR", "error": error})
+        state, output, shown = ended(answered(body))
+        assert state is RunState.FAILURE
+        assert shown is not None
+        assert shown == output["message"]
+        assert shown.removesuffix("\u2026") == message[:2_000]
+        assert output["name"] == "Error"
+        assert output["stack"].removesuffix("\u2026") == stack[:20_000]
+        assert "at most 3145728 are allowed" in output["problem"]
+    long = {"message": "m" * 3_000_000}
+    body = orjson.dumps({"status": "ERROR", "error": long})
+    assert ended(answered(body)) == (RunState.FAILURE, long, "m" * 2_000 + "\u2026")
+    refused = {"message": "m" * 100_000}
+    assert ended(answered(orjson.dumps(refused), 400))[1:] == (refused, "m" * 2_000 + "\u2026")
+
+
 def test_other_ends_keep_their_words() -> None:
     errors = [{"path": ["n"], "message": "Required"}]
     body = orjson.dumps({"status": "INVALID_PAYLOAD", "errors": errors})

@@ -22,9 +22,20 @@ class WorkerSettings(ServiceSettings):
     """The descriptor set (`buf build -o`) of each target that is not one of KongFlow's own."""
 
     worker_slots: dict[str, int] = Field(
-        default={"events": 400, "execution": 200, "default": 50, "maintenance": 10}
+        default={
+            "events": 400,
+            "runs": 400,
+            "execution": 200,
+            "indexing": 100,
+            "default": 50,
+            "maintenance": 10,
+        }
     )
-    """How many jobs of each queue run at once in this worker. A batch call holds many."""
+    """How many jobs of each queue run at once in this worker. A batch call holds many.
+
+    Those of `execution` and `indexing` last as long as users' programs do, so nothing else is in
+    these queues.
+    """
 
     window_cap: int = Field(default=1_000, ge=10, le=100_000)
     """The most entries in a queue's window."""

@@ -28,6 +28,10 @@ from services.workerqueue.tests.contract.server_under_test import (
     status_of,
 )
 
+Rule = job_options_pb2.Uniqueness
+ALL_STATES = [state for state in Rule.State.values() if state]
+ODD: Any = 9
+REMOVAL = {"operation": pb.EnqueueCommand.OPERATION_REMOVE, "job_key": "k"}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -150,10 +154,69 @@ async def test_one_bad_command_does_not_hold_up_the_others(server: ServerUnderTe
             {"unique": job_options_pb2.Uniqueness(by_args=True, args=["a"] * 21)},
             "commands[0].unique.args",
         ),
+        ({"unique": Rule(args=["a"])}, "commands[0].unique.args"),
+        ({"unique": Rule(window=Duration(seconds=1))}, "commands[0].unique.window"),
+        ({"unique": Rule(states=ALL_STATES)}, "commands[0].unique.states"),
+        ({"unique": Rule(by_args=True, window=Duration())}, "commands[0].unique.window"),
+        (
+            {"unique": Rule(by_args=True, window=Duration(seconds=-1))},
+            "commands[0].unique.window",
+        ),
+        (
+            {"unique": Rule(by_kind=True, window=Duration(seconds=32 * 86_400))},
+            "commands[0].unique.window",
+        ),
+        (
+            {"unique": Rule(by_args=True, states=[Rule.STATE_AVAILABLE, Rule.STATE_RUNNING])},
+            "commands[0].unique.states",
+        ),
+        (
+            {"unique": Rule(by_kind=True, states=set(ALL_STATES) - {Rule.STATE_RUNNING})},
+            "commands[0].unique.states",
+        ),
+        (
+            {"unique": Rule(by_args=True, states=[Rule.STATE_AVAILABLE, Rule.STATE_UNSPECIFIED])},
+            "commands[0].unique.states[1]",
+        ),
+        ({"unique": Rule(by_args=True, states=[ODD])}, "commands[0].unique.states[0]"),
+        ({"delay": Duration(seconds=-1)}, "commands[0].delay"),
+        ({"delay": Duration(seconds=100 * 366 * 86_400)}, "commands[0].delay"),
+        ({"delay": Duration(seconds=1), "run_time": Timestamp()}, "commands[0].delay"),
+        (
+            {"longest_wait": Duration(seconds=9), "delay": Duration(seconds=1)},
+            "commands[0].longest_wait",
+        ),
+        ({"longest_wait": Duration(seconds=9), "job_key": "k"}, "commands[0].longest_wait"),
+        (
+            {
+                "longest_wait": Duration(seconds=9),
+                "job_key": "k",
+                "delay": Duration(seconds=1),
+                "job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_KEEP_FIRST,
+            },
+            "commands[0].longest_wait",
+        ),
+        (
+            {"longest_wait": Duration(), "job_key": "k", "delay": Duration(seconds=1)},
+            "commands[0].longest_wait",
+        ),
+        (
+            {"job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_PRESERVE_RUN_TIME},
+            "commands[0].job_key_mode",
+        ),
+        (
+            {"job_key_mode": pb.EnqueueCommand.JOB_KEY_MODE_KEEP_FIRST},
+            "commands[0].job_key_mode",
+        ),
+        ({"generation": 1}, "commands[0].generation"),
         (
             {"operation": pb.EnqueueCommand.OPERATION_REMOVE, "job_key": ""},
             "commands[0].job_key",
         ),
+        ({**REMOVAL, "run_time": Timestamp()}, "commands[0].run_time"),
+        ({**REMOVAL, "delay": Duration()}, "commands[0].delay"),
+        ({**REMOVAL, "longest_wait": Duration(seconds=1)}, "commands[0].longest_wait"),
+        ({**REMOVAL, "unique": Rule(by_args=True)}, "commands[0].unique"),
         ({"args": b"[]"}, "commands[0].args"),
         ({"args": b"\xff"}, "commands[0].args"),
         ({"args": b'{"eventRecordId": "\\u0000"}'}, "commands[0].args"),
@@ -381,3 +444,12 @@ async def test_a_limit_that_cannot_be_kept_is_refused(
     assert result.status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert field in result.status.message
     assert await server.count() == 0
+
+
+async def test_a_request_of_many_bytes_is_taken(server: ServerUnderTest) -> None:
+    commands = [
+        command(args=orjson.dumps({"eventRecordId": f"{n}", "more": "x" * 500_000}))
+        for n in range(30)
+    ]
+    results = await server.enqueue(*commands)
+    assert [each.queued_job_id for each in results] == [each.outbox_id for each in commands]

@@ -65,6 +65,12 @@ class LedgerUnderTest:
             worker_id,
         )
 
+    async def lengthen_leases(self) -> None:
+        """Let no lease end for the time that a test takes."""
+        await self.execute(
+            "UPDATE workerqueue.worker_leases SET expires_at = now() + interval '1 hour'"
+        )
+
     async def shift(self, job_id: UUID, column: str, by: timedelta) -> None:
         """Move a time of a job, as if as much time had passed."""
         await self.execute(

@@ -151,6 +151,30 @@ async def test_behind_a_full_window_nobody_is_woken(
     assert ledger.woken == []
 
 
+async def test_a_window_that_has_just_answered_is_not_asked_again(
+    dispatch: Dispatch, window: FewEntriesWindow, ledger: RecordingLedger
+) -> None:
+    await dispatch.hand_over(stored(CAP // 2))
+    for _ in range(2):
+        window.asked = 0
+        assert await dispatch.queues_with_room(["events"]) == frozenset()
+        await dispatch.hand_over(stored(1, admitted=False))
+        assert window.asked == 1
+    assert ledger.woken == []
+
+
+async def test_a_window_that_goes_away_behind_its_length_is_missed_at_the_next_jobs(
+    dispatch: Dispatch, window: FewEntriesWindow, ledger: RecordingLedger
+) -> None:
+    await dispatch.hand_over(stored(CAP // 2))
+    assert await dispatch.queues_with_room(["events"]) == frozenset()
+    window.away = True
+    await dispatch.hand_over(stored(1, admitted=False))
+    assert await dispatch.queues_with_room(["events"]) == frozenset()
+    await dispatch.hand_over(stored(1, admitted=False))
+    assert ledger.woken == [{"events"}]
+
+
 async def test_what_is_stored_is_stored_whatever_fails_after(
     dispatch: Dispatch, window: FewEntriesWindow, ledger: RecordingLedger
 ) -> None:

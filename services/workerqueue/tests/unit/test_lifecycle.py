@@ -1,14 +1,19 @@
 """A job's life, walked at random: whatever happens in whatever order, these hold."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kongflow_workerqueue.domain.lifecycle import IllegalTransition, JobEvent, Lifecycle
+from kongflow_workerqueue.domain.lifecycle import (
+    IllegalTransition,
+    JobEvent,
+    Lifecycle,
+    debounced,
+)
 from kongflow_workerqueue.domain.outcome import (
     CallStatus,
     Done,
@@ -19,7 +24,7 @@ from kongflow_workerqueue.domain.outcome import (
     TargetUnavailable,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import JobState
 
 INTERNAL = CallStatus(StatusCode.INTERNAL, "no")
@@ -40,7 +45,7 @@ LEGAL = {
     JobState.RUNNING: {JobEvent.HAND_BACK, JobEvent.LAPSE, JobEvent.CANCEL},
     JobState.COMPLETED: {JobEvent.RETRY},
     JobState.CANCELLED: {JobEvent.RETRY},
-    JobState.DISCARDED: {JobEvent.RETRY},
+    JobState.DISCARDED: {JobEvent.RETRY, JobEvent.EDIT, JobEvent.REDRIVE},
 }
 
 
@@ -62,6 +67,31 @@ def test_only_a_waiting_job_is_replaced(state: JobState) -> None:
     else:
         with pytest.raises(IllegalTransition):
             job.replace(due=True, max_attempts=5)
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_only_what_has_ended_is_deleted(state: JobState) -> None:
+    ended = {JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED}
+    assert Lifecycle(state, max_attempts=3).may_be_deleted == (state in ended)
+
+
+@given(
+    steps=st.lists(st.timedeltas(timedelta(), timedelta(minutes=5)), min_size=1),
+    delay=st.timedeltas(timedelta(), timedelta(minutes=30)),
+    longest=st.timedeltas(timedelta(milliseconds=1), timedelta(minutes=30)),
+)
+def test_a_debounced_job_moves_back_only_and_waits_so_long_at_most(
+    steps: list[timedelta], delay: timedelta, longest: timedelta
+) -> None:
+    now = created = datetime(2026, 1, 1, tzinfo=UTC)
+    run_at = debounced(now + delay, created=created, longest_wait=longest)
+    for step in steps:
+        now += step
+        pushed = debounced(now + delay, created=created, longest_wait=longest)
+        assert run_at <= pushed <= created + longest
+        run_at = pushed
+    unbounded = debounced(now + delay, created=created, longest_wait=None)
+    assert run_at == min(unbounded, created + longest)
 
 
 class JobsLife(RuleBasedStateMachine):
@@ -97,7 +127,7 @@ class JobsLife(RuleBasedStateMachine):
             answer,
             attempt=before.attempt,
             max_attempts=before.max_attempts,
-            retry=RetryPolicy(),
+            retry=ExponentialRetry(),
             random=lambda: 0.0,
         )
         self.job = before.finish(transition)

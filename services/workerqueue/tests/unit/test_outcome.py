@@ -22,7 +22,7 @@ from kongflow_workerqueue.domain.outcome import (
     read_answer,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import JobState, waiting_for_target
 
 UNAVAILABLE = TargetUnavailable(waiting_for_target("events"), timedelta(seconds=2))
@@ -43,7 +43,7 @@ def settled(answer: Answer, *, attempt: int = 0, max_attempts: int = 3) -> Trans
         answer,
         attempt=attempt,
         max_attempts=max_attempts,
-        retry=RetryPolicy(),
+        retry=ExponentialRetry(),
         random=lambda: 0.5,
     )
 

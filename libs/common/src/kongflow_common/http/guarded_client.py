@@ -33,14 +33,22 @@ from kongflow_common.http.names import (
 )
 from kongflow_common.http.unpacking import BodyReader
 
-__all__ = ["GuardedHttpClient", "HttpAnswer", "RequestLimits"]
+__all__ = ["ConnectionLimits", "GuardedHttpClient", "HttpAnswer", "RequestLimits"]
 
-_CONNECTIONS = 500
-_CONNECTIONS_PER_HOST = 50
-"""One host that stalls keeps no other waiting."""
 _MAX_HEADER_BYTES = 65_536
 _CHUNK_BYTES = 65_536
 _LARGE_BODY_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections are open at once; who finds none waits, within the call's own time.
+
+    With fewer to one host than in all, one host that stalls keeps no other waiting.
+    """
+
+    in_all: int = 500
+    per_host: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +85,12 @@ class GuardedHttpClient:
         *,
         resolver: AbstractResolver | None = None,
         connect_seconds: float = 10.0,
+        connections: ConnectionLimits | None = None,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
         self._connect_seconds = connect_seconds
+        self._connections = connections or ConnectionLimits()
         self._names: SystemNames | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -90,8 +100,8 @@ class GuardedHttpClient:
             names = self._names = SystemNames()
         self._session = aiohttp.ClientSession(
             connector=BoundedConnector(
-                limit=_CONNECTIONS,
-                limit_per_host=_CONNECTIONS_PER_HOST,
+                limit=self._connections.in_all,
+                limit_per_host=self._connections.per_host,
                 resolver=JudgingResolver(names, self._policy),
                 # A name is judged for each call.
                 use_dns_cache=False,
@@ -167,7 +177,7 @@ class GuardedHttpClient:
         except aiohttp.ConnectionTimeoutError as error:
             raise NotReached(_reason(error)) from None
         except TimeoutError:
-            raise CallTimedOut(f"no answer within {limits.timeout_seconds:g} s") from None
+            raise CallTimedOut(f"no answer within {limits.timeout_seconds:.3g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refused = forbidden_in(error)
             if refused is not None:

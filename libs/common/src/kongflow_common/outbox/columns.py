@@ -13,8 +13,8 @@ Each message names its owner, the row it belongs to; the join leaves out those w
 not stored.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -74,13 +74,9 @@ StoredValues = tuple[
 
 def stored_values(message: OutboxMessage) -> StoredValues:
     """The values of MESSAGE_COLUMNS."""
-    options = _NO_OPTIONS
-    if message.tags or message.metadata or message.limits is not None:
-        limits = message.limits.to_options() if message.limits is not None else {}
-        options = orjson.dumps({"tags": message.tags, "metadata": dict(message.metadata), **limits})
     uniqueness = None
     if message.unique is not None:
-        uniqueness = orjson.dumps({"by_args": message.unique.by_args, "args": message.unique.args})
+        uniqueness = _dump_uniqueness(message.unique)
     return (
         message.id,
         message.operation.value,
@@ -94,7 +90,7 @@ def stored_values(message: OutboxMessage) -> StoredValues:
         message.run_at,
         int(message.priority),
         message.max_attempts,
-        options,
+        _dump_options(message),
         message.environment_id,
         message.traceparent,
     )
@@ -121,7 +117,7 @@ def message_from_row(row: Sequence[Any]) -> OutboxMessage:
     ) = row
     unique = None
     if uniqueness is not None:
-        unique = Uniqueness(by_args=uniqueness["by_args"], args=tuple(uniqueness["args"]))
+        unique = _read_uniqueness(uniqueness)
     return OutboxMessage(
         id=id_,
         operation=Operation(operation),
@@ -140,7 +136,55 @@ def message_from_row(row: Sequence[Any]) -> OutboxMessage:
         traceparent=traceparent,
         unique=unique,
         limits=JobLimits.from_options(options) if options.keys() & _LIMITS else None,
+        delay=_read_duration(options.get("delay_us")),
+        longest_wait=_read_duration(options.get("longest_wait_us")),
     )
+
+
+def _dump_options(message: OutboxMessage) -> bytes:
+    options: dict[str, object] = {}
+    if message.tags or message.metadata:
+        options = {"tags": message.tags, "metadata": dict(message.metadata)}
+    if message.delay is not None:
+        options["delay_us"] = _microseconds(message.delay)
+    if message.longest_wait is not None:
+        options["longest_wait_us"] = _microseconds(message.longest_wait)
+    if message.limits is not None:
+        options |= message.limits.to_options()
+    return orjson.dumps(options) if options else _NO_OPTIONS
+
+
+def _dump_uniqueness(unique: Uniqueness) -> bytes:
+    dumped: dict[str, object] = {"by_args": unique.by_args, "args": unique.args}
+    # What is left out is not written: programs of the last version read it too.
+    if unique.by_queue:
+        dumped["by_queue"] = True
+    if unique.by_kind:
+        dumped["by_kind"] = True
+    if unique.window is not None:
+        dumped["window_us"] = _microseconds(unique.window)
+    if unique.states:
+        dumped["states"] = unique.states
+    return orjson.dumps(dumped)
+
+
+def _read_uniqueness(dumped: Mapping[str, Any]) -> Uniqueness:
+    return Uniqueness(
+        by_args=dumped["by_args"],
+        args=tuple(dumped["args"]),
+        by_queue=dumped.get("by_queue", False),
+        by_kind=dumped.get("by_kind", False),
+        window=_read_duration(dumped.get("window_us")),
+        states=tuple(dumped.get("states", ())),
+    )
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+def _read_duration(microseconds: int | None) -> timedelta | None:
+    return None if microseconds is None else timedelta(microseconds=microseconds)
 
 
 class OutboxRows:

@@ -33,6 +33,8 @@ __all__ = ["OutboxRelay"]
 
 logger = logging.getLogger(__name__)
 
+# A request may have 16 MiB; what stands beside the arguments is small.
+_SEND_BYTES = 8 * 1024 * 1024
 _SEND_SECONDS = 12.0
 # Offered messages older than this would still be sent when others may claim them.
 _OFFER_SECONDS = 10.0
@@ -220,7 +222,8 @@ class OutboxRelay:
 
     async def _send(self, batch: list[OutboxMessage]) -> int:
         """Send a batch, or its first part while something is wrong; how many were sent."""
-        batch, rest = batch[: self._send_limit], batch[self._send_limit :]
+        fitting = self._fitting(batch)
+        batch, rest = batch[:fitting], batch[fitting:]
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 outcomes = await self._enqueuer.enqueue(batch)
@@ -248,6 +251,15 @@ class OutboxRelay:
         if rest:
             await self._release(rest)
         return len(batch)
+
+    def _fitting(self, batch: list[OutboxMessage]) -> int:
+        """How many of the messages, from the first one on, go into one call; one at least."""
+        size = 0
+        for index, message in enumerate(batch[: self._send_limit]):
+            size += len(message.args)
+            if index and size > _SEND_BYTES:
+                return index
+        return self._send_limit
 
     def _delete_later(self, message_id: UUID) -> None:
         self._sent.add(message_id)

@@ -108,6 +108,10 @@ def _command(message: OutboxMessage) -> pb.EnqueueCommand:
         command.unique.CopyFrom(_uniqueness(message.unique))
     if message.limits is not None:
         _set_limits(command, message.limits)
+    if message.delay is not None:
+        command.delay.FromTimedelta(message.delay)
+    if message.longest_wait is not None:
+        command.longest_wait.FromTimedelta(message.longest_wait)
     return command
 
 
@@ -136,7 +140,19 @@ def _struct(metadata: Mapping[str, object]) -> Struct:
 
 
 def _uniqueness(unique: Uniqueness) -> job_options_pb2.Uniqueness:
-    return job_options_pb2.Uniqueness(by_args=unique.by_args, args=unique.args)
+    message = job_options_pb2.Uniqueness(
+        by_args=unique.by_args,
+        args=unique.args,
+        by_queue=unique.by_queue,
+        by_kind=unique.by_kind,
+        states=[
+            job_options_pb2.Uniqueness.State.Value(f"STATE_{state.upper()}")
+            for state in unique.states
+        ],
+    )
+    if unique.window is not None:
+        message.window.FromTimedelta(unique.window)
+    return message
 
 
 def _outcome(result: pb.EnqueueResult) -> EnqueueOutcome:

@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -57,9 +59,74 @@ async def test_a_message_comes_back_from_the_table_as_it_was(database: Database)
         )
         assert full.traceparent == current_traceparent()
     plain = OutboxMessage.enqueue("send", b"{}", environment_id=None)
+    debounced = OutboxMessage.enqueue(
+        "pack",
+        b"{}",
+        environment_id=None,
+        job_key="parcel:2",
+        delay=timedelta(seconds=1.5),
+        longest_wait=timedelta(minutes=1),
+        unique=Uniqueness(
+            by_args=False,
+            by_queue=True,
+            by_kind=True,
+            window=timedelta(days=2),
+            states=("available", "scheduled", "retryable"),
+        ),
+    )
     removal = OutboxMessage.remove("pack", "parcel:1", environment_id=None, generation=7)
-    await insert(database, [full, plain, removal])
-    assert await OutboxClaims(database, "shop", "me", 500).claim() == [full, plain, removal]
+    messages = [full, plain, debounced, removal]
+    await insert(database, messages)
+    assert await OutboxClaims(database, "shop", "me", 500).claim() == messages
+
+
+async def test_a_rule_is_written_as_the_last_version_reads_it(database: Database) -> None:
+    await insert(
+        database,
+        [
+            OutboxMessage.enqueue(
+                "pack", b"{}", environment_id=None, unique=Uniqueness(by_args=True, args=("id",))
+            )
+        ],
+    )
+    rows = await database.pool.execute("SELECT uniqueness, options FROM shop.outbox")
+    assert rows == [({"by_args": True, "args": ["id"]}, {})]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"job_key_mode": JobKeyMode.KEEP_FIRST},
+        {"delay": timedelta(seconds=-1)},
+        {"delay": timedelta(seconds=1), "run_at": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"longest_wait": timedelta(seconds=1), "delay": timedelta(seconds=1)},
+        {"longest_wait": timedelta(seconds=1), "job_key": "k"},
+        {
+            "longest_wait": timedelta(seconds=1),
+            "delay": timedelta(seconds=1),
+            "job_key": "k",
+            "job_key_mode": JobKeyMode.PRESERVE_RUN_TIME,
+        },
+    ],
+)
+def test_options_that_conflict_are_refused_before_the_commit(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"given|is for|negative"):
+        OutboxMessage.enqueue("pack", b"{}", environment_id=None, **options)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"by_args": False, "window": timedelta(minutes=1)},
+        {"by_args": False, "states": ("available",)},
+        {"by_args": False, "by_kind": True, "args": ("id",)},
+        {"by_args": True, "window": timedelta()},
+        {"by_args": True, "states": ("available", "waiting")},
+    ],
+)
+def test_a_rule_that_says_nothing_sound_is_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"without|must"):
+        Uniqueness(**rule)
 
 
 async def test_messages_whose_owner_was_not_stored_are_left_out(database: Database) -> None:
@@ -222,3 +289,16 @@ async def test_only_one_relay_claims_at_a_time(database: Database) -> None:
     claimed = await claims.claim()
     assert claimed is not None
     assert len(claimed) == 1
+
+
+async def test_a_call_holds_no_more_than_a_request_may(database: Database) -> None:
+    args = b'{"a": "' + b"x" * 500_000 + b'"}'
+    messages = [OutboxMessage.enqueue("pack", args, environment_id=None) for _ in range(40)]
+    await insert(database, messages)
+    worker_queue = RecordingWorkerQueue()
+    async with a_relay(database, worker_queue):
+        await eventually(partial(is_empty, database))
+    assert worker_queue.messages == messages
+    sizes = [sum(len(message.args) for message in call) for call in worker_queue.calls]
+    assert max(sizes) <= 8 * 1024 * 1024
+    assert len(sizes) == 3

@@ -20,6 +20,7 @@ from kongflow_common.http.errors import (
 )
 from kongflow_common.http.guarded_client import GuardedHttpClient, HttpAnswer, RequestLimits
 from kongflow_common.payload import JsonDocument
+from kongflow_common.rpc.deadline import time_left
 from kongflow_endpoints.application.ports import Called, Indexed, NotCalled
 from kongflow_endpoints.domain.endpoint import IndexFailure
 from kongflow_endpoints.domain.errors import EndpointPingFailed
@@ -60,19 +61,22 @@ _TIMEOUT_STATUSES: Final = frozenset({408, 504})
 class HttpEndpointProgram:
     """Implements EndpointProgram. `index_seconds` is for a whole index, redirects included.
 
-    Redirects stay with the host that was registered, or go to one of `redirect_hosts`: every call
-    carries the environment's secret key.
+    `executing` makes the calls of executions, `client` all others. Redirects stay with the host
+    that was registered, or go to one of `redirect_hosts`: every call carries the environment's
+    secret key.
     """
 
     def __init__(
         self,
         client: GuardedHttpClient,
+        executing: GuardedHttpClient,
         *,
         ping_seconds: float,
         index_seconds: float,
         redirect_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._client = client
+        self._executing = executing
         self._ping_seconds = ping_seconds
         self._index_seconds = index_seconds
         self._redirect_hosts = redirect_hosts
@@ -103,7 +107,8 @@ class HttpEndpointProgram:
     async def _ask(
         self, url: str, key: SecretStr, action: str, more: Mapping[str, str]
     ) -> HttpAnswer:
-        limits = RequestLimits(self._ping_seconds, _SMALL_BYTES)
+        # Who asks for it and waits no longer is still told that it was the program that stalls.
+        limits = RequestLimits(time_left(self._ping_seconds), _SMALL_BYTES)
         try:
             answer = await self._client.request(
                 "POST", url, headers={**_headers(key, action), **more}, body=None, limits=limits
@@ -189,7 +194,7 @@ class HttpEndpointProgram:
         limits = RequestLimits(timeout.total_seconds(), MAX_EXECUTION_BYTES)
         headers = {**_headers(key, "EXECUTE_JOB"), "content-type": "application/json"}
         try:
-            answer = await self._client.request(
+            answer = await self._executing.request(
                 "POST", url, headers=headers, body=body, limits=limits
             )
         except CallTimedOut as error:

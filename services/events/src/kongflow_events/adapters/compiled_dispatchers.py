@@ -8,7 +8,7 @@ from uuid import UUID
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, compile_dispatcher
 from kongflow_events.domain.event_dispatcher import EventDispatcher
 
-__all__ = ["CompiledDispatchers"]
+__all__ = ["CompiledDispatchers", "filter_bytes"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class CompiledDispatchers:
                 extra={"fields": {"dispatcher_id": str(dispatcher.id)}},
             )
         self._drop(dispatcher.id)
-        size = _filter_bytes(dispatcher)
+        size = filter_bytes(dispatcher)
         self._kept[dispatcher.id] = (dispatcher.generation, compiled, size)
         self._filter_bytes += size
         while (
@@ -72,7 +72,8 @@ class CompiledDispatchers:
             self._filter_bytes -= dropped[2]
 
 
-def _filter_bytes(dispatcher: EventDispatcher) -> int:
+def filter_bytes(dispatcher: EventDispatcher) -> int:
+    """How large the filters of a dispatcher are, as they were written."""
     specification = dispatcher.specification
     return sum(
         len(each.text)

@@ -55,19 +55,35 @@ _READ: Final = f"""
       LEFT JOIN gathered c ON e.place = 1
 """
 
-_OUTCOMES: Final = RowParameters("w", id="uuid", revision="integer", matched="integer")
+_READ_EVENTS: Final = f"""
+    SELECT {RECORD_COLUMNS},
+           convert_to(r.payload::text, 'UTF8'), convert_to(r.context::text, 'UTF8'),
+           r.deliver_at - now()
+      FROM ({RECORD_SOURCE}) JOIN {_KEYS.source} ON r.id = k.id
+     WHERE k.environment_id IS NULL OR k.environment_id = r.environment_id
+"""
+
+_OUTCOMES: Final = RowParameters(
+    "w", id="uuid", revision="integer", matched="integer", version="bigint", environment_id="uuid"
+)
 
 _INVOCATIONS: Final = OutboxRows("events", join="JOIN settled ON settled.id = o.owner")
 
 # Guarded: of two deliveries, or a delivery and a cancelling, that race for an event the second
-# finds another state than it read, and changes nothing.
+# finds another state than it read, and changes nothing. Nor does one that was matched in memory
+# with dispatchers of another version than the present one.
 _SETTLE: Final = f"""
-    WITH settled AS (
+    WITH w AS MATERIALIZED (
+        SELECT w.*, w.version IS NULL OR w.version = coalesce((
+                   SELECT v.version FROM events.dispatcher_versions v
+                    WHERE v.environment_id = w.environment_id), 0) AS is_present
+          FROM {_OUTCOMES.source}
+    ), settled AS (
         UPDATE events.event_records r
            SET processed_at = now(), matched_count = w.matched,
                delivered_at = CASE WHEN w.matched > 0 THEN now() END
-          FROM {_OUTCOMES.source}
-         WHERE r.id = w.id AND r.delivery_revision = w.revision
+          FROM w
+         WHERE r.id = w.id AND w.is_present AND r.delivery_revision = w.revision
            AND r.processed_at IS NULL AND r.cancelled_at IS NULL AND r.delivery_cursor IS NULL
         RETURNING r.id
     ), enqueued AS ({_INVOCATIONS.insert})
@@ -105,6 +121,15 @@ class SqlDeliveryDesk:
                 candidates = await self._compiled_ones(dispatcher_ids, generations)
         return DueBatch(events, candidates)
 
+    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
+        rows = await self._database.pool.execute(_READ_EVENTS, _KEYS.bind(keys))
+        return [
+            DueEvent(
+                to_record(row), EventContent(JsonDocument(row[-3]), JsonDocument(row[-2])), row[-1]
+            )
+            for row in rows
+        ]
+
     async def _compiled_ones(
         self, dispatcher_ids: Sequence[UUID], generations: Sequence[int]
     ) -> Sequence[CompiledDispatcher]:
@@ -131,13 +156,21 @@ class SqlDeliveryDesk:
         return [self._compiled.compile(to_dispatcher(row)) for row in rows]
 
     async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
-        outcomes: list[tuple[UUID, int, int]] = []
+        outcomes: list[tuple[UUID, int, int, int | None, UUID]] = []
         messages: list[OutboxMessage] = []
         owners: list[UUID] = []
         # In one order everywhere, so that two batches seldom wait for each other crosswise.
         for delivery in sorted(deliveries, key=lambda each: each.record.id):
             record = delivery.record
-            outcomes.append((record.id, record.delivery_revision, len(delivery.dispatcher_ids)))
+            outcomes.append(
+                (
+                    record.id,
+                    record.delivery_revision,
+                    len(delivery.dispatcher_ids),
+                    delivery.version,
+                    record.tenancy.environment_id,
+                )
+            )
             for dispatcher_id in delivery.dispatcher_ids:
                 owners.append(record.id)
                 messages.append(

@@ -105,6 +105,17 @@ class SqlDispatcherRepository:
             )
         )
 
+    async def set_aside(self, dispatcher: EventDispatcher) -> None:
+        await self._connection.execute(
+            update(EVENT_DISPATCHERS)
+            .where(EVENT_DISPATCHERS.c.id == dispatcher.id)
+            .values(
+                dispatchable_id=f"{dispatcher.dispatchable_id}:{dispatcher.id}",
+                manual=True,
+                generation=dispatcher.generation + 1,
+            )
+        )
+
     async def candidates(
         self, record: EventRecord, after: UUID | None, limit: int
     ) -> Sequence[CompiledDispatcher]:

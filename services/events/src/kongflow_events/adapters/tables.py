@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 from kongflow_common.outbox.table import outbox_table
 
 __all__ = [
+    "DISPATCHER_VERSIONS",
     "EVENT_DISPATCHERS",
     "EVENT_RECORDS",
     "EXTERNAL_ACCOUNTS",
@@ -136,6 +137,8 @@ EVENT_DISPATCHERS = Table(
     ),
     Column("environment_id", UUID, nullable=False),
     Column("generation", BigInteger, nullable=False, server_default=text("1")),
+    # The version of its environment's dispatchers that its last change made, by a trigger.
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint(
@@ -151,6 +154,12 @@ Index(
     EVENT_DISPATCHERS.c.id,
 )
 Index(
+    "event_dispatchers_environment_id_version_idx",
+    EVENT_DISPATCHERS.c.environment_id,
+    EVENT_DISPATCHERS.c.version,
+    EVENT_DISPATCHERS.c.id,
+)
+Index(
     "event_dispatchers_event_idx",
     EVENT_DISPATCHERS.c.event,
     postgresql_using="gin",
@@ -160,6 +169,16 @@ Index(
     "event_dispatchers_external_account_id_idx",
     EVENT_DISPATCHERS.c.external_account_id,
     postgresql_where=EVENT_DISPATCHERS.c.external_account_id.is_not(None),
+)
+
+# Raised by triggers on event_dispatchers. What is known of dispatchers from before
+# `complete_since` is to be read anew: since then one was deleted.
+DISPATCHER_VERSIONS = Table(
+    "dispatcher_versions",
+    METADATA,
+    Column("environment_id", UUID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("complete_since", BigInteger, nullable=False, server_default=text("0")),
 )
 
 OUTBOX = outbox_table(METADATA, SCHEMA)

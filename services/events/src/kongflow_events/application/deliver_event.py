@@ -1,36 +1,21 @@
 """Matches events with the dispatchers of their environment, many events at a time."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from kongflow_common.tracing import parse_traceparent
 from kongflow_events.application.deliver_in_steps import DeliverInSteps, StepBudget
+from kongflow_events.application.deliveries import DeliverEvent, bounded, is_over, log_delivered
 from kongflow_events.application.ports import Delivery, DeliveryDesk, DueEvent
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 
-__all__ = ["DeliverEvent", "DeliverEvents"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["DeliverEvents"]
 
 _CANDIDATES_AT_ONCE: Final = 1_000
-_INVOCATIONS_AT_ONCE: Final = 2_000
 _STEPS_PER_CALL: Final = 20
 _NOT_YET: Final = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class DeliverEvent:
-    """A planned delivery: of which event, and which of its revisions."""
-
-    event_record_id: UUID
-    delivery_revision: int
-    environment_id: UUID | None
-    traceparent: str
 
 
 class DeliverEvents:
@@ -63,7 +48,7 @@ class DeliverEvents:
         due: dict[UUID, int] = {}
         for index, command in enumerate(commands):
             event = events.get(command.event_record_id)
-            if event is None or _is_over(event, command):
+            if event is None or is_over(event, command):
                 continue
             if event.due_in > _NOT_YET:
                 outcomes[index] = Snooze(event.due_in)
@@ -88,23 +73,14 @@ class DeliverEvents:
         return outcomes
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
-        for part in _bounded(deliveries):
+        for part in bounded(deliveries):
             settled = await self._desk.settle(part)
             for delivery in part:
                 if delivery.record.id in settled:
-                    _log(delivery)
+                    log_delivered(delivery)
 
 
 _CandidatesByName: TypeAlias = Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]]
-
-
-def _is_over(event: DueEvent, command: DeliverEvent) -> bool:
-    record = event.record
-    return (
-        record.cancelled_at is not None
-        or record.processed_at is not None
-        or command.delivery_revision < record.delivery_revision
-    )
 
 
 def _by_name_and_source(dispatchers: Sequence[CompiledDispatcher]) -> _CandidatesByName:
@@ -120,34 +96,5 @@ def _match(event: DueEvent, candidates: _CandidatesByName) -> Sequence[UUID]:
     record = event.record
     key = (record.tenancy.environment_id, record.name, record.source)
     # Parsed once for all candidates, and not at all where none looks at it.
-    matchable = MatchableEvent(record, event.content)
+    matchable = MatchableEvent(record.payload_type, event.content, record.external_account_id)
     return [each.id for each in candidates.get(key, ()) if each.takes(matchable)]
-
-
-def _bounded(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
-    """Batches whose invocations fit into one statement."""
-    batch: list[Delivery] = []
-    invocations = 0
-    for delivery in deliveries:
-        if batch and invocations + len(delivery.dispatcher_ids) > _INVOCATIONS_AT_ONCE:
-            yield batch
-            batch, invocations = [], 0
-        batch.append(delivery)
-        invocations += len(delivery.dispatcher_ids)
-    if batch:
-        yield batch
-
-
-def _log(delivery: Delivery) -> None:
-    trace = parse_traceparent(delivery.traceparent)
-    _logger.info(
-        "event delivered",
-        extra={
-            "trace_id": trace.trace_id if trace is not None else "",
-            "fields": {
-                "event_record_id": str(delivery.record.id),
-                "environment_id": str(delivery.record.tenancy.environment_id),
-                "matched": len(delivery.dispatcher_ids),
-            },
-        },
-    )

@@ -45,7 +45,9 @@ class DeliverInSteps:
     async def __call__(self, event: DueEvent, traceparent: str, budget: StepBudget) -> TaskOutcome:
         """Done, or snoozed when the budget is used up before the last dispatcher."""
         try:
-            matchable = MatchableEvent(event.record, event.content)
+            matchable = MatchableEvent(
+                event.record.payload_type, event.content, event.record.external_account_id
+            )
             while budget.take():
                 async with self._unit_of_work() as uow:
                     if await self._step(uow, event, matchable, traceparent):

@@ -1,7 +1,7 @@
 """Takes an event in, once per environment and event id."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,12 +10,16 @@ from kongflow_common.errors import Contended, InvalidField
 from kongflow_common.ids import new_id
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument
 from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.deliveries import log_delivered
 from kongflow_events.application.ports import (
+    Delivery,
+    DispatcherDirectory,
     EventIntake,
     EventsUnitOfWork,
     NewEvent,
     UnitOfWorkFactory,
 )
+from kongflow_events.domain.dispatcher_match import MatchableEvent
 from kongflow_events.domain.event_record import (
     DEFAULT_SOURCE,
     LAST_TIME,
@@ -61,22 +65,31 @@ class SendEvent:
 class IngestSendEvent:
     """Stores the event and plans its delivery, both or neither.
 
+    One that is due at once is matched before it is stored, where that takes no reading, and so
+    is delivered with the same transaction (docs/behaviour.md#delivering-an-event).
     Sent again, an event that is due in 5 seconds or more has its payload, context and delivery
     time replaced; any other is answered as it is stored.
     """
 
-    def __init__(self, intake: EventIntake, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+    def __init__(
+        self,
+        intake: EventIntake,
+        unit_of_work: UnitOfWorkFactory,
+        clock: Clock,
+        directory: DispatcherDirectory | None = None,
+    ) -> None:
         self._intake = intake
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._directory = directory
 
     async def __call__(self, command: SendEvent) -> EventRecord:
         deliver_at = _deliver_at(command, self._clock)
-        event = _new_event(command, deliver_at)
+        event = self._matched(_new_event(command, deliver_at))
         for _ in range(_ROUNDS):
             stored = await self._intake.add(event)
             if stored.is_new:
-                _log("event accepted", stored.record)
+                self._note(event, stored.record)
                 return stored.record
             record = stored.record
             # Most repeats are of events that are due already; they need no lock.
@@ -88,6 +101,27 @@ class IngestSendEvent:
             if again is not None:
                 return again
         raise Contended("the event with this id comes and goes; nothing was stored")
+
+    def _matched(self, event: NewEvent) -> NewEvent:
+        # Which account an event belongs to is known only once it is stored.
+        if self._directory is None or event.deliver_at is not None or event.account_id is not None:
+            return event
+        matched = self._directory.match(
+            event.tenancy.environment_id,
+            event.name,
+            event.source,
+            MatchableEvent(event.payload_type, event.content),
+        )
+        return event if matched is None else replace(event, matched=matched)
+
+    def _note(self, event: NewEvent, record: EventRecord) -> None:
+        _log("event accepted", record)
+        if event.matched is None:
+            return
+        if record.processed_at is not None:
+            log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
+        elif self._directory is not None:
+            self._directory.refresh(event.tenancy.environment_id)
 
     async def _send_again(
         self,

@@ -10,7 +10,8 @@ from uuid import UUID
 from kongflow_common.errors import KongflowError
 from kongflow_common.filtering import Filter
 from kongflow_common.payload import JsonDocument
-from kongflow_events.domain.dispatcher_match import CompiledDispatcher
+from kongflow_events.domain.dispatcher_index import MatchedDispatchers
+from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_record import (
     EventContent,
@@ -23,6 +24,7 @@ from kongflow_events.domain.event_record import (
 __all__ = [
     "Delivery",
     "DeliveryDesk",
+    "DispatcherDirectory",
     "DispatcherReader",
     "DispatcherRepository",
     "DueBatch",
@@ -65,6 +67,8 @@ class NewEvent:
     priority: Priority
     account_id: str | None
     traceparent: str
+    matched: MatchedDispatchers | None = None
+    """The dispatchers that take it; None when it is to be matched later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,25 @@ class EventIntake(Protocol):
     async def add(self, event: NewEvent) -> StoredEvent:
         """Store the event, its account and the queued job that delivers it, all or none.
 
+        An event whose dispatchers are known is stored as delivered, with an invocation for each,
+        unless a dispatcher of its environment has changed since.
         Where the environment has an event of this id already nothing is stored, and that one
         is answered.
         """
+        ...
+
+
+class DispatcherDirectory(Protocol):
+    """Knows dispatchers without asking the database; what it says may be out of date."""
+
+    def match(
+        self, environment_id: UUID, name: str, source: str, event: MatchableEvent
+    ) -> MatchedDispatchers | None:
+        """The dispatchers that take the event; None when it does not know, or they are many."""
+        ...
+
+    def refresh(self, environment_id: UUID) -> None:
+        """Say that what it knows of an environment is out of date."""
         ...
 
 
@@ -143,6 +163,10 @@ class DispatcherRepository(Protocol):
         generation: int,
     ) -> None:
         """Replace what the dispatcher holds."""
+        ...
+
+    async def set_aside(self, dispatcher: EventDispatcher) -> None:
+        """Free its dispatchable id; it takes no events any more, what it took is invoked."""
         ...
 
     async def candidates(
@@ -219,11 +243,15 @@ class DueBatch:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The outcome of matching one event: the dispatchers that take it."""
+    """The outcome of matching one event: the dispatchers that take it.
+
+    `version` is of which version of the environment's dispatchers it is, when they were not read.
+    """
 
     record: EventRecord
     dispatcher_ids: Sequence[UUID]
     traceparent: str
+    version: int | None = None
 
 
 class DeliveryDesk(Protocol):
@@ -238,11 +266,15 @@ class DeliveryDesk(Protocol):
         """
         ...
 
+    async def read_events(self, keys: Sequence[tuple[UUID, UUID | None]]) -> Sequence[DueEvent]:
+        """The events as `read` answers them, without their dispatchers."""
+        ...
+
     async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
         """Write the outcomes and enqueue the invocations, in one transaction.
 
-        An event that was cancelled, replaced or delivered since it was read changes nothing.
-        Answers the ids of the others.
+        An event that was cancelled, replaced or delivered since it was read changes nothing, nor
+        one whose version is not the present one. Answers the ids of the others.
         """
         ...
 

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kongflow_common.errors import Contended, InvalidField
-from kongflow_common.payload import JsonDocument
+from kongflow_common.errors import Contended
+from kongflow_events.application.checked_filter import check_filter
 from kongflow_events.application.ports import EventsUnitOfWork, UnitOfWorkFactory
+from kongflow_events.domain.errors import DispatcherKept
 from kongflow_events.domain.event_dispatcher import (
     FIRST_GENERATION,
     DispatcherSpecification,
     EventDispatcher,
 )
 from kongflow_events.domain.event_record import Tenancy
-from kongflow_filters import InvalidFilter, parse_filter
 
 __all__ = ["DispatcherCommand", "UpsertEventDispatcher", "UpsertedDispatcher"]
 
@@ -26,13 +26,17 @@ _ROUNDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class DispatcherCommand:
-    """What a dispatcher is to hold; `generation` None follows the stored one."""
+    """What a dispatcher is to hold; `generation` None follows the stored one.
+
+    `by_keeper`: said by the service that owns what the dispatcher starts.
+    """
 
     tenancy: Tenancy
     dispatchable_id: str
     specification: DispatcherSpecification
     account_id: str | None = None
     generation: int | None = None
+    by_keeper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ class UpsertEventDispatcher:
     """Stores the dispatcher under its dispatchable id; all that it held before is replaced.
 
     A filter or an account that is left out is gone. With a generation that is not newer than
-    the stored one nothing changes. Raises InvalidField for a filter that could never match.
+    the stored one nothing changes. One that is kept by the owner of what it starts is changed by
+    that owner alone, whose generations are its own. Raises InvalidField for a filter that could
+    never match, and DispatcherKept.
     """
 
     def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
@@ -56,8 +62,8 @@ class UpsertEventDispatcher:
     async def __call__(self, command: DispatcherCommand) -> UpsertedDispatcher:
         specification = command.specification
         warnings = [
-            *_check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
-            *_check_filter(specification.context_filter, "event_dispatcher.context_filter"),
+            *check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
+            *check_filter(specification.context_filter, "event_dispatcher.context_filter"),
         ]
         for _ in range(_ROUNDS):
             async with self._unit_of_work() as uow:
@@ -75,6 +81,13 @@ class UpsertEventDispatcher:
         if command.account_id is not None:
             account = await uow.dispatchers.account(command.tenancy, command.account_id)
         stored = await uow.dispatchers.lock(environment_id, command.dispatchable_id)
+        if stored is not None and stored.is_kept and not command.by_keeper:
+            raise DispatcherKept(command.dispatchable_id)
+        if stored is not None and command.by_keeper and not stored.is_kept:
+            # Somebody used the id before. Its generations say nothing of the keeper's, and would
+            # have the keeper's changes ignored.
+            await uow.dispatchers.set_aside(stored)
+            stored = None
         if stored is None:
             written = await uow.dispatchers.add(
                 environment_id,
@@ -97,16 +110,6 @@ class UpsertEventDispatcher:
         if dispatcher is not None:
             _log(dispatcher)
         return dispatcher
-
-
-def _check_filter(written: JsonDocument | None, field: str) -> Sequence[str]:
-    """What is accepted but has no effect. Raises InvalidField, naming the place inside."""
-    if written is None:
-        return ()
-    try:
-        return [warning.message for warning in parse_filter(written.load(), field).warnings]
-    except InvalidFilter as error:
-        raise InvalidField(error.path, error.reason) from error
 
 
 def _log(dispatcher: EventDispatcher) -> None:

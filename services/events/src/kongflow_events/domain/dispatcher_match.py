@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from kongflow_events.domain.event_dispatcher import EventDispatcher
-from kongflow_events.domain.event_record import EventContent, EventRecord, PayloadType
+from kongflow_events.domain.event_record import EventContent, PayloadType
 from kongflow_filters import EventMatcher, MatchTarget
 
 __all__ = ["CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
@@ -13,11 +13,16 @@ __all__ = ["CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
 class MatchableEvent:
     """An event as dispatchers see it; its content is read once, and only if one looks at it."""
 
-    def __init__(self, record: EventRecord, content: EventContent) -> None:
-        self._payload_type = record.payload_type
+    def __init__(
+        self,
+        payload_type: PayloadType,
+        content: EventContent,
+        external_account_id: UUID | None = None,
+    ) -> None:
+        self._payload_type = payload_type
         self._content = content
         self._whole: MatchTarget | None = None
-        self.outside = MatchTarget(None, None, record.external_account_id)
+        self.outside = MatchTarget(None, None, external_account_id)
         """The event without its content."""
 
     @property

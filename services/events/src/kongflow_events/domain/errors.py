@@ -5,6 +5,7 @@ KongflowError
 │   ├── EventNotFound
 │   └── DispatcherNotFound
 ├── PreconditionFailed
+│   ├── DispatcherKept
 │   ├── EventDeliveryBegun
 │   └── RunRefused
 └── RunNotCreated
@@ -13,6 +14,7 @@ KongflowError
 from kongflow_common.errors import KongflowError, NotFound, PreconditionFailed
 
 __all__ = [
+    "DispatcherKept",
     "DispatcherNotFound",
     "EventDeliveryBegun",
     "EventNotFound",
@@ -33,6 +35,18 @@ class DispatcherNotFound(NotFound):
 
     def __init__(self, key: object) -> None:
         super().__init__(f"there is no dispatcher {key} in this environment", dispatcher=key)
+
+
+class DispatcherKept(PreconditionFailed):
+    """The dispatcher is kept by the service that owns what it starts."""
+
+    def __init__(self, dispatchable_id: str) -> None:
+        super().__init__(
+            f"the dispatcher of {dispatchable_id} is that of a registered job and follows it; "
+            "choose another dispatchable_id",
+            subject=f"dispatchers/{dispatchable_id}",
+            dispatchable_id=dispatchable_id,
+        )
 
 
 class EventDeliveryBegun(PreconditionFailed):

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.domain.dispatchable import UnparsableDispatchable, parse_dispatchable
 
 __all__ = ["FIRST_GENERATION", "DispatcherSpecification", "EventDispatcher"]
 
@@ -46,6 +47,17 @@ class EventDispatcher:
     generation: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the service that owns what it starts keeps it up to date, and nobody else may.
+
+        Only that service says which version is meant.
+        """
+        try:
+            return parse_dispatchable(self.specification.dispatchable).version_id is not None
+        except UnparsableDispatchable:
+            return False
 
     def next_generation(self, given: int | None) -> int | None:
         """The generation that an upsert writes; None when it is out of date.

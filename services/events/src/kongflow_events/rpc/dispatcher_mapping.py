@@ -10,7 +10,6 @@ from kongflow_common.filtering import FieldType, FilterField
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.field_parsing import (
     bounded_int,
-    optional_id,
     optional_text,
     required_id,
     required_message,
@@ -67,6 +66,7 @@ def to_dispatcher_command(
         to_tenancy(scope),
         enabled=request.enabled if request.HasField("enabled") else True,
         generation=request.generation if request.HasField("generation") else None,
+        by_keeper=False,
     )
 
 
@@ -76,12 +76,21 @@ def to_put_command(
     """The same for a dispatcher that another service keeps. Raises InvalidField."""
     required_message(request, "event_dispatcher")
     return _command(
-        request.event_dispatcher, tenancy, enabled=request.enabled, generation=request.generation
+        request.event_dispatcher,
+        tenancy,
+        enabled=request.enabled,
+        generation=request.generation,
+        by_keeper=True,
     )
 
 
 def _command(
-    dispatcher: _Dispatcher, tenancy: Tenancy, *, enabled: bool, generation: int | None
+    dispatcher: _Dispatcher,
+    tenancy: Tenancy,
+    *,
+    enabled: bool,
+    generation: int | None,
+    by_keeper: bool,
 ) -> DispatcherCommand:
     names = texts(
         dispatcher.event_names,
@@ -102,7 +111,7 @@ def _command(
             context_filter=_filter(dispatcher, "context_filter"),
             manual=dispatcher.manual,
             enabled=enabled,
-            dispatchable=write_dispatchable(_dispatchable(dispatcher)),
+            dispatchable=write_dispatchable(_dispatchable(dispatcher, by_keeper=by_keeper)),
         ),
         account_id=optional_text(dispatcher.account_id, "event_dispatcher.account_id"),
         generation=(
@@ -110,6 +119,7 @@ def _command(
             if generation is None
             else bounded_int(generation, "generation", at_least=1, at_most=_MAX_GENERATION)
         ),
+        by_keeper=by_keeper,
     )
 
 
@@ -121,14 +131,16 @@ def _filter(dispatcher: _Dispatcher, name: str) -> JsonDocument | None:
     return from_payload(payload, f"event_dispatcher.{name}") if given else None
 
 
-def _dispatchable(dispatcher: _Dispatcher) -> Dispatchable:
+def _dispatchable(dispatcher: _Dispatcher, *, by_keeper: bool) -> Dispatchable:
     field = "event_dispatcher.dispatchable"
     if dispatcher.dispatchable.WhichOneof("kind") is None:
         raise InvalidField(field, "is required: job_version")
     job_version = dispatcher.dispatchable.job_version
     field = f"{field}.job_version"
     job_id = required_id(job_version.job_id, f"{field}.job_id")
-    version_id = optional_id(job_version.version_id, f"{field}.version_id")
+    version_id = None
+    if by_keeper:
+        version_id = required_id(job_version.version_id, f"{field}.version_id")
     selector = job_version.WhichOneof("selector")
     if selector == "version":
         version = required_text(job_version.version, f"{field}.version")

@@ -14,6 +14,7 @@ CATALOG: Final = ErrorCatalog(
     {
         errors.EventNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND"),
         errors.DispatcherNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "DISPATCHER_NOT_FOUND"),
+        errors.DispatcherKept: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "DISPATCHER_KEPT"),
         errors.EventDeliveryBegun: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "EVENT_DELIVERY_BEGUN"
         ),

@@ -34,7 +34,9 @@ from kongflow_events.domain.event_record import (
 
 __all__ = [
     "EVENT_FILTER_FIELDS",
+    "PAYLOAD_TYPES",
     "to_bounded_payload",
+    "to_document",
     "to_event",
     "to_event_key",
     "to_send_event",
@@ -53,10 +55,12 @@ EVENT_FILTER_FIELDS: Final = (
     FilterField("deliver_time", FieldType.TIME),
 )
 
-_PAYLOAD_TYPES: Final[Mapping[int, PayloadType]] = {
+PAYLOAD_TYPES: Final[Mapping[int, PayloadType]] = {
     _Record.PAYLOAD_TYPE_JSON: PayloadType.JSON,
     _Record.PAYLOAD_TYPE_REQUEST: PayloadType.REQUEST,
 }
+"""What the types of payloads on the wire mean."""
+
 _PAYLOAD_TYPES_TO_PROTO: Final[Mapping[PayloadType, _Record.PayloadType.ValueType]] = {
     PayloadType.JSON: _Record.PAYLOAD_TYPE_JSON,
     PayloadType.REQUEST: _Record.PAYLOAD_TYPE_REQUEST,
@@ -112,9 +116,9 @@ def to_send_event(
             if event.HasField("event_time")
             else None
         ),
-        payload=_document(event, "payload"),
-        context=_document(event, "context"),
-        payload_type=optional_enum(event.payload_type, "event.payload_type", _PAYLOAD_TYPES),
+        payload=to_document(event, "payload"),
+        context=to_document(event, "context"),
+        payload_type=optional_enum(event.payload_type, "event.payload_type", PAYLOAD_TYPES),
         deliver_at=(
             from_timestamp(request.deliver_time, "deliver_time")
             if delivery == "deliver_time"
@@ -131,8 +135,11 @@ def to_send_event(
     )
 
 
-def _document(event: _Record, name: str) -> JsonDocument | None:
-    """The document; None when it is left out or null, which is the same to the original."""
+def to_document(event: _Record, name: str) -> JsonDocument | None:
+    """A document of an event; None when it is left out or null.
+
+    Both are the same to the original.
+    """
     if not event.HasField("payload" if name == "payload" else "context"):
         return None
     payload = event.payload if name == "payload" else event.context
@@ -150,7 +157,9 @@ def _deliver_after(request: events_service_pb2.SendEventRequest) -> timedelta:
 
 
 def to_event_key(
-    request: events_service_pb2.CancelEventRequest | events_service_pb2.GetEventRecordRequest,
+    request: events_service_pb2.CancelEventRequest
+    | events_service_pb2.GetEventRecordRequest
+    | events_service_pb2.ExplainEventRequest,
 ) -> EventKey:
     """Which event a request is about. Raises InvalidField."""
     if required_one_of(request, "key") == "id":

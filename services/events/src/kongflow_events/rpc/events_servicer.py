@@ -9,14 +9,18 @@ import grpc
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceServicer
 from kongflow_common.auth.principals import current_environment
+from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.field_parsing import optional_enum
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
+from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.ports import Selection
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.dispatcher_mapping import (
     DISPATCHER_FILTER_FIELDS,
@@ -31,8 +35,19 @@ from kongflow_events.rpc.event_mapping import (
     to_send_event,
     to_whole_event,
 )
+from kongflow_events.rpc.explanation_mapping import (
+    to_backtest,
+    to_filter_verdict,
+    to_max_events,
+    to_sample,
+    to_tried_filters,
+    to_verdict,
+)
 
 __all__ = ["EventsServicer"]
+
+# How long explaining and back-testing may take, where the caller waits for longer.
+_LONGEST_SECONDS: Final = 25.0
 
 _SHOWS_CONTENT: Final[Mapping[int, bool]] = {pb.VIEW_BASIC: False, pb.VIEW_FULL: True}
 
@@ -51,12 +66,18 @@ class EventsServicer(EventsServiceServicer):
         events: EventQueries,
         upsert_event_dispatcher: UpsertEventDispatcher,
         dispatchers: DispatcherQueries,
+        explain_event: ExplainEvent,
+        try_filter: TryFilter,
+        backtest_filter: BacktestFilter,
     ) -> None:
         self._send_event = send_event
         self._cancel_event = cancel_event
         self._events = events
         self._upsert_event_dispatcher = upsert_event_dispatcher
         self._dispatchers = dispatchers
+        self._explain_event = explain_event
+        self._try_filter = try_filter
+        self._backtest_filter = backtest_filter
 
     async def SendEvent(
         self, request: pb.SendEventRequest, context: _Context
@@ -146,6 +167,59 @@ class EventsServicer(EventsServiceServicer):
             last = page.items[len(messages) - 1]
             token = asked.next_page_token(PageCursor(last.created_at, last.id))
         return pb.ListEventDispatchersResponse(event_dispatchers=messages, next_page_token=token)
+
+    async def ExplainEvent(
+        self, request: pb.ExplainEventRequest, context: _Context
+    ) -> pb.ExplainEventResponse:
+        environment_id = current_environment().environment_id
+        key = to_event_key(request)
+        asked = page_request(
+            method=f"ExplainEvent {key}",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        explained = await self._explain_event(
+            key,
+            Selection(
+                environment_id=environment_id,
+                filter=parse_filter(request.filter, DISPATCHER_FILTER_FIELDS),
+                after=_after(asked),
+                limit=asked.size,
+            ),
+            seconds=time_left(_LONGEST_SECONDS),
+        )
+        messages = fitting([to_verdict(each) for each in explained.verdicts])
+        token = ""
+        if not explained.complete or len(messages) < len(explained.verdicts):
+            last = explained.verdicts[len(messages) - 1].dispatcher
+            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        return pb.ExplainEventResponse(
+            event_record=to_event(explained.record), verdicts=messages, next_page_token=token
+        )
+
+    async def TestFilter(
+        self, request: pb.TestFilterRequest, context: _Context
+    ) -> pb.TestFilterResponse:
+        payload_type, content = to_sample(request)
+        verdict = await self._try_filter(to_tried_filters(request), payload_type, content)
+        return to_filter_verdict(verdict)
+
+    async def BacktestFilter(
+        self, request: pb.BacktestFilterRequest, context: _Context
+    ) -> pb.BacktestFilterResponse:
+        backtest = await self._backtest_filter(
+            to_tried_filters(request),
+            Selection(
+                environment_id=current_environment().environment_id,
+                filter=parse_filter(request.filter, EVENT_FILTER_FIELDS),
+                after=None,
+                limit=to_max_events(request),
+            ),
+            seconds=time_left(_LONGEST_SECONDS),
+        )
+        return to_backtest(backtest)
 
 
 def _after(asked: PageRequest) -> UUID | None:

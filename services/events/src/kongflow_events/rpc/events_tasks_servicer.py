@@ -20,7 +20,7 @@ from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
 from kongflow_common.tracing import current_traceparent
-from kongflow_events.application.deliver_event import DeliverEvent, DeliverEvents
+from kongflow_events.application.deliveries import DeliverEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
 from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 
@@ -40,7 +40,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
     def __init__(
         self,
         *,
-        deliver_events: DeliverEvents,
+        deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invoke_dispatchers: InvokeDispatchers,
         catalog: ErrorCatalog,
     ) -> None:

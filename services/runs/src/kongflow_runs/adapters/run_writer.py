@@ -62,16 +62,21 @@ PLACES = RowParameters(
     request_id="text",
 )
 # The environment bounds the answer: an id that is another environment's is not told. Each branch
-# has an index of its own.
+# has an index of its own, and is written so that no plan made on an empty table takes another: the
+# limit keeps it from reading an index as a whole to join it, IS TRUE from walking an environment.
 FIND_HOLDERS = f"""
 WITH p AS MATERIALIZED (SELECT * FROM {PLACES.source})
-SELECT p.place, run.id FROM p JOIN runs.job_runs run
-    ON run.event_record_id = p.event_record_id AND run.dispatcher_id = p.dispatcher_id
-    AND run.job_id = p.job_id AND run.environment_id = p.environment_id
+SELECT p.place, holder.id FROM p CROSS JOIN LATERAL (
+    SELECT run.id FROM runs.job_runs run
+    WHERE run.event_record_id = p.event_record_id AND run.dispatcher_id = p.dispatcher_id
+      AND run.job_id = p.job_id AND (run.environment_id = p.environment_id) IS TRUE
+    LIMIT 1) AS holder
 WHERE p.request_id IS NULL
 UNION ALL
-SELECT p.place, run.id FROM p JOIN runs.job_runs run
-    ON run.environment_id = p.environment_id AND run.request_id = p.request_id
+SELECT p.place, holder.id FROM p CROSS JOIN LATERAL (
+    SELECT run.id FROM runs.job_runs run
+    WHERE run.environment_id = p.environment_id AND run.request_id = p.request_id
+    LIMIT 1) AS holder
 WHERE p.request_id IS NOT NULL
 """  # nosec B608
 

@@ -39,6 +39,8 @@ __all__ = [
 
 MAX_FAILURES = 10
 MAX_OUTPUT_BYTES = 3_145_728
+MAX_MESSAGE_LENGTH = 2_000
+MAX_STACK_LENGTH = 20_000
 DEVELOPMENT = "DEVELOPMENT"
 
 # What the road there and back may take of the endpoint's time.
@@ -276,7 +278,7 @@ def _judge_body(body: bytes) -> Ended:
             case SuccessAnswer():
                 return Ended(RunState.SUCCESS, _output(answer.output))
             case ErrorAnswer():
-                return Ended(RunState.FAILURE, _output(answer.error), answer.message)
+                return _thrown(answer)
             case InvalidPayloadAnswer():
                 return Ended(
                     RunState.INVALID_PAYLOAD, _output(answer.errors), "The payload is invalid"
@@ -302,6 +304,27 @@ def _judge_body(body: bytes) -> Ended:
         return ended_with(RunState.FAILURE, f"The output {error.description}")
 
 
+def _thrown(answer: ErrorAnswer) -> Ended:
+    """What a job threw: of an error that is too large to be stored, its beginning."""
+    message = _short(answer.message)
+    try:
+        return Ended(RunState.FAILURE, _output(answer.error), message)
+    except InvalidField as error:
+        said: dict[str, object] = {"message": message, "problem": f"The error {error.description}"}
+        details = orjson.loads(answer.error)
+        said |= {
+            key: _short(details[key], MAX_STACK_LENGTH)
+            for key in ("name", "stack")
+            if isinstance(details.get(key), str)
+        }
+        return Ended(RunState.FAILURE, _document(said), message)
+
+
+def _short(text: str, most: int = MAX_MESSAGE_LENGTH) -> str:
+    """As much of a program's words as lists can show; the output has all of them."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _output(text: bytes | None) -> JsonDocument | None:
     if text is None:
         return None
@@ -316,7 +339,7 @@ def _refused(answer: Answered) -> Ended:
     except InvalidField:
         return ended_with(RunState.FAILURE, message, failed=True)
     if isinstance(said, dict) and isinstance(said.get("message"), str):
-        return Ended(RunState.FAILURE, _document(said), said["message"], failed=True)
+        return Ended(RunState.FAILURE, _document(said), _short(said["message"]), failed=True)
     return ended_with(RunState.FAILURE, message, failed=True)
 
 

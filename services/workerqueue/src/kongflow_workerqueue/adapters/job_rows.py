@@ -10,7 +10,7 @@ import orjson
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_workerqueue.application.ports import ClaimedJob, ClaimedLimits, NewJob
 from kongflow_workerqueue.domain.limits import Limits
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, Priority
 
 NEW_JOBS = RowParameters(
     "n",
@@ -29,6 +29,10 @@ NEW_JOBS = RowParameters(
     metadata="jsonb",
     traceparent="text",
     waiting_for="text",
+    delay="bigint",
+    longest_wait="bigint",
+    unique_for="bigint",
+    unique_states="smallint",
     limits="jsonb",
 )
 
@@ -59,20 +63,43 @@ def at_once(job: str, lane: str) -> str:
         ARRAY(SELECT name FROM workerqueue.queues WHERE max_running IS NOT NULL)))"""
 
 
-DUE = "(n.run_at IS NULL OR n.run_at <= now())"
-"""Whether a new job is due; one without a run time always is."""
+def run_at(since: str) -> str:
+    """The run time of a new job whose longest wait counts from `since`.
+
+    `least` passes over what is NULL.
+    """
+    return f"""least(
+        coalesce(n.run_at, now() + n.delay * interval '1 microsecond', now()),
+        {since} + n.longest_wait * interval '1 microsecond')"""
+
+
+def unique_until(since: str) -> str:
+    """When a job ceases to count, whose window begins at `since`; never when it has none."""
+    return f"{since} + n.unique_for * interval '1 microsecond'"
+
+
+_RUN_AT = run_at("now()")
+_DUE = f"{_RUN_AT} <= now()"
+
+HOLDS_ITS_PLACE = """(unique_key IS NOT NULL
+    AND (state IN ('available', 'scheduled', 'retryable', 'running')
+         OR unique_states & CASE state WHEN 'completed' THEN 16 WHEN 'cancelled' THEN 32
+                                       WHEN 'discarded' THEN 64 ELSE 0 END <> 0))"""
+"""The condition of the index that keeps jobs unique."""
+
+KEEP_UNIQUE_KEY = "CASE WHEN j.unique_until <= now() THEN NULL ELSE j.unique_key END"
+"""What a job that runs again has of its place: after its window others may have it."""
 
 INSERT_NEW_JOBS = f"""
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, environment_id, job_key, generation,
-    unique_key, metadata, traceparent, waiting_for, tags, {", ".join(LIMIT_COLUMNS)},
-    run_at, state, admitted_at)
+    unique_key, unique_until, unique_states, metadata, traceparent, waiting_for, tags,
+    {", ".join(LIMIT_COLUMNS)}, run_at, state, admitted_at)
 SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_id, n.job_key,
-       n.generation, n.unique_key, n.metadata, n.traceparent, n.waiting_for, {TAGS},
-       {", ".join(LIMIT_COLUMNS.values())},
-       coalesce(n.run_at, now()),
-       CASE WHEN {DUE} THEN 'available' ELSE 'scheduled' END,
-       CASE WHEN {DUE} AND {at_once("n", "n.limits")} THEN now() END
+       n.generation, n.unique_key, {unique_until("now()")}, n.unique_states, n.metadata,
+       n.traceparent, n.waiting_for, {TAGS}, {", ".join(LIMIT_COLUMNS.values())}, {_RUN_AT},
+       CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
+       CASE WHEN {_DUE} AND {at_once("n", "n.limits")} THEN now() END
 FROM {NEW_JOBS.source}
 WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
 ON CONFLICT DO NOTHING
@@ -82,8 +109,8 @@ RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at
 of their id, a holder of their job key or a job that counts as the same."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.limit_lane, j.concurrency_key,
-    j.rate_key IS NOT NULL"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, now() - j.run_at, j.limit_lane,
+    j.concurrency_key, j.rate_key IS NOT NULL"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -104,12 +131,15 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         job.metadata,
         job.traceparent,
         job.waiting_for,
+        _microseconds(job.delay),
+        _microseconds(job.longest_wait),
+        _microseconds(job.unique_for),
+        _state_bits(job),
         None if job.limits is None else _limits_document(job.limits),
     )
 
 
 def _limits_document(limits: Limits) -> bytes:
-    microsecond = timedelta(microseconds=1)
     return orjson.dumps(
         {
             "lane": str(limits.lane),
@@ -117,10 +147,21 @@ def _limits_document(limits: Limits) -> bytes:
             "concurrency_key": limits.concurrency_key,
             "max_running": limits.max_running,
             "rate_key": limits.rate_key,
-            "rate_interval": limits.rate_interval and limits.rate_interval // microsecond,
+            "rate_interval": _microseconds(limits.rate_interval),
             "rate_burst": limits.rate_burst,
         }
     )
+
+
+def _microseconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else duration // timedelta(microseconds=1)
+
+
+def _state_bits(job: NewJob) -> int | None:
+    # The usual set is not written: it costs no space and no evaluation.
+    if job.unique_states is UNFINISHED_STATES or job.unique_states == UNFINISHED_STATES:
+        return None
+    return sum(state.bit for state in job.unique_states)
 
 
 def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
@@ -129,7 +170,9 @@ def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
     Two statements that lock the same rows in the same order wait for each other instead of
     dying of a deadlock.
     """
-    return dict(ENTRIES.bind(sorted(entries)))
+    # A UUID's comparison is Python code, its number's is not.
+    ordered: list[tuple[UUID, int]] = sorted(entries, key=lambda entry: entry[0].int)
+    return dict(ENTRIES.bind(ordered))
 
 
 def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
@@ -140,14 +183,16 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         kind=row[2],
         args=row[3].encode(),
         queue=row[4],
-        priority=_PRIORITIES[row[5]],
+        priority=PRIORITIES[row[5]],
         attempt=row[6],
         max_attempts=row[7],
         lapses=row[8],
         environment_id=row[9],
         traceparent=row[10],
-        limits=None if row[11] is None else ClaimedLimits(row[11], row[12], is_rated=row[13]),
+        waited=row[11],
+        limits=None if row[12] is None else ClaimedLimits(row[12], row[13], is_rated=row[14]),
     )
 
 
-_PRIORITIES = {int(priority): priority for priority in Priority}
+PRIORITIES = {int(priority): priority for priority in Priority}
+"""Priorities by the number that a row holds; calling the enumeration takes far longer."""

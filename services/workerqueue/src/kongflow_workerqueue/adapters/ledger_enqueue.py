@@ -1,10 +1,12 @@
 """Carries commands out on the ledger.
 
-One statement for those that meet nothing, which is nearly all; those that met a repeat, a job key
-or a job that counts as the same are resolved singly.
+One statement for those that meet nothing, which is nearly all, one for those that replace what
+waits under their job key, and one for those that only met a job that counts as the same; what
+bears on other commands of its batch, or meets anything else, is resolved singly.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +20,12 @@ from kongflow_workerqueue.adapters.job_rows import (
     new_job_row,
 )
 from kongflow_workerqueue.adapters.ledger_admission import WITHDRAW
-from kongflow_workerqueue.adapters.ledger_keys import find_repeats, resolve
+from kongflow_workerqueue.adapters.ledger_keys import (
+    find_repeats,
+    replace_holders,
+    resolve,
+    skip_duplicates,
+)
 from kongflow_workerqueue.application.ports import (
     Admitted,
     InsertOutcome,
@@ -26,6 +33,7 @@ from kongflow_workerqueue.application.ports import (
     NewJob,
     Removal,
 )
+from kongflow_workerqueue.domain.states import JobKeyMode
 
 WAKE_CHANNEL = "kongflow_workerqueue"
 
@@ -56,12 +64,44 @@ class PostgresEnqueueLedger:
         left = [index for index in range(len(commands)) if index not in outcomes]
         if left:
             repeats = await find_repeats(self._database.pool, [commands[i].id for i in left])
-            for index in left:
-                command = commands[index]
-                outcomes[index] = repeats.get(command.id) or await resolve(
-                    self._database.pool, command, admit_to
+            outcomes |= {i: repeats[commands[i].id] for i in left if commands[i].id in repeats}
+            keyed = {
+                index: job
+                for index, job in plain.items()
+                if index not in outcomes and _replaces(job)
+            }
+            if keyed:
+                replaced = await replace_holders(
+                    self._database.pool, list(keyed.values()), admit_to
                 )
+                outcomes |= {i: replaced[job.id] for i, job in keyed.items() if job.id in replaced}
+            left = [index for index in left if index not in outcomes]
+        for only_unique, run in groupby(left, lambda index: _is_only_unique(commands[index])):
+            outcomes |= await self._resolve([*run], commands, admit_to, only_unique=only_unique)
         return [outcomes[index] for index in range(len(commands))]
+
+    async def _resolve(
+        self,
+        run: Sequence[int],
+        commands: Sequence[NewJob | Removal],
+        admit_to: Collection[str],
+        *,
+        only_unique: bool,
+    ) -> dict[int, InsertOutcome]:
+        """Resolve the commands at these places; `only_unique` ones do not bear on each other."""
+        skipped: dict[UUID, InsertOutcome] = {}
+        if only_unique:
+            jobs = [job for index in run if isinstance(job := commands[index], NewJob)]
+            skipped = await skip_duplicates(self._database.pool, jobs)
+        outcomes: dict[int, InsertOutcome] = {}
+        for index in run:
+            command = commands[index]
+            # A command that is there twice is skipped once; its repeat is found as any other.
+            if command.id in skipped:
+                outcomes[index] = skipped.pop(command.id)
+            else:
+                outcomes[index] = await resolve(self._database.pool, command, admit_to)
+        return outcomes
 
     async def _insert_plain(
         self, jobs: Sequence[NewJob], admit_to: Collection[str]
@@ -106,6 +146,14 @@ class PostgresEnqueueLedger:
             "SELECT pg_notify(%(channel)b::text, queue) FROM unnest(%(queues)b) AS q(queue)",
             {"channel": WAKE_CHANNEL, "queues": array_parameter("text", sorted(queues))},
         )
+
+
+def _replaces(job: NewJob) -> bool:
+    return job.job_key is not None and job.job_key_mode is JobKeyMode.REPLACE
+
+
+def _is_only_unique(command: NewJob | Removal) -> bool:
+    return isinstance(command, NewJob) and command.job_key is None and bool(command.unique_key)
 
 
 def _without_rivals(commands: Sequence[NewJob | Removal]) -> dict[int, NewJob]:

@@ -36,7 +36,7 @@ class PostgresLimitLedger:
             ADMIT_LIMITED,
             {
                 "lanes": array_parameter("uuid", [lane for lane, _ in lanes]),
-                "keys": array_parameter("text", [key for _, key in lanes]),
+                "keys": array_parameter("text", _once_each([key for _, key in lanes])),
                 "after": sweep_after,
                 "many": LANES_A_SWEEP,
                 "share": share,
@@ -67,3 +67,14 @@ class PostgresLimitLedger:
         """Tell listening workers; see LimitLedger.wake."""
         parameters = {"channel": WAKE_CHANNEL, "queues": array_parameter("text", sorted(queues))}
         await self._pool.execute(_WAKE, parameters)
+
+
+def _once_each(keys: Sequence[str | None]) -> list[str | None]:
+    """Leave out repeated keys: the lanes that share one are gone through once."""
+    seen: set[str] = set()
+    kept: list[str | None] = []
+    for key in keys:
+        kept.append(key if key is not None and key not in seen else None)
+        if key is not None:
+            seen.add(key)
+    return kept

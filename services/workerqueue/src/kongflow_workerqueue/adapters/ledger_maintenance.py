@@ -6,6 +6,7 @@ from typing import Any
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_workerqueue.adapters.job_rows import HOLDS_ITS_PLACE
 from kongflow_workerqueue.adapters.ledger_admission import READMIT_STALE
 from kongflow_workerqueue.application.ports import Admitted, Pruned, QueueDepth, StaleEntry
 from kongflow_workerqueue.domain.states import Priority
@@ -72,10 +73,16 @@ SELECT queue, count(*) FROM released GROUP BY queue
 _RELEASE_ALL = _release("")
 _RELEASE_KINDS = _release("AND kind = ANY(%(kinds)b)")
 
-_PRUNE_ENDED = """
+# A window that outlasts the retention is kept all the same.
+_IS_DISPENSABLE = (
+    f"(unique_until IS NULL OR unique_until <= now() OR {HOLDS_ITS_PLACE} IS NOT TRUE)"
+)
+
+_PRUNE_ENDED = f"""
 WITH old AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state IN ('completed', 'cancelled') AND finalized_at < now() - %(age)b::interval
+      AND {_IS_DISPENSABLE}
     ORDER BY finalized_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
@@ -84,10 +91,11 @@ gone AS (
 SELECT count(*) FROM gone
 """
 
-_PRUNE_DISCARDED = """
+_PRUNE_DISCARDED = f"""
 WITH old AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE state = 'discarded' AND finalized_at < now() - %(age)b::interval
+      AND {_IS_DISPENSABLE}
     ORDER BY finalized_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),

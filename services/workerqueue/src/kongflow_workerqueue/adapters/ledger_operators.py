@@ -13,6 +13,7 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
+    KEEP_UNIQUE_KEY,
     NEW_JOBS,
     at_once,
     new_job_row,
@@ -42,7 +43,7 @@ FOR UPDATE
 _RETRY = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL,
-    waiting_for = NULL,
+    waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY},
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
     admitted_at = CASE WHEN {at_once("j", "j.limit_lane")} THEN now() END
 WHERE j.id = %(id)b::uuid
@@ -149,11 +150,11 @@ class PostgresOperatorLedger:
             job = await _lock(cursor, id_, environment_id)
             if job.state is JobState.RUNNING:
                 raise QueuedJobRunning(id_)
-            if edit is not None:
-                await _edit(cursor, id_, job, edit, by)
-            if job.state is JobState.AVAILABLE:
+            if job.state is JobState.AVAILABLE and edit is None:
                 return InsertOutcome(InsertResult.REPLACED, id_, available=True)
             try:
+                if edit is not None:
+                    await _edit(cursor, id_, job, edit, by)
                 await cursor.execute(
                     _RETRY, {"id": id_, "admit_to": array_parameter("text", list(admit_to))}
                 )

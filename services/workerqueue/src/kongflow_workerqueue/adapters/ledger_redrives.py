@@ -13,7 +13,9 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.filtering import And as AllOf
 from kongflow_common.filtering import Comparison, Filter, Operator
 from kongflow_workerqueue.adapters.audit_trail import note
-from kongflow_workerqueue.adapters.queued_job_reader import TARGETS, PostgresQueuedJobReader
+from kongflow_workerqueue.adapters.job_filters import TARGETS
+from kongflow_workerqueue.adapters.job_rows import KEEP_UNIQUE_KEY
+from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS, REDRIVES
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.ports import QueuedJob
@@ -54,10 +56,10 @@ _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM workerqueue.redrives WHERE ended_a
 
 # The state is a parameter for the reason that claims have: a lookup by id. The workers' refills
 # bring them into the windows.
-_MAKE_AVAILABLE = """
+_MAKE_AVAILABLE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL, attempt = 0,
-    waiting_for = NULL
+    waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY}
 WHERE j.id = ANY(%(ids)b) AND j.state = %(discarded)b::text
 RETURNING j.id
 """
@@ -93,7 +95,8 @@ class PostgresRedriveLedger:
     ) -> Sequence[QueuedJob]:
         """Return the newest dead letters; see RedriveLedger.sample."""
         wanted = _DISCARDED if condition is None else AllOf((_DISCARDED, condition))
-        return await self._reader.newest(environment_id, wanted, before=None, limit=limit)
+        page = await self._reader.page(environment_id, wanted, after=None, limit=limit)
+        return page.jobs
 
     async def begin(self, redrive: NewRedrive, total: int, by: Intervention) -> None:
         """Store a redrive; see RedriveLedger.begin."""

@@ -16,6 +16,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     ENTRIES,
     INSERT_NEW_JOBS,
     NEW_JOBS,
+    PRIORITIES,
     claimed_job,
     entry_rows,
     new_job_row,
@@ -24,7 +25,6 @@ from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WI
 from kongflow_workerqueue.adapters.ledger_order import first_waiting
 from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
-from kongflow_workerqueue.domain.states import Priority
 
 LEASE = timedelta(seconds=7)
 """How long a lease lasts without being renewed."""
@@ -47,7 +47,10 @@ _LIVING = """EXISTS (
     WHERE l.worker_id = %(worker_id)b::uuid AND l.expires_at > now())"""
 
 _TAKE = """state = 'running', worker_id = %(worker_id)b::uuid, attempted_at = now(),
-    admitted_at = NULL, waiting_for = NULL"""
+    admitted_at = NULL, waiting_for = NULL,
+    unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL ELSE unique_key END"""
+"""Who counts for others only while it waits gives its place up for good: it may have been taken
+when the job waits again."""
 
 # Where a statement looks rows up by id, the state it demands is a parameter: for a constant there
 # is a partial index, and the planner would rather walk through all of that index as long as its
@@ -253,7 +256,7 @@ class PostgresWorkerLedger:
         """Admit a queue's first jobs; see WorkerLedger.admit."""
         rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
         return [
-            Admitted(id_, turn, Priority(priority), run_at, admitted_at)
+            Admitted(id_, turn, PRIORITIES[priority], run_at, admitted_at)
             for id_, turn, priority, run_at, admitted_at, _ in sorted(rows, key=itemgetter(5))
         ]
 
@@ -265,7 +268,7 @@ class PostgresWorkerLedger:
 
 def _settled_rows(outcomes: Sequence[FinishedJob]) -> dict[str, Any]:
     rows = []
-    for each in sorted(outcomes, key=lambda outcome: outcome.id):
+    for each in sorted(outcomes, key=lambda outcome: outcome.id.int):
         transition = each.transition
         error = transition.error
         rows.append(

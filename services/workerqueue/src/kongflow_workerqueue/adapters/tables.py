@@ -60,6 +60,8 @@ QUEUED_JOBS = Table(
     Column("metadata", JSONB),
     Column("tags", ARRAY(Text)),
     Column("errors", JSONB),
+    Column("unique_until", _TIME),
+    Column("unique_states", SmallInteger),
     Column("limit_lane", Uuid),
     Column("serial_key", Text),
     Column("concurrency_key", Text),
@@ -99,6 +101,10 @@ QUEUED_JOBS = Table(
     CheckConstraint("length(kind) BETWEEN 1 AND 200", name="queued_jobs_kind_check"),
     CheckConstraint("length(queue) BETWEEN 1 AND 128", name="queued_jobs_queue_check"),
     CheckConstraint("length(job_key) BETWEEN 1 AND 512", name="queued_jobs_job_key_check"),
+    CheckConstraint(
+        "unique_states & 11 = 11 AND unique_states BETWEEN 1 AND 127",
+        name="queued_jobs_unique_states_check",
+    ),
     Index(
         "queued_jobs_job_key_key",
         "job_key",
@@ -112,7 +118,11 @@ QUEUED_JOBS = Table(
         "queued_jobs_unique_key_key",
         "unique_key",
         unique=True,
-        postgresql_where=text(f"unique_key IS NOT NULL AND {_UNFINISHED}"),
+        postgresql_where=text(
+            f"unique_key IS NOT NULL AND ({_UNFINISHED} OR unique_states & CASE state"
+            " WHEN 'completed' THEN 16 WHEN 'cancelled' THEN 32 WHEN 'discarded' THEN 64"
+            " ELSE 0 END <> 0)"
+        ),
     ),
     Index(
         "queued_jobs_admission_idx",
@@ -211,7 +221,22 @@ QUEUED_JOBS = Table(
         "id",
         postgresql_where=text("state IN ('retryable', 'discarded')"),
     ),
-    Index("queued_jobs_environment_idx", "environment_id", "id"),
+    Index(
+        "queued_jobs_environment_time_idx",
+        "environment_id",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
+    ),
+    Index(
+        "queued_jobs_group_idx",
+        "state",
+        "queue",
+        "kind",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
+    ),
 )
 
 COMMAND_RECEIPTS = Table(
@@ -288,6 +313,7 @@ AUDIT_ENTRIES = Table(
         "queued_job_id",
         postgresql_where=text("queued_job_id IS NOT NULL"),
     ),
+    Index("audit_entries_environment_idx", "environment_id", "id"),
 )
 
 REDRIVES = Table(

@@ -153,8 +153,7 @@ class GrpcTarget:
             raise TypeError(f"kind {methods.kind.kind} has no batch method")
         message: Any = methods.kind.batch.request_class()
         message.requests.extend(requests)
-        deadline_time = Timestamp()
-        deadline_time.FromDatetime(deadline)
+        deadline_time = _timestamp_fields(deadline)
         environment_id = str(jobs[0].environment_id) if jobs[0].environment_id else ""
         add_envelope = message.envelopes.add
         for job in jobs:
@@ -212,6 +211,13 @@ def _method(channel: grpc.aio.Channel, shape: CallShape) -> Method:
         request_serializer=shape.request_class.SerializeToString,
         response_deserializer=shape.response_class.FromString,
     )
+
+
+def _timestamp_fields(moment: datetime) -> dict[str, int]:
+    """A google.protobuf.Timestamp of whatever descriptor pool: a foreign target has its own."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return {"seconds": timestamp.seconds, "nanos": timestamp.nanos}
 
 
 def _seconds_until(deadline: datetime) -> float:

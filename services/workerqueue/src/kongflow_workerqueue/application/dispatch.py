@@ -30,6 +30,8 @@ class Dispatch:
         self._lengths: dict[str, int] = {}
         """The windows' lengths as last heard: workers empty them meanwhile, so at least that
         little stands in them."""
+        self._answered = False
+        """Whether the window has answered a question since jobs were last handed over."""
 
     async def queues_with_room(self, queues: Iterable[str]) -> frozenset[str]:
         """Tell which queues' jobs are to be admitted as they are stored."""
@@ -45,6 +47,7 @@ class Dispatch:
             # The push will say so too, and workers find admitted jobs all the same.
             self._lengths.pop(queue, None)
             return False
+        self._answered = True
         return self._lengths[queue] < half
 
     async def hand_over(
@@ -59,6 +62,7 @@ class Dispatch:
         running jobs are limited: its workers are told. The jobs are durable: what goes wrong here
         costs time only and is not the caller's affair.
         """
+        answered, self._answered = self._answered, False
         admitted: dict[str, list[Admitted]] = {}
         unadmitted: set[str] = set()
         held_back: set[str] = set()
@@ -74,7 +78,7 @@ class Dispatch:
         try:
             if missed:
                 await self._ledger.wake(missed)
-            elif unadmitted and await self._is_away(unadmitted):
+            elif unadmitted and not answered and await self._is_away(unadmitted):
                 await self._ledger.wake(unadmitted)
         except (DependencyUnavailable, Contended) as error:
             _logger.warning("workers could not be woken: %s", error)

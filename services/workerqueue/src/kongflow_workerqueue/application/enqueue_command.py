@@ -1,7 +1,8 @@
 """A command of an outbox, and what the ledger is told of it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -20,10 +21,16 @@ from kongflow_workerqueue.domain.limits import (
     ConcurrencyRule,
     KeyRule,
     LimitRules,
+    Limits,
     RateRule,
     limits_of,
 )
-from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobKeyMode, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    WAITING_FOR_KIND,
+    JobKeyMode,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness, unique_key
 
 DEFAULT_QUEUE = "default"
@@ -64,6 +71,8 @@ class EnqueueCommand:
     serial: KeyRule | NoLimit | None = None
     concurrency: ConcurrencyRule | NoLimit | None = None
     rate: RateRule | NoLimit | None = None
+    delay: timedelta | None = None
+    longest_wait: timedelta | None = None
 
 
 def check_owner(kind: str, catalogue: Catalogue, caller: str) -> KindPolicy | None:
@@ -85,14 +94,16 @@ def ledger_command(
     if isinstance(command, Removal):
         return command
     args = _checked_args(command.args or b"{}", policy)
+    queue = command.queue or (policy.queue if policy else DEFAULT_QUEUE)
     unique = command.unique
     if unique is None and policy is not None:
         unique = policy.unique
+    rule = unique if isinstance(unique, Uniqueness) else None
     return NewJob(
         id=command.id,
         kind=command.kind,
         args=args.text,
-        queue=command.queue or (policy.queue if policy else DEFAULT_QUEUE),
+        queue=queue,
         priority=command.priority or (policy.priority if policy else Priority.NORMAL),
         max_attempts=command.max_attempts
         or (policy.max_attempts if policy else DEFAULT_MAX_ATTEMPTS),
@@ -101,28 +112,26 @@ def ledger_command(
         job_key=command.job_key,
         job_key_mode=command.job_key_mode,
         generation=command.generation,
-        unique_key=(
-            unique_key(command.kind, command.environment_id, args.fields, unique)
-            if isinstance(unique, Uniqueness)
-            else None
-        ),
         tags=command.tags,
         metadata=command.metadata,
         traceparent=command.traceparent,
         waiting_for=WAITING_FOR_KIND if policy is None else None,
-        limits=limits_of(_limit_rules(command, policy), command.environment_id, args.fields),
-    )
-
-
-def _limit_rules(command: EnqueueCommand, policy: KindPolicy | None) -> LimitRules:
-    of_kind = policy.limits if policy is not None else NO_LIMITS
-    serial = command.serial or of_kind.serial
-    concurrency = command.concurrency or of_kind.concurrency
-    rate = command.rate or of_kind.rate
-    return LimitRules(
-        serial=None if isinstance(serial, NoLimit) else serial,
-        concurrency=None if isinstance(concurrency, NoLimit) else concurrency,
-        rate=None if isinstance(rate, NoLimit) else rate,
+        delay=command.delay,
+        longest_wait=command.longest_wait,
+        unique_key=(
+            unique_key(
+                command.kind,
+                command.environment_id,
+                queue,
+                _compared(args.fields, rule, policy),
+                rule,
+            )
+            if rule
+            else None
+        ),
+        unique_for=rule.window if rule else None,
+        unique_states=rule.states if rule else UNFINISHED_STATES,
+        limits=_limits(command, args.fields, policy),
     )
 
 
@@ -137,15 +146,19 @@ class Edit:
     unique_key: UUID | None
 
 
-def edit_of(kind: str, environment_id: UUID | None, text: bytes, catalogue: Catalogue) -> Edit:
+def edit_of(
+    kind: str, environment_id: UUID | None, queue: str, text: bytes, catalogue: Catalogue
+) -> Edit:
     """Read other arguments for a job of a kind. Raises InvalidField."""
     policy = catalogue.find(kind)
     if policy is None:
         raise InvalidField("args", f"cannot be checked: no target declares {kind}")
     args = _checked_args(text, policy)
     unique = policy.unique
-    key = unique_key(kind, environment_id, args.fields, unique) if unique is not None else None
-    return Edit(args.text, key)
+    if unique is None:
+        return Edit(args.text, None)
+    compared = _compared(args.fields, unique, policy)
+    return Edit(args.text, unique_key(kind, environment_id, queue, compared, unique))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +178,63 @@ def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
         except ArgsRefused as error:
             raise InvalidField("args", f"is no request of {policy.kind}: {error}") from error
     return _Args(document.text, cast("dict[str, object]", fields))
+
+
+def _by_json_names(fields: Mapping[str, object], policy: KindPolicy | None) -> Mapping[str, object]:
+    """Read arguments by their JSON names, whichever names they were written under.
+
+    Compared under others, what is the same would differ.
+    """
+    if policy is None:
+        return fields
+    names = policy.json_names
+    return {names.get(name, name): value for name, value in fields.items()}
+
+
+def _check_named(
+    names: Sequence[str], field: str, fields: Mapping[str, object], policy: KindPolicy | None
+) -> None:
+    """Raise InvalidField for a rule that names what neither the kind nor the arguments know.
+
+    It would be missing from all of them: every job of the kind would be the same.
+    """
+    if policy is None:
+        return
+    for index, name in enumerate(names):
+        # A newer version's argument is not known here, but it is there.
+        if name not in fields and policy.json_names.get(name) != name:
+            raise InvalidField(f"{field}[{index}]", f"{policy.kind} has no such argument")
+
+
+def _compared(
+    fields: Mapping[str, object], rule: Uniqueness, policy: KindPolicy | None
+) -> Mapping[str, object]:
+    """Read the arguments that a rule compares. Raises InvalidField."""
+    fields = _by_json_names(fields, policy)
+    _check_named(rule.args or (), "unique.args", fields, policy)
+    return fields
+
+
+def _limits(
+    command: EnqueueCommand, fields: Mapping[str, object], policy: KindPolicy | None
+) -> Limits | None:
+    """Resolve a job's limits, its own or its kind's. Raises InvalidField."""
+    of_kind = policy.limits if policy is not None else NO_LIMITS
+    serial = command.serial or of_kind.serial
+    concurrency = command.concurrency or of_kind.concurrency
+    rate = command.rate or of_kind.rate
+    rules = LimitRules(
+        serial=None if isinstance(serial, NoLimit) else serial,
+        concurrency=None if isinstance(concurrency, NoLimit) else concurrency,
+        rate=None if isinstance(rate, NoLimit) else rate,
+    )
+    if rules == NO_LIMITS:
+        return None
+    fields = _by_json_names(fields, policy)
+    if rules.serial is not None:
+        _check_named(rules.serial.args, "serial.args", fields, policy)
+    if rules.concurrency is not None:
+        _check_named(rules.concurrency.key.args, "concurrency.key.args", fields, policy)
+    if rules.rate is not None:
+        _check_named(rules.rate.key.args, "rate.key.args", fields, policy)
+    return limits_of(rules, command.environment_id, fields)

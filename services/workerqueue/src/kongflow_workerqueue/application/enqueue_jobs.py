@@ -1,6 +1,6 @@
 """Stores what the services' outboxes hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from kongflow_common.batcher import Batcher
@@ -18,6 +18,8 @@ from kongflow_workerqueue.application.ports import (
 
 _CALLS_A_FLUSH = 64
 _COMMANDS_A_STATEMENT = 2_000
+_BYTES_A_STATEMENT = 4 * 1024 * 1024
+"""Of arguments and metadata: what a statement holds is in memory several times over."""
 
 _Calls = Sequence[Sequence[NewJob | Removal]]
 
@@ -70,8 +72,8 @@ class EnqueueJobs:
     async def _flush(self, calls: _Calls) -> list[list[InsertOutcome]]:
         commands = list(chain.from_iterable(calls))
         outcomes: list[InsertOutcome] = []
-        for start in range(0, len(commands), _COMMANDS_A_STATEMENT):
-            outcomes += await self._carry_out(commands[start : start + _COMMANDS_A_STATEMENT])
+        for statement in _statements(commands):
+            outcomes += await self._carry_out(statement)
         answers = iter(outcomes)
         return [[next(answers) for _ in call] for call in calls]
 
@@ -96,3 +98,23 @@ class EnqueueJobs:
         if lanes:
             await self._admit_limited.try_admit(lanes)
         return outcomes
+
+
+def _statements(commands: Sequence[NewJob | Removal]) -> Iterator[Sequence[NewJob | Removal]]:
+    """Divide commands, in their order, into what one statement takes."""
+    start = size = 0
+    for index, command in enumerate(commands):
+        weight = _weight(command)
+        full = size + weight > _BYTES_A_STATEMENT or index - start == _COMMANDS_A_STATEMENT
+        if full and index > start:
+            yield commands[start:index]
+            start, size = index, 0
+        size += weight
+    if start < len(commands):
+        yield commands[start:]
+
+
+def _weight(command: NewJob | Removal) -> int:
+    if isinstance(command, Removal):
+        return 0
+    return len(command.args) + len(command.metadata or b"")

@@ -5,7 +5,7 @@ primary key. Its turn grows each time it becomes available again and is the fenc
 its calls; claims and finishes are conditional on it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
@@ -15,7 +15,12 @@ from uuid import UUID
 from kongflow_workerqueue.domain.ageing import effective_time
 from kongflow_workerqueue.domain.limits import LimitRules, Limits
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
-from kongflow_workerqueue.domain.states import JobKeyMode, JobState, Priority
+from kongflow_workerqueue.domain.states import (
+    UNFINISHED_STATES,
+    JobKeyMode,
+    JobState,
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 
@@ -24,8 +29,10 @@ class NewJob:
     """A queued job to be stored.
 
     `args` and `metadata` are UTF-8 JSON objects. Without `run_at` the job is due at once by
-    the database's clock. A keyed job with a lower `generation` than the holder of its key is
-    ignored. `unique_key` is set while the job counts as the same as others that have it.
+    the database's clock; `delay` counts from its storing. A keyed job with a lower `generation`
+    than the holder of its key is ignored. It runs no later than `longest_wait` after the job that
+    it replaces was created, or itself. `unique_key` is set while the job counts as the same as
+    others that have it: in `unique_states`, and for `unique_for` after its creation.
     """
 
     id: UUID
@@ -45,6 +52,10 @@ class NewJob:
     traceparent: str | None = None
     waiting_for: str | None = None
     limits: Limits | None = None
+    delay: timedelta | None = None
+    longest_wait: timedelta | None = None
+    unique_for: timedelta | None = None
+    unique_states: frozenset[JobState] = UNFINISHED_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +132,10 @@ class ClaimedLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that the claiming worker has to run now. `attempt` counts those spent before."""
+    """A job that the claiming worker has to run now.
+
+    `attempt` counts those spent before, `waited` is how long it has been due.
+    """
 
     id: UUID
     turn: int
@@ -135,6 +149,7 @@ class ClaimedJob:
     environment_id: UUID | None
     traceparent: str | None
     limits: ClaimedLimits | None = None
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +324,25 @@ class QueuedJob:
     waiting_for: str | None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class JobPlace:
+    """The place of a job in lists, which begin with the newest: the newer one is greater."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs of a list, without arguments; after `end` it goes on, unless that is None.
+
+    A page may be shorter than was asked for, and empty, and the list go on nevertheless.
+    """
+
+    jobs: Sequence[QueuedJob]
+    end: JobPlace | None
+
+
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """How a push into a window went: the first `accepted` entries are in it now."""
@@ -379,6 +413,10 @@ class KindPolicy(Protocol):
     @property
     def limits(self) -> LimitRules:
         """The limits of jobs whose commands say nothing of them."""
+
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
 
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""

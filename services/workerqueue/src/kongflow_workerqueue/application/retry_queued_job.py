@@ -61,7 +61,7 @@ class RetryQueuedJob:
         """
         job = await self._queries.get(id_, environment_id)
         edit = (
-            edit_of(job.kind, job.environment_id, args, self._catalogue)
+            edit_of(job.kind, job.environment_id, job.queue, args, self._catalogue)
             if args is not None
             else None
         )

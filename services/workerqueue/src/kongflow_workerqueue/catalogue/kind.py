@@ -1,5 +1,6 @@
 """A kind of queued job: a method of a target, with the policy that stands beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -53,6 +54,11 @@ class Kind:
     discard_writer: DiscardWriter | None = None
     limits: LimitRules = NO_LIMITS
 
+    @property
+    def json_names(self) -> Mapping[str, str]:
+        """The JSON name of each argument, by every name that it may be written under."""
+        return self.parser.json_names
+
     def check_args(self, args: bytes) -> None:
         """Raises ArgsRefused unless the JSON object is a request of the kind's method."""
         try:
@@ -64,7 +70,9 @@ class Kind:
         """Returns the limits that the kind gives a job with these arguments."""
         if self.limits == NO_LIMITS:
             return None
-        return limits_of(self.limits, environment_id, orjson.loads(args))
+        names = self.json_names
+        fields = {names.get(name, name): value for name, value in orjson.loads(args).items()}
+        return limits_of(self.limits, environment_id, fields)
 
     def discarded_args(self, args: bytes, discard: Discard) -> bytes:
         """Returns the arguments of `discarded_kind` for a job that had `args`."""

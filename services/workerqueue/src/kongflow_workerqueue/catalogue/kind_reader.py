@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Literal
 
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import (
@@ -18,8 +19,13 @@ from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
 from kongflow_workerqueue.catalogue.limit_reader import read_limits
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
-from kongflow_workerqueue.domain.retry import RetryPolicy
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.retry import (
+    ExponentialRetry,
+    FourthPowerRetry,
+    ListedRetry,
+    RetryPolicy,
+)
+from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
 __all__ = ["InvalidKind", "read_kinds"]
@@ -119,7 +125,7 @@ class _ServiceReader:
             max_attempts=_at_least(1, options.max_attempts or _DEFAULT_MAX_ATTEMPTS),
             timeout=_positive(options.timeout if options.HasField("timeout") else _DEFAULT_TIMEOUT),
             retry=_retry(options.retry),
-            unique=_uniqueness(options),
+            unique=_uniqueness(options.unique, method),
             unary=unary,
             parser=RequestParser(method.input_type, self._pool),
             batch=batch,
@@ -226,24 +232,73 @@ def _positive(duration: Duration) -> timedelta:
 
 
 def _retry(policy: job_options_pb2.RetryPolicy) -> RetryPolicy:
-    default = RetryPolicy()
     try:
-        return RetryPolicy(
-            initial_backoff=_positive(policy.initial_backoff)
-            if policy.HasField("initial_backoff")
-            else default.initial_backoff,
-            max_backoff=_positive(policy.max_backoff)
-            if policy.HasField("max_backoff")
-            else default.max_backoff,
+        if policy.delays:
+            return _listed(policy)
+        if policy.growth == job_options_pb2.RetryPolicy.GROWTH_FOURTH_POWER:
+            return _fourth_power(policy)
+        default = ExponentialRetry()
+        return ExponentialRetry(
+            initial_backoff=_backoff(policy, "initial_backoff", default.initial_backoff),
+            max_backoff=_backoff(policy, "max_backoff", default.max_backoff),
             multiplier=policy.multiplier or default.multiplier,
         )
     except ValueError as error:
         raise InvalidKind(f"retry: {error}") from error
 
 
-def _uniqueness(options: job_options_pb2.JobOptions) -> Uniqueness | None:
-    if not options.unique.by_args:
-        if options.unique.args:
-            raise InvalidKind("unique names arguments but is not by_args.")
+def _fourth_power(policy: job_options_pb2.RetryPolicy) -> FourthPowerRetry:
+    if policy.multiplier:
+        raise ValueError("multiplier is for GROWTH_EXPONENTIAL.")
+    default = FourthPowerRetry()
+    return FourthPowerRetry(
+        initial_backoff=_backoff(policy, "initial_backoff", default.initial_backoff),
+        max_backoff=_backoff(policy, "max_backoff", default.max_backoff),
+    )
+
+
+def _listed(policy: job_options_pb2.RetryPolicy) -> ListedRetry:
+    others = [field.name for field, _ in policy.ListFields() if field.name != "delays"]
+    if others:
+        raise ValueError(f"{others[0]} is given beside delays.")
+    if len(policy.delays) > _MAX_ATTEMPTS:
+        raise ValueError(f"more than {_MAX_ATTEMPTS} delays.")
+    return ListedRetry(tuple(_positive(delay) for delay in policy.delays))
+
+
+def _backoff(
+    policy: job_options_pb2.RetryPolicy,
+    name: Literal["initial_backoff", "max_backoff"],
+    default: timedelta,
+) -> timedelta:
+    return _positive(getattr(policy, name)) if policy.HasField(name) else default
+
+
+def _uniqueness(unique: job_options_pb2.Uniqueness, method: MethodDescriptor) -> Uniqueness | None:
+    if unique.args and not unique.by_args:
+        raise InvalidKind("unique names arguments but is not by_args.")
+    if not (unique.by_args or unique.by_queue or unique.by_kind):
+        if unique.ListFields():
+            raise InvalidKind("unique has a window or states but compares nothing.")
         return None
-    return Uniqueness(tuple(options.unique.args))
+    known = {field.json_name for field in method.input_type.fields}
+    for name in unique.args:
+        # Compared would be what no request has: all jobs of the kind would be the same.
+        if name not in known:
+            raise InvalidKind(f"unique: {method.input_type.full_name} has no field {name} in JSON.")
+    try:
+        return Uniqueness(
+            args=tuple(unique.args) if unique.by_args else None,
+            by_queue=unique.by_queue,
+            window=_positive(unique.window) if unique.HasField("window") else None,
+            states=frozenset(_JOB_STATES[state] for state in unique.states) or UNFINISHED_STATES,
+        )
+    except (ValueError, KeyError) as error:
+        raise InvalidKind(f"unique: {error}") from error
+
+
+_JOB_STATES = {
+    number: JobState(name.removeprefix("STATE_").lower())
+    for name, number in job_options_pb2.Uniqueness.State.items()
+    if number
+}

@@ -39,6 +39,11 @@ class RequestParser:
         self._message_class: type[Message] = GetMessageClass(message)
         self._pool = pool
         self._plain_fields = _plain_fields(message.fields)
+        self.json_names: Mapping[str, str] = {
+            name: field.json_name
+            for field in message.fields
+            for name in (field.json_name, field.name)
+        }
 
     def parse(self, args: bytes) -> Message:
         """Reads arguments as a message; unknown fields are left out.

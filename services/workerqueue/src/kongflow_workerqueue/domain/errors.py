@@ -2,7 +2,13 @@
 
 from uuid import UUID
 
-from kongflow_common.errors import AlreadyExists, NotFound, PermissionDenied, PreconditionFailed
+from kongflow_common.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 
 
 class QueuedJobNotFound(NotFound):
@@ -76,12 +82,10 @@ class RedriveNotFound(NotFound):
 
 
 class QueuedJobReplaced(AlreadyExists):
-    """Another job holds the job key of this one, or its place as the only one of its arguments."""
+    """Another job holds the job key of this one, or its place as the one that counts."""
 
     def __init__(self, id_: UUID) -> None:
-        super().__init__(
-            f"another unfinished job has taken the place of queued job {id_}", queued_job_id=id_
-        )
+        super().__init__(f"another job has taken the place of queued job {id_}", queued_job_id=id_)
 
 
 class KindNotOwned(PermissionDenied):
@@ -91,3 +95,10 @@ class KindNotOwned(PermissionDenied):
         super().__init__(
             f"{kind} is a kind of {target}, which alone enqueues it", kind=kind, target=target
         )
+
+
+class TooManyWatches(ResourceExhausted):
+    """As many watches go on at this server as it has room for."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} watches go on at this server already", limit=limit)

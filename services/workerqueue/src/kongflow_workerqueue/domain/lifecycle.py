@@ -4,6 +4,7 @@ The ledger's statements carry the same rules out in SQL; tests hold the two agai
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import assert_never
 
@@ -27,6 +28,10 @@ class JobEvent(StrEnum):
     """Its enqueuer takes it back."""
     RETRY = "retry"
     """An operator wants it to run now."""
+    EDIT = "edit"
+    """An operator wants it to run now with other arguments."""
+    REDRIVE = "redrive"
+    """An operator wants it to run again among others."""
     CANCEL = "cancel"
     """An operator takes it back, from under the worker if need be."""
 
@@ -68,7 +73,7 @@ class Lifecycle:
                 return self
             case JobEvent.RETRY if self.state.waits_for_time:
                 return self._available()
-            case JobEvent.RETRY if self.state.is_final:
+            case JobEvent.RETRY | JobEvent.EDIT | JobEvent.REDRIVE if self._may_begin_anew(event):
                 return replace(self._available(), attempt=0)
             case (
                 JobEvent.BECOME_DUE
@@ -77,6 +82,8 @@ class Lifecycle:
                 | JobEvent.LAPSE
                 | JobEvent.REMOVE
                 | JobEvent.RETRY
+                | JobEvent.EDIT
+                | JobEvent.REDRIVE
                 | JobEvent.CANCEL
             ):
                 raise IllegalTransition(self.state, event)
@@ -87,6 +94,12 @@ class Lifecycle:
         """Whether it has not ended: only an operator takes back what runs."""
         may_run = event is JobEvent.CANCEL
         return not self.state.is_final and (may_run or self.state is not JobState.RUNNING)
+
+    def _may_begin_anew(self, event: JobEvent) -> bool:
+        """Whether it has ended: what is done to dead letters only is more than a retry."""
+        if event is JobEvent.RETRY:
+            return self.state.is_final
+        return self.state is JobState.DISCARDED
 
     def finish(self, transition: Transition) -> "Lifecycle":
         """Return where the job stands after an answer; raise IllegalTransition."""
@@ -107,5 +120,18 @@ class Lifecycle:
             return replace(anew, state=JobState.SCHEDULED)
         return anew if self.state is JobState.AVAILABLE else anew._available()
 
+    @property
+    def may_be_deleted(self) -> bool:
+        """Whether an operator may delete it: what has not ended is cancelled first."""
+        return self.state.is_final
+
     def _available(self) -> "Lifecycle":
         return replace(self, state=JobState.AVAILABLE, turn=self.turn + 1)
+
+
+def debounced(wanted: datetime, *, created: datetime, longest_wait: timedelta | None) -> datetime:
+    """Return the run time of a job whose key is enqueued once more, to run at `wanted`.
+
+    `created` is when the first of these commands stored it.
+    """
+    return wanted if longest_wait is None else min(wanted, created + longest_wait)

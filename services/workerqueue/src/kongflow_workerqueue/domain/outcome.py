@@ -6,11 +6,10 @@ from datetime import timedelta
 from enum import IntEnum, StrEnum, unique
 from typing import assert_never
 
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import LONGEST_DELAY, RetryPolicy
 from kongflow_workerqueue.domain.states import JobState
 
 SHORTEST_SNOOZE = timedelta(milliseconds=100)
-LONGEST_DELAY = timedelta(days=36_500)
 ZERO = timedelta()
 
 

@@ -25,9 +25,25 @@ class JobState(StrEnum):
         """Whether the job becomes available when its run time has come."""
         return self in {JobState.SCHEDULED, JobState.RETRYABLE}
 
+    @property
+    def bit(self) -> int:
+        """Its place in a set of states as the database holds one."""
+        return _BITS[self]
+
 
 FINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED})
 UNFINISHED_STATES = frozenset(JobState) - FINAL_STATES
+WAITING_STATES = UNFINISHED_STATES - {JobState.RUNNING}
+
+_BITS = {
+    JobState.AVAILABLE: 1,
+    JobState.SCHEDULED: 2,
+    JobState.RUNNING: 4,
+    JobState.RETRYABLE: 8,
+    JobState.COMPLETED: 16,
+    JobState.CANCELLED: 32,
+    JobState.DISCARDED: 64,
+}
 
 
 @unique

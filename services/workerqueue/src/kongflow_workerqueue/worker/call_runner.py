@@ -30,7 +30,7 @@ from kongflow_workerqueue.domain.outcome import (
     read_answer,
     settle,
 )
-from kongflow_workerqueue.domain.retry import RetryPolicy
+from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.states import WAITING_FOR_KIND, JobState
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
@@ -41,7 +41,7 @@ __all__ = ["Call", "CallRunner"]
 logger = logging.getLogger(__name__)
 
 _UNKNOWN_KIND_WAIT = timedelta(seconds=60)
-_NO_RETRY_POLICY = RetryPolicy()
+_NO_RETRY_POLICY = ExponentialRetry()
 _NO_REASON = CallStatus(StatusCode.UNKNOWN)
 
 # Answers to a whole batch that no single job of it can have caused.

@@ -3,14 +3,11 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from grpc_tools import protoc
 
 from kongflow_workerqueue.application.ports import ArgsRefused
 from kongflow_workerqueue.catalogue.catalogue import (
@@ -18,7 +15,6 @@ from kongflow_workerqueue.catalogue.catalogue import (
     built_in_kinds,
     kinds_of_descriptor_set,
 )
-from kongflow_workerqueue.catalogue.kind import Kind
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
 from kongflow_workerqueue.domain.discard import Discard
 from kongflow_workerqueue.domain.limits import (
@@ -28,23 +24,17 @@ from kongflow_workerqueue.domain.limits import (
     RateRule,
 )
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
-from kongflow_workerqueue.domain.retry import RetryPolicy
-from kongflow_workerqueue.domain.states import Priority
+from kongflow_workerqueue.domain.retry import (
+    ExponentialRetry,
+)
+from kongflow_workerqueue.domain.states import (
+    Priority,
+)
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
+from kongflow_workerqueue.worker_settings import WorkerSettings
+from services.workerqueue.tests.unit.catalogue.mail import BATCH, MESSAGES, CompileKinds, send
 
 ROOT = Path(__file__).parents[5]
-
-MESSAGES = """
-message SendRequest { string to = 1; Kind kind = 2; int64 size = 3; repeated string tags = 4; }
-enum Kind { KIND_UNSPECIFIED = 0; KIND_LOUD = 1; }
-message SendResponse {}
-message BatchSendRequest {
-  repeated SendRequest requests = 1;
-  repeated kongflow.workerqueue.v1.Envelope envelopes = 2;
-}
-message BatchSendResponse { repeated kongflow.workerqueue.v1.JobResult results = 1; }
-"""
-BATCH = "rpc BatchSend(BatchSendRequest) returns (BatchSendResponse);"
 
 TOLD = """
 message GiveUpRequest { SendRequest request = 1; kongflow.workerqueue.v1.Discard discard = 2; }
@@ -54,46 +44,6 @@ DISCARD = Discard(
     attempts=2,
     queued_job_id=UUID("0190d5a2-0000-7000-8000-000000000001"),
 )
-
-CompileKinds = Callable[..., list[Kind]]
-
-
-@pytest.fixture
-def compile_kinds(tmp_path: Path) -> CompileKinds:
-    """Compiles a mail service with the given methods into a descriptor set and reads it."""
-
-    def compile_(methods: str, messages: str = MESSAGES) -> list[Kind]:
-        source = f"""
-            syntax = "proto3";
-            package mail.v1;
-            import "kongflow/workerqueue/v1/envelope.proto";
-            import "kongflow/workerqueue/v1/job_options.proto";
-            service MailService {{ {methods} }}
-            {messages}
-        """
-        (tmp_path / "mail.proto").write_text(textwrap.dedent(source).lstrip())
-        descriptor_set = tmp_path / "mail.binpb"
-        arguments = [
-            "protoc",
-            f"-I{tmp_path}",
-            f"-I{ROOT / 'protos'}",
-            f"-I{ROOT / 'third_party' / 'googleapis'}",
-            f"-I{resources.files('grpc_tools') / '_proto'}",
-            "--include_imports",
-            f"--descriptor_set_out={descriptor_set}",
-            "mail.proto",
-        ]
-        assert protoc.main(arguments) == 0
-        return kinds_of_descriptor_set("mail", descriptor_set)
-
-    return compile_
-
-
-def send(options: str) -> str:
-    return (
-        "rpc Send(SendRequest) returns (SendResponse) "
-        f"{{ option (kongflow.workerqueue.v1.job) = {{ {options} }}; }}"
-    )
 
 
 GIVES_UP = send('kind: "mail.send" discarded_method: "GiveUp"') + send(
@@ -112,17 +62,6 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
     assert kind.unary.path == "/kongflow.events.tasks.v1.EventsTasksService/DeliverEvent"
     assert kind.batch is not None
     assert kind.batch.path == "/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents"
-    assert {each.kind for each in catalogue} == {
-        "deliverEvent",
-        "events.invokeDispatcher",
-        "failEndpointIndex",
-        "failRegisterJob",
-        "failRun",
-        "performEndpointIndexing",
-        "performRunExecution",
-        "registerJob",
-        "startRun",
-    }
     assert catalogue.find("unheardOf") is None
 
 
@@ -178,7 +117,7 @@ def test_a_foreign_target_brings_its_descriptor_set(compile_kinds: CompileKinds)
     )
     assert (kind.kind, kind.target, kind.queue) == ("mail.send", "mail", "mail")
     assert (kind.priority, kind.max_attempts, kind.max_batch_size) == (Priority.LOW, 3, 20)
-    assert kind.retry == RetryPolicy(timedelta(seconds=5), timedelta(seconds=60), 3)
+    assert kind.retry == ExponentialRetry(timedelta(seconds=5), timedelta(seconds=60), 3)
     assert kind.unique == Uniqueness(("to",))
     message = kind.parser.parse(b'{"to": "a@b", "kind": "KIND_LOUD", "size": "7", "tags": ["x"]}')
     assert str(message) == 'to: "a@b"\nkind: KIND_LOUD\nsize: 7\ntags: "x"\n'
@@ -188,7 +127,7 @@ def test_what_is_left_out_has_the_documented_defaults(compile_kinds: CompileKind
     [kind] = compile_kinds(send('kind: "mail.send" batch_method: "BatchSend"') + BATCH)
     assert (kind.queue, kind.priority, kind.max_attempts) == ("default", Priority.NORMAL, 25)
     assert (kind.timeout, kind.max_batch_size) == (timedelta(minutes=1), 100)
-    assert (kind.retry, kind.unique, kind.discarded_kind) == (RetryPolicy(), None, None)
+    assert (kind.retry, kind.unique, kind.discarded_kind) == (ExponentialRetry(), None, None)
     [unary] = compile_kinds(send('kind: "mail.send"'))
     assert (unary.batch, unary.max_batch_size) == (None, 1)
 
@@ -297,6 +236,43 @@ SHAPES = {
         MESSAGES,
         "longer than",
     ),
+    "unique within a window of nothing": (
+        'kind: "k" unique: {window: {seconds: 5}}',
+        "",
+        MESSAGES,
+        "compares nothing",
+    ),
+    "unique by what no request has": (
+        'kind: "k" unique: {by_args: true args: "recipient"}',
+        "",
+        MESSAGES,
+        "no field recipient",
+    ),
+    "a window without an end": (
+        'kind: "k" unique: {by_args: true window: {seconds: 99999999}}',
+        "",
+        MESSAGES,
+        "at most 31 days",
+    ),
+    "states that leave out who waits": (
+        'kind: "k" unique: {by_args: true states: STATE_RUNNING}',
+        "",
+        MESSAGES,
+        "must hold",
+    ),
+    "delays and a growth": (
+        'kind: "k" retry: {delays: {seconds: 1} growth: GROWTH_EXPONENTIAL}',
+        "",
+        MESSAGES,
+        "beside delays",
+    ),
+    "a delay of nothing": ('kind: "k" retry: {delays: {}}', "", MESSAGES, "not positive"),
+    "a multiplier for a power": (
+        'kind: "k" retry: {growth: GROWTH_FOURTH_POWER multiplier: 2}',
+        "",
+        MESSAGES,
+        "multiplier",
+    ),
     "unique without arguments": ('kind: "k" unique: {args: "to"}', "", MESSAGES, "not by_args"),
     "a policy that never waits": (
         'kind: "k" retry: {initial_backoff: {seconds: 5} max_backoff: {seconds: 1}}',
@@ -393,3 +369,15 @@ def test_limits_that_cannot_be_kept_are_refused(compile_kinds: CompileKinds, lim
             }}
             """
         )
+
+
+def test_what_waits_for_users_programs_is_alone_in_its_queue() -> None:
+    """Jobs that end at once must not wait for slots that slow programs hold."""
+    slow = {"performRunExecution": "execution", "performEndpointIndexing": "indexing"}
+    for kind in built_in_kinds():
+        assert slow.get(kind.kind) == (kind.queue if kind.queue in slow.values() else None)
+
+
+def test_a_worker_has_slots_for_every_kind_of_its_own() -> None:
+    slots = WorkerSettings.model_fields["worker_slots"].default
+    assert {kind.queue for kind in built_in_kinds()} <= slots.keys()

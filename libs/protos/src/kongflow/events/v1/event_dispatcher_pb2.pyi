@@ -155,9 +155,8 @@ class JobVersionDispatchable(_message.Message):
     version: _builtins.str
     """A version, for example `1.0.0`."""
     version_id: _builtins.str
-    """The id of the version that the selector stands for, where the one who
-    puts the dispatcher knows it and keeps it up to date, as the jobs service
-    does; runs look it up when left out.
+    """Output only. The id of the version that the selector stands for, where
+    the jobs service keeps the dispatcher up to date; else runs look it up.
     """
     def __init__(
         self,

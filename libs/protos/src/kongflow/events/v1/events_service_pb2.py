@@ -25,12 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.common.v1 import payload_pb2 as kongflow_dot_common_dot_v1_dot_payload__pb2
 from kongflow.events.v1 import event_dispatcher_pb2 as kongflow_dot_events_dot_v1_dot_event__dispatcher__pb2
 from kongflow.events.v1 import event_record_pb2 as kongflow_dot_events_dot_v1_dot_event__record__pb2
+from kongflow.events.v1 import match_explanation_pb2 as kongflow_dot_events_dot_v1_dot_match__explanation__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'kongflow/events/v1/events_service.proto\x12\x12kongflow.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a)kongflow/events/v1/event_dispatcher.proto\x1a%kongflow/events/v1/event_record.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"\xca\x02\n\x10SendEventRequest\x12\x35\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\x12?\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0b\x64\x65liverTime\x12@\n\rdeliver_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x0c\x64\x65liverAfter\x12\x1d\n\naccount_id\x18\x04 \x01(\tR\taccountId\x12\x12\n\x04test\x18\x05 \x01(\x08R\x04test\x12=\n\x08priority\x18\x06 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priorityB\n\n\x08\x64\x65livery\"W\n\x11SendEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"J\n\x12\x43\x61ncelEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"Y\n\x13\x43\x61ncelEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"M\n\x15GetEventRecordRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"\\\n\x16GetEventRecordResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"\x9b\x01\n\x17ListEventRecordsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12,\n\x04view\x18\x04 \x01(\x0e\x32\x18.kongflow.events.v1.ViewR\x04view\"\x88\x01\n\x18ListEventRecordsResponse\x12\x44\n\revent_records\x18\x01 \x03(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0c\x65ventRecords\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x1cUpsertEventDispatcherRequest\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12#\n\ngeneration\x18\x02 \x01(\x03H\x00R\ngeneration\x88\x01\x01\x12\x1d\n\x07\x65nabled\x18\x03 \x01(\x08H\x01R\x07\x65nabled\x88\x01\x01\x42\r\n\x0b_generationB\n\n\x08_enabled\"\x8b\x01\n\x1dUpsertEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12\x1a\n\x08warnings\x18\x02 \x03(\tR\x08warnings\"_\n\x19GetEventDispatcherRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12)\n\x0f\x64ispatchable_id\x18\x02 \x01(\tH\x00R\x0e\x64ispatchableIdB\x05\n\x03key\"l\n\x1aGetEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\"q\n\x1bListEventDispatchersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x98\x01\n\x1cListEventDispatchersResponse\x12P\n\x11\x65vent_dispatchers\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x10\x65ventDispatchers\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02\x32\xce\x07\n\rEventsService\x12s\n\tSendEvent\x12$.kongflow.events.v1.SendEventRequest\x1a%.kongflow.events.v1.SendEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12y\n\x0b\x43\x61ncelEvent\x12&.kongflow.events.v1.CancelEventRequest\x1a\'.kongflow.events.v1.CancelEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x82\x01\n\x0eGetEventRecord\x12).kongflow.events.v1.GetEventRecordRequest\x1a*.kongflow.events.v1.GetEventRecordResponse\"\x19\xaa\x96\x1c\x15\n\x04\x01\x02\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x87\x01\n\x10ListEventRecords\x12+.kongflow.events.v1.ListEventRecordsRequest\x1a,.kongflow.events.v1.ListEventRecordsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x97\x01\n\x15UpsertEventDispatcher\x12\x30.kongflow.events.v1.UpsertEventDispatcherRequest\x1a\x31.kongflow.events.v1.UpsertEventDispatcherResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x8d\x01\n\x12GetEventDispatcher\x12-.kongflow.events.v1.GetEventDispatcherRequest\x1a..kongflow.events.v1.GetEventDispatcherResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x93\x01\n\x14ListEventDispatchers\x12/.kongflow.events.v1.ListEventDispatchersRequest\x1a\x30.kongflow.events.v1.ListEventDispatchersResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'kongflow/events/v1/events_service.proto\x12\x12kongflow.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a kongflow/common/v1/payload.proto\x1a)kongflow/events/v1/event_dispatcher.proto\x1a%kongflow/events/v1/event_record.proto\x1a*kongflow/events/v1/match_explanation.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"\xca\x02\n\x10SendEventRequest\x12\x35\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\x12?\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0b\x64\x65liverTime\x12@\n\rdeliver_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x0c\x64\x65liverAfter\x12\x1d\n\naccount_id\x18\x04 \x01(\tR\taccountId\x12\x12\n\x04test\x18\x05 \x01(\x08R\x04test\x12=\n\x08priority\x18\x06 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priorityB\n\n\x08\x64\x65livery\"W\n\x11SendEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"J\n\x12\x43\x61ncelEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"Y\n\x13\x43\x61ncelEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"M\n\x15GetEventRecordRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"\\\n\x16GetEventRecordResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"\x9b\x01\n\x17ListEventRecordsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12,\n\x04view\x18\x04 \x01(\x0e\x32\x18.kongflow.events.v1.ViewR\x04view\"\x88\x01\n\x18ListEventRecordsResponse\x12\x44\n\revent_records\x18\x01 \x03(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0c\x65ventRecords\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x1cUpsertEventDispatcherRequest\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12#\n\ngeneration\x18\x02 \x01(\x03H\x00R\ngeneration\x88\x01\x01\x12\x1d\n\x07\x65nabled\x18\x03 \x01(\x08H\x01R\x07\x65nabled\x88\x01\x01\x42\r\n\x0b_generationB\n\n\x08_enabled\"\x8b\x01\n\x1dUpsertEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12\x1a\n\x08warnings\x18\x02 \x03(\tR\x08warnings\"_\n\x19GetEventDispatcherRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12)\n\x0f\x64ispatchable_id\x18\x02 \x01(\tH\x00R\x0e\x64ispatchableIdB\x05\n\x03key\"l\n\x1aGetEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\"q\n\x1bListEventDispatchersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x98\x01\n\x1cListEventDispatchersResponse\x12P\n\x11\x65vent_dispatchers\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x10\x65ventDispatchers\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x13\x45xplainEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x05 \x01(\tR\x06\x66ilterB\x05\n\x03key\"\xc5\x01\n\x14\x45xplainEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\x12\x41\n\x08verdicts\x18\x02 \x03(\x0b\x32%.kongflow.events.v1.DispatcherVerdictR\x08verdicts\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd2\x01\n\x11TestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x35\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\"\x92\x01\n\x12TestFilterResponse\x12\x18\n\x07matched\x18\x01 \x01(\x08R\x07matched\x12\x46\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32$.kongflow.events.v1.MatchExplanationR\x0b\x65xplanation\x12\x1a\n\x08warnings\x18\x03 \x03(\tR\x08warnings\"\xd6\x01\n\x15\x42\x61\x63ktestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12\x1d\n\nmax_events\x18\x04 \x01(\x05R\tmaxEvents\"\xa3\x02\n\x16\x42\x61\x63ktestFilterResponse\x12%\n\x0e\x65xamined_count\x18\x01 \x01(\x05R\rexaminedCount\x12#\n\rmatched_count\x18\x02 \x01(\x05R\x0cmatchedCount\x12\x37\n\x18matched_event_record_ids\x18\x03 \x03(\tR\x15matchedEventRecordIds\x12H\n\x12oldest_create_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10oldestCreateTime\x12\x1e\n\x0bout_of_time\x18\x05 \x01(\x08R\toutOfTime\x12\x1a\n\x08warnings\x18\x06 \x03(\tR\x08warnings*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02\x32\xc6\n\n\rEventsService\x12s\n\tSendEvent\x12$.kongflow.events.v1.SendEventRequest\x1a%.kongflow.events.v1.SendEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12y\n\x0b\x43\x61ncelEvent\x12&.kongflow.events.v1.CancelEventRequest\x1a\'.kongflow.events.v1.CancelEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x82\x01\n\x0eGetEventRecord\x12).kongflow.events.v1.GetEventRecordRequest\x1a*.kongflow.events.v1.GetEventRecordResponse\"\x19\xaa\x96\x1c\x15\n\x04\x01\x02\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x87\x01\n\x10ListEventRecords\x12+.kongflow.events.v1.ListEventRecordsRequest\x1a,.kongflow.events.v1.ListEventRecordsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x97\x01\n\x15UpsertEventDispatcher\x12\x30.kongflow.events.v1.UpsertEventDispatcherRequest\x1a\x31.kongflow.events.v1.UpsertEventDispatcherResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x8d\x01\n\x12GetEventDispatcher\x12-.kongflow.events.v1.GetEventDispatcherRequest\x1a..kongflow.events.v1.GetEventDispatcherResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x93\x01\n\x14ListEventDispatchers\x12/.kongflow.events.v1.ListEventDispatchersRequest\x1a\x30.kongflow.events.v1.ListEventDispatchersResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12{\n\x0c\x45xplainEvent\x12\'.kongflow.events.v1.ExplainEventRequest\x1a(.kongflow.events.v1.ExplainEventResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12u\n\nTestFilter\x12%.kongflow.events.v1.TestFilterRequest\x1a&.kongflow.events.v1.TestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x81\x01\n\x0e\x42\x61\x63ktestFilter\x12).kongflow.events.v1.BacktestFilterRequest\x1a*.kongflow.events.v1.BacktestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,36 +53,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSSERVICE'].methods_by_name['GetEventDispatcher']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
   _globals['_EVENTSSERVICE'].methods_by_name['ListEventDispatchers']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['ListEventDispatchers']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
-  _globals['_VIEW']._serialized_start=2172
-  _globals['_VIEW']._serialized_end=2231
-  _globals['_SENDEVENTREQUEST']._serialized_start=287
-  _globals['_SENDEVENTREQUEST']._serialized_end=617
-  _globals['_SENDEVENTRESPONSE']._serialized_start=619
-  _globals['_SENDEVENTRESPONSE']._serialized_end=706
-  _globals['_CANCELEVENTREQUEST']._serialized_start=708
-  _globals['_CANCELEVENTREQUEST']._serialized_end=782
-  _globals['_CANCELEVENTRESPONSE']._serialized_start=784
-  _globals['_CANCELEVENTRESPONSE']._serialized_end=873
-  _globals['_GETEVENTRECORDREQUEST']._serialized_start=875
-  _globals['_GETEVENTRECORDREQUEST']._serialized_end=952
-  _globals['_GETEVENTRECORDRESPONSE']._serialized_start=954
-  _globals['_GETEVENTRECORDRESPONSE']._serialized_end=1046
-  _globals['_LISTEVENTRECORDSREQUEST']._serialized_start=1049
-  _globals['_LISTEVENTRECORDSREQUEST']._serialized_end=1204
-  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_start=1207
-  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_end=1343
-  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_start=1346
-  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_end=1551
-  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_start=1554
-  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_end=1693
-  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_start=1695
-  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_end=1790
-  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_start=1792
-  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_end=1900
-  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_start=1902
-  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_end=2015
-  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_start=2018
-  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_end=2170
-  _globals['_EVENTSSERVICE']._serialized_start=2234
-  _globals['_EVENTSSERVICE']._serialized_end=3208
+  _globals['_EVENTSSERVICE'].methods_by_name['ExplainEvent']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['ExplainEvent']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['TestFilter']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['TestFilter']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['BacktestFilter']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['BacktestFilter']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_VIEW']._serialized_start=3485
+  _globals['_VIEW']._serialized_end=3544
+  _globals['_SENDEVENTREQUEST']._serialized_start=365
+  _globals['_SENDEVENTREQUEST']._serialized_end=695
+  _globals['_SENDEVENTRESPONSE']._serialized_start=697
+  _globals['_SENDEVENTRESPONSE']._serialized_end=784
+  _globals['_CANCELEVENTREQUEST']._serialized_start=786
+  _globals['_CANCELEVENTREQUEST']._serialized_end=860
+  _globals['_CANCELEVENTRESPONSE']._serialized_start=862
+  _globals['_CANCELEVENTRESPONSE']._serialized_end=951
+  _globals['_GETEVENTRECORDREQUEST']._serialized_start=953
+  _globals['_GETEVENTRECORDREQUEST']._serialized_end=1030
+  _globals['_GETEVENTRECORDRESPONSE']._serialized_start=1032
+  _globals['_GETEVENTRECORDRESPONSE']._serialized_end=1124
+  _globals['_LISTEVENTRECORDSREQUEST']._serialized_start=1127
+  _globals['_LISTEVENTRECORDSREQUEST']._serialized_end=1282
+  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_start=1285
+  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_end=1421
+  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_start=1424
+  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_end=1629
+  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_start=1632
+  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_end=1771
+  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_start=1773
+  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_end=1868
+  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_start=1870
+  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_end=1978
+  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_start=1980
+  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_end=2093
+  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_start=2096
+  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_end=2248
+  _globals['_EXPLAINEVENTREQUEST']._serialized_start=2251
+  _globals['_EXPLAINEVENTREQUEST']._serialized_end=2410
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=2413
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=2610
+  _globals['_TESTFILTERREQUEST']._serialized_start=2613
+  _globals['_TESTFILTERREQUEST']._serialized_end=2823
+  _globals['_TESTFILTERRESPONSE']._serialized_start=2826
+  _globals['_TESTFILTERRESPONSE']._serialized_end=2972
+  _globals['_BACKTESTFILTERREQUEST']._serialized_start=2975
+  _globals['_BACKTESTFILTERREQUEST']._serialized_end=3189
+  _globals['_BACKTESTFILTERRESPONSE']._serialized_start=3192
+  _globals['_BACKTESTFILTERRESPONSE']._serialized_end=3483
+  _globals['_EVENTSSERVICE']._serialized_start=3547
+  _globals['_EVENTSSERVICE']._serialized_end=4897
 # @@protoc_insertion_point(module_scope)

@@ -10,8 +10,10 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kongflow.common.v1 import payload_pb2 as _payload_pb2
 from kongflow.events.v1 import event_dispatcher_pb2 as _event_dispatcher_pb2
 from kongflow.events.v1 import event_record_pb2 as _event_record_pb2
+from kongflow.events.v1 import match_explanation_pb2 as _match_explanation_pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as _job_options_pb2
 import builtins as _builtins
 import sys
@@ -473,3 +475,239 @@ class ListEventDispatchersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventDispatchersResponse: _TypeAlias = ListEventDispatchersResponse  # noqa: Y015
+
+@_typing.final
+class ExplainEventRequest(_message.Message):
+    """Asks what the dispatchers of the environment make of an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of its record."""
+    event_id: _builtins.str
+    """The sender's id."""
+    page_size: _builtins.int
+    """At most this many dispatchers, 50 when 0, never more than 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
+    filter: _builtins.str
+    """Which dispatchers, as for ListEventDispatchers."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "filter", b"filter", "id", b"id", "key", b"key", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "event_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___ExplainEventRequest: _TypeAlias = ExplainEventRequest  # noqa: Y015
+
+@_typing.final
+class ExplainEventResponse(_message.Message):
+    """Holds a page of verdicts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_RECORD_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gets the next page; empty on the last."""
+    @_builtins.property
+    def event_record(self) -> _event_record_pb2.EventRecord:
+        """The event, without payload and context."""
+
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[_match_explanation_pb2.DispatcherVerdict]:
+        """The verdicts, those of the newest dispatchers first. A page may end early."""
+
+    def __init__(
+        self,
+        *,
+        event_record: _event_record_pb2.EventRecord | None = ...,
+        verdicts: _abc.Iterable[_match_explanation_pb2.DispatcherVerdict] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_record", b"event_record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record", b"event_record", "next_page_token", b"next_page_token", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainEventResponse: _TypeAlias = ExplainEventResponse  # noqa: Y015
+
+@_typing.final
+class TestFilterRequest(_message.Message):
+    """Asks whether filters hold for a sample."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FILTER_FIELD_NUMBER: _builtins.int
+    CONTEXT_FILTER_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payload_filter(self) -> _payload_pb2.Payload:
+        """What the payload must hold. One of the two filters is required."""
+
+    @_builtins.property
+    def context_filter(self) -> _payload_pb2.Payload:
+        """What the context must hold."""
+
+    @_builtins.property
+    def event(self) -> _event_record_pb2.EventRecord:
+        """The sample: its payload, payload type and context; `{}` where they are
+        left out. Its other fields are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        payload_filter: _payload_pb2.Payload | None = ...,
+        context_filter: _payload_pb2.Payload | None = ...,
+        event: _event_record_pb2.EventRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "event", b"event", "payload_filter", b"payload_filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "event", b"event", "payload_filter", b"payload_filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestFilterRequest: _TypeAlias = TestFilterRequest  # noqa: Y015
+
+@_typing.final
+class TestFilterResponse(_message.Message):
+    """Holds a verdict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHED_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    matched: _builtins.bool
+    """Whether both filters hold."""
+    @_builtins.property
+    def explanation(self) -> _match_explanation_pb2.MatchExplanation:
+        """Why not; not set when they do."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is accepted but probably not meant, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        matched: _builtins.bool = ...,
+        explanation: _match_explanation_pb2.MatchExplanation | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "matched", b"matched", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestFilterResponse: _TypeAlias = TestFilterResponse  # noqa: Y015
+
+@_typing.final
+class BacktestFilterRequest(_message.Message):
+    """Asks for which stored events filters hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FILTER_FIELD_NUMBER: _builtins.int
+    CONTEXT_FILTER_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MAX_EVENTS_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Which events, as for ListEventRecords; for example
+    `name = "order.created" AND source = "shop"`.
+    """
+    max_events: _builtins.int
+    """The newest so many of these events; 100 when 0, at most 1,000."""
+    @_builtins.property
+    def payload_filter(self) -> _payload_pb2.Payload:
+        """What the payload must hold. One of the two filters is required."""
+
+    @_builtins.property
+    def context_filter(self) -> _payload_pb2.Payload:
+        """What the context must hold."""
+
+    def __init__(
+        self,
+        *,
+        payload_filter: _payload_pb2.Payload | None = ...,
+        context_filter: _payload_pb2.Payload | None = ...,
+        filter: _builtins.str = ...,
+        max_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "payload_filter", b"payload_filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "filter", b"filter", "max_events", b"max_events", "payload_filter", b"payload_filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BacktestFilterRequest: _TypeAlias = BacktestFilterRequest  # noqa: Y015
+
+@_typing.final
+class BacktestFilterResponse(_message.Message):
+    """Holds what the filters would have taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMINED_COUNT_FIELD_NUMBER: _builtins.int
+    MATCHED_COUNT_FIELD_NUMBER: _builtins.int
+    MATCHED_EVENT_RECORD_IDS_FIELD_NUMBER: _builtins.int
+    OLDEST_CREATE_TIME_FIELD_NUMBER: _builtins.int
+    OUT_OF_TIME_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    examined_count: _builtins.int
+    """How many events were looked at: fewer than were asked for where there are
+    no more, or where the time ran out.
+    """
+    matched_count: _builtins.int
+    """For how many of them the filters hold."""
+    out_of_time: _builtins.bool
+    """The caller's deadline was near: older events were not looked at."""
+    @_builtins.property
+    def matched_event_record_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the records of these, newest first."""
+
+    @_builtins.property
+    def oldest_create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest event that was looked at came in; not set without any."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is accepted but probably not meant, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        examined_count: _builtins.int = ...,
+        matched_count: _builtins.int = ...,
+        matched_event_record_ids: _abc.Iterable[_builtins.str] | None = ...,
+        oldest_create_time: _timestamp_pb2.Timestamp | None = ...,
+        out_of_time: _builtins.bool = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_create_time", b"oldest_create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examined_count", b"examined_count", "matched_count", b"matched_count", "matched_event_record_ids", b"matched_event_record_ids", "oldest_create_time", b"oldest_create_time", "out_of_time", b"out_of_time", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BacktestFilterResponse: _TypeAlias = BacktestFilterResponse  # noqa: Y015

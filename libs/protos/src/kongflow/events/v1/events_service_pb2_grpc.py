@@ -70,6 +70,21 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
                 _registered_method=True)
+        self.ExplainEvent = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/ExplainEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.FromString,
+                _registered_method=True)
+        self.TestFilter = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/TestFilter',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.FromString,
+                _registered_method=True)
+        self.BacktestFilter = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/BacktestFilter',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
+                _registered_method=True)
 
 
 class EventsServiceServicer:
@@ -114,6 +129,8 @@ class EventsServiceServicer:
         `dispatchable_id` holds. It is enabled by it. Idempotent; with a
         generation that is not newer than the stored one nothing changes and the
         stored one is answered.
+        Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+        which follows what its program says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +146,33 @@ class EventsServiceServicer:
 
     def ListEventDispatchers(self, request, context):
         """Lists dispatchers, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainEvent(self, request, context):
+        """Says of each dispatcher of the environment, as it is now, whether it takes
+        a stored event and, if not, why. Changes nothing.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestFilter(self, request, context):
+        """Says whether filters hold for a sample of an event and, if not, why.
+        Stores nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place, as when a dispatcher is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BacktestFilter(self, request, context):
+        """Says for which of the last stored events of the environment filters hold.
+        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +215,21 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.ListEventDispatchers,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.SerializeToString,
+            ),
+            'ExplainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.SerializeToString,
+            ),
+            'TestFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestFilter,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.SerializeToString,
+            ),
+            'BacktestFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.BacktestFilter,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -363,6 +422,87 @@ class EventsService:
             '/kongflow.events.v1.EventsService/ListEventDispatchers',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/ExplainEvent',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/TestFilter',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.TestFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BacktestFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/BacktestFilter',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,

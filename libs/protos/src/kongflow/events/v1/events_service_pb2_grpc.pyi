@@ -54,6 +54,8 @@ class EventsServiceStub:
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
     generation that is not newer than the stored one nothing changes and the
     stored one is answered.
+    Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+    which follows what its program says.
     """
     GetEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]
     """Gets a dispatcher.
@@ -61,6 +63,21 @@ class EventsServiceStub:
     """
     ListEventDispatchers: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]
     """Lists dispatchers, newest first."""
+    ExplainEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]
+    """Says of each dispatcher of the environment, as it is now, whether it takes
+    a stored event and, if not, why. Changes nothing.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
+    TestFilter: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.TestFilterRequest, _events_service_pb2.TestFilterResponse]
+    """Says whether filters hold for a sample of an event and, if not, why.
+    Stores nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    place, as when a dispatcher is stored.
+    """
+    BacktestFilter: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]
+    """Says for which of the last stored events of the environment filters hold.
+    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    place.
+    """
 
 @_typing.type_check_only
 class EventsServiceAsyncStub(EventsServiceStub):
@@ -88,6 +105,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
     generation that is not newer than the stored one nothing changes and the
     stored one is answered.
+    Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+    which follows what its program says.
     """
     GetEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]  # type: ignore[assignment]
     """Gets a dispatcher.
@@ -95,6 +114,21 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     ListEventDispatchers: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]  # type: ignore[assignment]
     """Lists dispatchers, newest first."""
+    ExplainEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
+    """Says of each dispatcher of the environment, as it is now, whether it takes
+    a stored event and, if not, why. Changes nothing.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
+    TestFilter: _aio.UnaryUnaryMultiCallable[_events_service_pb2.TestFilterRequest, _events_service_pb2.TestFilterResponse]  # type: ignore[assignment]
+    """Says whether filters hold for a sample of an event and, if not, why.
+    Stores nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    place, as when a dispatcher is stored.
+    """
+    BacktestFilter: _aio.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]  # type: ignore[assignment]
+    """Says for which of the last stored events of the environment filters hold.
+    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    place.
+    """
 
 class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes events in, and says which of them start what."""
@@ -149,6 +183,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         `dispatchable_id` holds. It is enabled by it. Idempotent; with a
         generation that is not newer than the stored one nothing changes and the
         stored one is answered.
+        Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
+        which follows what its program says.
         """
 
     @_abc_1.abstractmethod
@@ -168,5 +204,38 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.ListEventDispatchersResponse, _abc.Awaitable[_events_service_pb2.ListEventDispatchersResponse]]:
         """Lists dispatchers, newest first."""
+
+    @_abc_1.abstractmethod
+    def ExplainEvent(
+        self,
+        request: _events_service_pb2.ExplainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.ExplainEventResponse, _abc.Awaitable[_events_service_pb2.ExplainEventResponse]]:
+        """Says of each dispatcher of the environment, as it is now, whether it takes
+        a stored event and, if not, why. Changes nothing.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def TestFilter(
+        self,
+        request: _events_service_pb2.TestFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.TestFilterResponse, _abc.Awaitable[_events_service_pb2.TestFilterResponse]]:
+        """Says whether filters hold for a sample of an event and, if not, why.
+        Stores nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place, as when a dispatcher is stored.
+        """
+
+    @_abc_1.abstractmethod
+    def BacktestFilter(
+        self,
+        request: _events_service_pb2.BacktestFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.BacktestFilterResponse, _abc.Awaitable[_events_service_pb2.BacktestFilterResponse]]:
+        """Says for which of the last stored events of the environment filters hold.
+        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        place.
+        """
 
 def add_EventsServiceServicer_to_server(servicer: EventsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

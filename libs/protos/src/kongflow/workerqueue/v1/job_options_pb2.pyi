@@ -150,25 +150,63 @@ Global___JobOptions: _TypeAlias = JobOptions  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """When a failed attempt is tried again: initial_backoff * multiplier^(n - 1)
-    after the n-th failure, never more than max_backoff, each shortened or
-    lengthened at random by up to a tenth.
+    """When a failed attempt is tried again. What a target itself wishes
+    (google.rpc.RetryInfo) overrules it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Growth:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _GrowthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RetryPolicy._Growth.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        GROWTH_UNSPECIFIED: RetryPolicy._Growth.ValueType  # 0
+        """Not said: as GROWTH_EXPONENTIAL, or as `delays` says."""
+        GROWTH_EXPONENTIAL: RetryPolicy._Growth.ValueType  # 1
+        """initial_backoff * multiplier^(n - 1) after the n-th failure."""
+        GROWTH_FOURTH_POWER: RetryPolicy._Growth.ValueType  # 2
+        """initial_backoff * n^4 after the n-th failure: 1 s, 16 s, 81 s, 256 s."""
+
+    class Growth(_Growth, metaclass=_GrowthEnumTypeWrapper):
+        """How the delays grow."""
+
+    GROWTH_UNSPECIFIED: RetryPolicy.Growth.ValueType  # 0
+    """Not said: as GROWTH_EXPONENTIAL, or as `delays` says."""
+    GROWTH_EXPONENTIAL: RetryPolicy.Growth.ValueType  # 1
+    """initial_backoff * multiplier^(n - 1) after the n-th failure."""
+    GROWTH_FOURTH_POWER: RetryPolicy.Growth.ValueType  # 2
+    """initial_backoff * n^4 after the n-th failure: 1 s, 16 s, 81 s, 256 s."""
+
     INITIAL_BACKOFF_FIELD_NUMBER: _builtins.int
     MAX_BACKOFF_FIELD_NUMBER: _builtins.int
     MULTIPLIER_FIELD_NUMBER: _builtins.int
+    GROWTH_FIELD_NUMBER: _builtins.int
+    DELAYS_FIELD_NUMBER: _builtins.int
     multiplier: _builtins.float
-    """What each delay is multiplied with for the next; 2 when left out."""
+    """What each delay is multiplied with for the next; 2 when left out. With
+    GROWTH_EXPONENTIAL only.
+    """
+    growth: Global___RetryPolicy.Growth.ValueType
+    """How the delays grow; not together with `delays`."""
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration:
-        """The delay after the first failure; one second when left out."""
+        """The delay after the first failure; one second when left out. This and all
+        delays that grow are shortened or lengthened at random by up to a tenth.
+        """
 
     @_builtins.property
     def max_backoff(self) -> _duration_pb2.Duration:
-        """The longest delay; ten minutes when left out."""
+        """The longest delay; ten minutes when left out, and none with
+        GROWTH_FOURTH_POWER.
+        """
+
+    @_builtins.property
+    def delays(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]:
+        """The delays one by one, exactly as they stand here; the last one serves for
+        all failures beyond. Instead of everything else.
+        """
 
     def __init__(
         self,
@@ -176,10 +214,12 @@ class RetryPolicy(_message.Message):
         initial_backoff: _duration_pb2.Duration | None = ...,
         max_backoff: _duration_pb2.Duration | None = ...,
         multiplier: _builtins.float = ...,
+        growth: Global___RetryPolicy.Growth.ValueType = ...,
+        delays: _abc.Iterable[_duration_pb2.Duration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["initial_backoff", b"initial_backoff", "max_backoff", b"max_backoff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["initial_backoff", b"initial_backoff", "max_backoff", b"max_backoff", "multiplier", b"multiplier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delays", b"delays", "growth", b"growth", "initial_backoff", b"initial_backoff", "max_backoff", b"max_backoff", "multiplier", b"multiplier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,30 +227,104 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class Uniqueness(_message.Message):
-    """When two jobs count as the same: same kind, same environment, same
-    arguments, while the first has not ended. The second is not stored; its
-    enqueuing answers with the first.
+    """When two jobs count as the same. The second is not stored; its enqueuing
+    answers with the first. Of one kind and one environment they must be in any
+    case; none of by_args, by_queue and by_kind: they never are.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Uniqueness._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Uniqueness._State.ValueType  # 0
+        """Not said: refused."""
+        STATE_AVAILABLE: Uniqueness._State.ValueType  # 1
+        """It can run."""
+        STATE_SCHEDULED: Uniqueness._State.ValueType  # 2
+        """It waits for its time or its target."""
+        STATE_RUNNING: Uniqueness._State.ValueType  # 3
+        """It is being called."""
+        STATE_RETRYABLE: Uniqueness._State.ValueType  # 4
+        """It failed and waits for its next attempt."""
+        STATE_COMPLETED: Uniqueness._State.ValueType  # 5
+        """It was done."""
+        STATE_CANCELLED: Uniqueness._State.ValueType  # 6
+        """It was taken back."""
+        STATE_DISCARDED: Uniqueness._State.ValueType  # 7
+        """It was given up."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """A state of a job; the numbers are those of QueuedJob.State."""
+
+    STATE_UNSPECIFIED: Uniqueness.State.ValueType  # 0
+    """Not said: refused."""
+    STATE_AVAILABLE: Uniqueness.State.ValueType  # 1
+    """It can run."""
+    STATE_SCHEDULED: Uniqueness.State.ValueType  # 2
+    """It waits for its time or its target."""
+    STATE_RUNNING: Uniqueness.State.ValueType  # 3
+    """It is being called."""
+    STATE_RETRYABLE: Uniqueness.State.ValueType  # 4
+    """It failed and waits for its next attempt."""
+    STATE_COMPLETED: Uniqueness.State.ValueType  # 5
+    """It was done."""
+    STATE_CANCELLED: Uniqueness.State.ValueType  # 6
+    """It was taken back."""
+    STATE_DISCARDED: Uniqueness.State.ValueType  # 7
+    """It was given up."""
+
     BY_ARGS_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
+    BY_QUEUE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    BY_KIND_FIELD_NUMBER: _builtins.int
     by_args: _builtins.bool
     """Compare the arguments: all of them, or those that are named."""
+    by_queue: _builtins.bool
+    """Compare the queue."""
+    by_kind: _builtins.bool
+    """Compare nothing but kind and environment, if by_args and by_queue are
+    false.
+    """
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The arguments to compare, by their JSON names; all when left out."""
+        """The arguments to compare, by their JSON names; all when left out. What the
+        kind does not know and the arguments do not hold is refused.
+        """
+
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """How long the first one counts, from its creation; for as long as it is in
+        one of the states when left out, and never longer. At most 31 days.
+        """
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Uniqueness.State.ValueType]:
+        """The states in which the first one counts: AVAILABLE, SCHEDULED, RETRYABLE
+        and any others; these three and RUNNING when left out. Without RUNNING,
+        which ended states need, it gives its place up once it is called, also if
+        it is called again. Ended ones count until they are pruned, or their
+        window has passed.
+        """
 
     def __init__(
         self,
         *,
         by_args: _builtins.bool = ...,
         args: _abc.Iterable[_builtins.str] | None = ...,
+        by_queue: _builtins.bool = ...,
+        window: _duration_pb2.Duration | None = ...,
+        states: _abc.Iterable[Global___Uniqueness.State.ValueType] | None = ...,
+        by_kind: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "by_args", b"by_args"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "by_args", b"by_args", "by_kind", b"by_kind", "by_queue", b"by_queue", "states", b"states", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

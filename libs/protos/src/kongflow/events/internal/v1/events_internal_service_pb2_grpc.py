@@ -59,7 +59,9 @@ class EventsInternalServiceServicer:
     def PutEventDispatcher(self, request, context):
         """Creates or replaces the dispatcher of something that another service
         owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
-        newer than the stored one changes nothing.
+        newer than the stored one changes nothing. A client's dispatcher that has
+        the `dispatchable_id` loses it and takes no events any more. `version_id`
+        is required.
         Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

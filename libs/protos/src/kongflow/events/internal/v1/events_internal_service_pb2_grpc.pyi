@@ -36,7 +36,9 @@ class EventsInternalServiceStub:
     PutEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_internal_service_pb2.PutEventDispatcherRequest, _events_internal_service_pb2.PutEventDispatcherResponse]
     """Creates or replaces the dispatcher of something that another service
     owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
-    newer than the stored one changes nothing.
+    newer than the stored one changes nothing. A client's dispatcher that has
+    the `dispatchable_id` loses it and takes no events any more. `version_id`
+    is required.
     Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
     """
     StoreEventRecord: _grpc.UnaryUnaryMultiCallable[_events_internal_service_pb2.StoreEventRecordRequest, _events_internal_service_pb2.StoreEventRecordResponse]
@@ -58,7 +60,9 @@ class EventsInternalServiceAsyncStub(EventsInternalServiceStub):
     PutEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_internal_service_pb2.PutEventDispatcherRequest, _events_internal_service_pb2.PutEventDispatcherResponse]  # type: ignore[assignment]
     """Creates or replaces the dispatcher of something that another service
     owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
-    newer than the stored one changes nothing.
+    newer than the stored one changes nothing. A client's dispatcher that has
+    the `dispatchable_id` loses it and takes no events any more. `version_id`
+    is required.
     Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
     """
     StoreEventRecord: _aio.UnaryUnaryMultiCallable[_events_internal_service_pb2.StoreEventRecordRequest, _events_internal_service_pb2.StoreEventRecordResponse]  # type: ignore[assignment]
@@ -83,7 +87,9 @@ class EventsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_internal_service_pb2.PutEventDispatcherResponse, _abc.Awaitable[_events_internal_service_pb2.PutEventDispatcherResponse]]:
         """Creates or replaces the dispatcher of something that another service
         owns, as UpsertEventDispatcher does. Idempotent; a generation that is not
-        newer than the stored one changes nothing.
+        newer than the stored one changes nothing. A client's dispatcher that has
+        the `dispatchable_id` loses it and takes no events any more. `version_id`
+        is required.
         Errors: INVALID_ARGUMENT, as UpsertEventDispatcher.
         """
 

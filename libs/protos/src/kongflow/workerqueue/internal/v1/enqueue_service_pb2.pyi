@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -125,6 +126,8 @@ class EnqueueCommand(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     UNIQUE_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    LONGEST_WAIT_FIELD_NUMBER: _builtins.int
     SERIAL_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
@@ -173,6 +176,19 @@ class EnqueueCommand(_message.Message):
         """When the job counts as the same as another; the kind's own when left out."""
 
     @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """As run_time, from the moment at which the command is carried out, by the
+        database's clock; not together with run_time. At most ten years.
+        """
+
+    @_builtins.property
+    def longest_wait(self) -> _duration_pb2.Duration:
+        """Debounces: however often the key is enqueued again with a later run time
+        (or delay), the job runs no later than this after the first of them stored
+        it. With job_key, JOB_KEY_MODE_REPLACE and a run time or delay only.
+        """
+
+    @_builtins.property
     def serial(self) -> _job_options_pb2.LimitKey:
         """Jobs of this key run strictly one after the other, by run time and id: one
         that has begun holds up the others until it has ended, over its retries
@@ -210,13 +226,15 @@ class EnqueueCommand(_message.Message):
         environment_id: _builtins.str = ...,
         traceparent: _builtins.str = ...,
         unique: _job_options_pb2.Uniqueness | None = ...,
+        delay: _duration_pb2.Duration | None = ...,
+        longest_wait: _duration_pb2.Duration | None = ...,
         serial: _job_options_pb2.LimitKey | None = ...,
         concurrency: _job_options_pb2.ConcurrencyLimit | None = ...,
         rate: _job_options_pb2.RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "metadata", b"metadata", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "unique", b"unique"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "delay", b"delay", "longest_wait", b"longest_wait", "metadata", b"metadata", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "concurrency", b"concurrency", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "concurrency", b"concurrency", "delay", b"delay", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "longest_wait", b"longest_wait", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -260,7 +278,7 @@ class EnqueueResult(_message.Message):
     none.
     """
     unique_skipped_as_duplicate: _builtins.bool
-    """An unfinished job counts as the same and was kept instead."""
+    """Another job counts as the same and was kept instead."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK, or why the command is refused for good."""

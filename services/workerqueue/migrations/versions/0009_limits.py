@@ -1,13 +1,13 @@
 """Limits: serial keys, concurrency and rate limits by key, and how many jobs of a queue run.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0009
+Revises: 0008
 """
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,67 @@
+"""Why the conditions of a dispatcher do not hold for an event. Pure, as EventMatcher is.
+
+Agrees with EventMatcher, which is quicker. The rules are in docs/behaviour/filters.md#explain.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID
+
+from kongflow_filters.event_filter import InvalidFilter, parse_filter
+from kongflow_filters.event_matcher import MatchTarget
+from kongflow_filters.explanation import Mismatch, explain_member
+
+__all__ = ["EventMismatch", "EventMismatchReason", "explain_event"]
+
+
+class EventMismatchReason(Enum):
+    """Which of a dispatcher's conditions does not hold."""
+
+    ACCOUNT = "account"
+    INVALID_FILTER = "invalid_filter"
+    UNMATCHABLE = "unmatchable"
+    PAYLOAD_FILTER = "payload_filter"
+    CONTEXT_FILTER = "context_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class EventMismatch:
+    """The first condition that does not hold, in the order of the reasons.
+
+    `mismatch` says where of a filter that does not hold; `message`, a sentence without its full
+    stop, what is wrong with a filter that is none or with an event that no filter holds for.
+    """
+
+    reason: EventMismatchReason
+    mismatch: Mismatch | None = None
+    message: str = ""
+
+
+def explain_event(
+    target: MatchTarget,
+    payload_filter: object = None,
+    context_filter: object = None,
+    external_account_id: UUID | None = None,
+) -> EventMismatch | None:
+    """Why a dispatcher of these conditions does not take the event; None when it does.
+
+    The conditions are those of EventMatcher.
+    """
+    if external_account_id is not None and external_account_id != target.external_account_id:
+        return EventMismatch(EventMismatchReason.ACCOUNT)
+    if payload_filter is None and context_filter is None:
+        return None
+    try:
+        payload = parse_filter({} if payload_filter is None else payload_filter, "payload_filter")
+        context = parse_filter({} if context_filter is None else context_filter, "context_filter")
+    except InvalidFilter as error:
+        return EventMismatch(EventMismatchReason.INVALID_FILTER, message=str(error))
+    if target.unmatchable:
+        return EventMismatch(EventMismatchReason.UNMATCHABLE, message=target.unmatchable)
+    mismatch = explain_member(payload, target.payload, "payload")
+    if mismatch is not None:
+        return EventMismatch(EventMismatchReason.PAYLOAD_FILTER, mismatch)
+    mismatch = explain_member(context, target.context, "context")
+    if mismatch is not None:
+        return EventMismatch(EventMismatchReason.CONTEXT_FILTER, mismatch)
+    return None

@@ -1,0 +1,112 @@
+"""The hot statements read few rows, however large the tables are.
+
+Their plans are made while the tables are empty, as on a new system, and must serve when they are
+not. All runs are one environment's, which is what makes a walk through it dear.
+"""
+
+from dataclasses import replace
+from uuid import UUID
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.testing.plans import Statement, entries_read
+from kongflow_runs.adapters import run_executions, run_starter, run_writer
+from kongflow_runs.domain.run import NewRun, RunState
+from kongflow_runs.domain.start import StartedAs
+from services.runs.tests.conftest import TRACEPARENT, a_run
+from services.runs.tests.neighbours import a_version
+
+ROWS = 30_000
+RUN = a_run()
+TURN = {"queued_job_id": UUID(int=7), "token": 3}
+
+
+def row_id(number: int) -> UUID:
+    """The id of the row that FILL gives this number."""
+    return UUID(int=number)
+
+
+ROW_ID = "lpad(to_hex(n), 32, '0')::uuid"
+
+# The first thousand wait for their start, the next is executing, all others have ended. Each has
+# its own event and, every other one, its own request.
+FILL_RUNS = f"""
+INSERT INTO runs.job_runs (
+    id, job_id, version_alias, event_record_id, dispatcher_id, environment_id, organization_id,
+    project_id, request_id, status, execution_job_id, execution_token)
+SELECT {ROW_ID}, '{RUN.job_id}', 'latest', {ROW_ID}, CASE WHEN n % 2 = 0 THEN {ROW_ID} END,
+       '{RUN.environment_id}', '{RUN.organization_id}', '{RUN.project_id}',
+       CASE WHEN n % 2 = 1 THEN 'request-' || n END,
+       CASE WHEN n <= 1000 THEN 'PENDING' WHEN n <= 2000 THEN 'EXECUTING' ELSE 'SUCCESS' END,
+       '{TURN["queued_job_id"]}', 3
+FROM generate_series(1, {ROWS}) AS g(n)
+ON CONFLICT DO NOTHING
+"""
+
+FILL_COUNTERS = f"""
+INSERT INTO runs.job_counters (project_id, job_id, last_number)
+SELECT '{RUN.project_id}', {ROW_ID}, n FROM generate_series(1, {ROWS}) AS g(n)
+ON CONFLICT DO NOTHING
+"""
+
+
+def of_row(number: int, **values: object) -> dict[str, object]:
+    """The parameters that speak of one run."""
+    return {"id": row_id(number), "environment_id": RUN.environment_id, **values}
+
+
+def creation(run: NewRun) -> dict[str, object]:
+    """The parameters that store a run."""
+    return {
+        **run_writer.RUNS.bind([run_writer._row(run)]),
+        **run_writer.STARTS.bind([run_writer._start(run)], "tests", [run.id]),
+    }
+
+
+def start() -> dict[str, object]:
+    """The parameters that queue two runs."""
+    ids = [row_id(1), row_id(2)]
+    plans = [StartedAs(id_, RunState.QUEUED, a_version()) for id_ in ids]
+    messages = [run_starter._execution(id_, RUN.environment_id, TRACEPARENT) for id_ in ids]
+    return {
+        **run_starter._PLANS.bind([run_starter._row(plan) for plan in plans]),
+        **run_starter._EXECUTIONS.bind(messages, "tests", ids),
+        "environment_id": RUN.environment_id,
+    }
+
+
+def statements() -> dict[str, Statement]:
+    """All that a run passes through."""
+    result = {"status": "SUCCESS", "output": "{}", "error": None}
+    count = {"failed": 0, "duration_ms": 5, **TURN}
+    holders = [
+        (0, RUN.environment_id, row_id(2), row_id(2), RUN.job_id, None),
+        (1, RUN.environment_id, row_id(3), None, RUN.job_id, "request-3"),
+    ]
+    return {
+        "create": (run_writer.ADD_RUNS, creation(a_run())),
+        "create again": (
+            run_writer.ADD_RUNS,
+            creation(replace(RUN, event_record_id=row_id(2), dispatcher_id=row_id(2))),
+        ),
+        "holders": (run_writer.FIND_HOLDERS, run_writer.PLACES.bind(holders)),
+        "pending": (
+            run_starter.PENDING,
+            {
+                "ids": array_parameter("uuid", [row_id(1), row_id(2)]),
+                "environment_id": RUN.environment_id,
+            },
+        ),
+        "start": (run_starter.START, start()),
+        "begin": (run_executions._BEGIN, of_row(1001, **TURN)),
+        "outdated": (run_executions._IS_OUTDATED, of_row(1002, **TURN)),
+        "end": (run_executions._END, of_row(1001, **count, **result)),
+        "again": (run_executions._AGAIN, of_row(1002, **count)),
+        "fail": (run_executions._FAIL, of_row(1003, **result)),
+    }
+
+
+async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) -> None:
+    read = await entries_read(database, "runs", statements, fill=[FILL_RUNS, FILL_COUNTERS])
+    assert {name: count for name, count in read.items() if count > 20} == {}, read
+    assert read["begin"] >= 1, "the statistics count nothing"

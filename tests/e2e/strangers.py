@@ -1,0 +1,180 @@
+"""What the key of another environment gets for what belongs to an owner."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from kongflow.common.v1.payload_pb2 import Payload
+from kongflow.endpoints.v1 import endpoint_pb2
+from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
+from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2
+from kongflow.events.v1 import events_service_pb2 as events_pb
+from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
+from kongflow.runs.v1 import runs_service_pb2 as runs_pb
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An environment with a key, an event, its dispatcher and its run."""
+
+    metadata: Metadata
+    event_id: str
+    event_record_id: str
+    dispatchable_id: str
+    dispatcher_id: str
+    run_id: str
+    endpoint_id: str
+    endpoint_index_id: str
+    job_id: str
+    version_id: str
+
+
+OWN = grpc.StatusCode.OK
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+# What another environment's key gets for the owner's ids. A method that is missing here fails
+# test_who_may_call: whoever adds one says what a stranger gets.
+STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
+    "EventsService.GetEventRecord": (
+        NOT_FOUND,
+        lambda owner: events_pb.GetEventRecordRequest(id=owner.event_record_id),
+    ),
+    "EventsService.CancelEvent": (
+        NOT_FOUND,
+        lambda owner: events_pb.CancelEventRequest(event_id=owner.event_id),
+    ),
+    "EventsService.GetEventDispatcher": (
+        NOT_FOUND,
+        lambda owner: events_pb.GetEventDispatcherRequest(id=owner.dispatcher_id),
+    ),
+    "EventsService.SendEvent": (
+        OWN,
+        lambda owner: events_pb.SendEventRequest(
+            event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+        ),
+    ),
+    "EventsService.UpsertEventDispatcher": (
+        OWN,
+        lambda owner: events_pb.UpsertEventDispatcherRequest(
+            event_dispatcher=event_dispatcher_pb2.EventDispatcher(
+                dispatchable_id=owner.dispatchable_id,
+                event_names=["stranger"],
+                dispatchable=event_dispatcher_pb2.Dispatchable(
+                    job_version=event_dispatcher_pb2.JobVersionDispatchable(job_id=str(uuid4()))
+                ),
+            )
+        ),
+    ),
+    "EventsService.ListEventRecords": (
+        OWN,
+        lambda _: events_pb.ListEventRecordsRequest(page_size=1000),
+    ),
+    "EventsService.ListEventDispatchers": (
+        OWN,
+        lambda _: events_pb.ListEventDispatchersRequest(page_size=1000),
+    ),
+    "EventsService.ExplainEvent": (
+        NOT_FOUND,
+        lambda owner: events_pb.ExplainEventRequest(id=owner.event_record_id),
+    ),
+    "EventsService.TestFilter": (
+        OWN,
+        lambda _: events_pb.TestFilterRequest(payload_filter=Payload(json=b"{}")),
+    ),
+    # It takes everything, and there is nothing of the owner's to take.
+    "EventsService.BacktestFilter": (
+        OWN,
+        lambda _: events_pb.BacktestFilterRequest(
+            payload_filter=Payload(json=b"{}"), max_events=1000
+        ),
+    ),
+    "EndpointsService.CreateEndpoint": (
+        PRECONDITION,
+        lambda _: endpoints_pb.CreateEndpointRequest(
+            endpoint=endpoint_pb2.Endpoint(slug="nobody", url="http://127.0.0.1:9/")
+        ),
+    ),
+    "EndpointsService.ValidateEndpoint": (
+        PRECONDITION,
+        lambda _: endpoints_pb.ValidateEndpointRequest(url="http://127.0.0.1:9/"),
+    ),
+    "EndpointsService.GetEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.GetEndpointRequest(id=owner.endpoint_id),
+    ),
+    "EndpointsService.ListEndpoints": (OWN, lambda _: endpoints_pb.ListEndpointsRequest()),
+    "EndpointsService.UpdateEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.UpdateEndpointRequest(
+            endpoint=endpoint_pb2.Endpoint(
+                id=owner.endpoint_id, run_chunk_execution_limit=Duration(seconds=60)
+            ),
+            update_mask=FieldMask(paths=["run_chunk_execution_limit"]),
+        ),
+    ),
+    "EndpointsService.IndexEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.IndexEndpointRequest(id=owner.endpoint_id),
+    ),
+    "EndpointsService.GetEndpointIndex": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.GetEndpointIndexRequest(id=owner.endpoint_index_id),
+    ),
+    "EndpointsService.ListEndpointIndexes": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.ListEndpointIndexesRequest(endpoint_id=owner.endpoint_id),
+    ),
+    "EndpointsService.ListEndpointIndexItems": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.ListEndpointIndexItemsRequest(
+            endpoint_index_id=owner.endpoint_index_id
+        ),
+    ),
+    "EndpointsService.DeleteEndpoint": (
+        NOT_FOUND,
+        lambda owner: endpoints_pb.DeleteEndpointRequest(id=owner.endpoint_id),
+    ),
+    # A job is its project's, and the stranger is of the same project; versions are not.
+    "JobsService.GetJob": (OWN, lambda owner: jobs_pb.GetJobRequest(id=owner.job_id)),
+    "JobsService.ListJobs": (OWN, lambda _: jobs_pb.ListJobsRequest()),
+    "JobsService.GetJobVersion": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.GetJobVersionRequest(id=owner.version_id),
+    ),
+    "JobsService.ListJobVersions": (
+        OWN,
+        lambda owner: jobs_pb.ListJobVersionsRequest(job_id=owner.job_id),
+    ),
+    "JobsService.ListJobAliases": (
+        OWN,
+        lambda owner: jobs_pb.ListJobAliasesRequest(job_id=owner.job_id),
+    ),
+    "JobsService.ListEventExamples": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.ListEventExamplesRequest(version_id=owner.version_id),
+    ),
+    "JobsService.ListJobQueues": (OWN, lambda _: jobs_pb.ListJobQueuesRequest()),
+    "JobsService.TestJob": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.TestJobRequest(job_id=owner.job_id),
+    ),
+    "JobsService.InvokeJob": (
+        NOT_FOUND,
+        lambda owner: jobs_pb.InvokeJobRequest(job_id=owner.job_id),
+    ),
+    "JobsService.DeleteJob": (
+        PRECONDITION,
+        lambda owner: jobs_pb.DeleteJobRequest(id=owner.job_id),
+    ),
+    "RunsService.GetRun": (NOT_FOUND, lambda owner: runs_pb.GetRunRequest(id=owner.run_id)),
+    "RunsService.ListRuns": (OWN, lambda _: runs_pb.ListRunsRequest(page_size=1000)),
+}
