@@ -143,11 +143,12 @@ class TestQueues:
         paused.pause_time.GetCurrentTime()
         busy = Queue(name="events", available_count=7, running_count=20)
         busy.oldest_wait.FromSeconds(90)
+        busy.max_running = 20
         system.answers["ListQueues"] = workerqueue_service_pb2.ListQueuesResponse(
             queues=[busy, paused]
         )
         lines = run("queue", "list").out.splitlines()
-        assert re.match(r"events +on +7 +20 +0 +0:01:30$", lines[1])
+        assert re.match(r"events +on +7 +20 +0 +20 +0:01:30$", lines[1])
         assert re.match(r"mail +paused +0 +0 +2 +now$", lines[2])
         assert [each["name"] for each in run("queue", "list", "--json").json["items"]] == [
             "events",
@@ -181,6 +182,12 @@ class TestQueues:
         assert (pause.queue, pause.reason) == ("events", "deploy")
         [resume] = system.requests(workerqueue_service_pb2.ResumeQueueRequest)
         assert (resume.queue, resume.reason) == ("events", "")
+
+    def test_limit(self, system: RecordedSystem, run: Run) -> None:
+        assert run("queue", "limit", "events", "--max-running", "5", "--reason", "calm").code == 0
+        request = system.only_call("LimitQueue", workerqueue_service_pb2.LimitQueueRequest)
+        assert (request.queue, request.max_running, request.reason) == ("events", 5, "calm")
+        assert run("queue", "limit", "events").code == 2
 
 
 class TestRedrive:

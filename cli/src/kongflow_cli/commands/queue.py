@@ -48,6 +48,7 @@ _COLUMNS: list[Column[Queue]] = [
     Column("Available", lambda queue: str(queue.available_count)),
     Column("Running", lambda queue: str(queue.running_count)),
     Column("Waiting", lambda queue: str(queue.waiting_count)),
+    Column("Limit", lambda queue: str(queue.max_running) if queue.max_running else None),
     Column("Oldest wait", lambda queue: _wait(queue.oldest_wait)),
     Column("Paused", lambda queue: time_of(queue, "pause_time")),
 ]
@@ -127,6 +128,33 @@ def resume_queue(session: Session, name: _QueueName, reason: Reason = "") -> Non
     response = session.call(
         WorkerQueueServiceStub(session.channel).ResumeQueue,
         workerqueue_service_pb2.ResumeQueueRequest(queue=name, reason=reason),
+        repeat=_REPEAT,
+    )
+    session.printer.resource(response.queue, _COLUMNS)
+
+
+@app.command("limit")
+@with_options(session=_SESSION)
+def limit_queue(
+    session: Session,
+    name: _QueueName,
+    max_running: Annotated[
+        int,
+        typer.Option(
+            "--max-running",
+            min=0,
+            max=100_000,
+            help="How many of its jobs may run at once; 0 takes the limit away.",
+        ),
+    ],
+    reason: Reason = "",
+) -> None:
+    """Limit how many jobs of a queue run at once, over all workers."""
+    response = session.call(
+        WorkerQueueServiceStub(session.channel).LimitQueue,
+        workerqueue_service_pb2.LimitQueueRequest(
+            queue=name, max_running=max_running, reason=reason
+        ),
         repeat=_REPEAT,
     )
     session.printer.resource(response.queue, _COLUMNS)

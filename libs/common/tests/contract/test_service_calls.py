@@ -16,6 +16,7 @@ from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueSer
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.auth.principals import CallerKind, current_principal
 from kongflow_common.errors import DependencyUnavailable, InvalidField, KongflowError, NotFound
+from kongflow_common.outbox.limits import ConcurrencyLimit, JobLimits, LimitKey, RateLimit
 from kongflow_common.outbox.message import (
     JobKeyMode,
     Operation,
@@ -235,6 +236,11 @@ class TestEnqueuer:
             tags=("a", "b"),
             metadata={"n": 1, "deep": {"list": [True, None]}},
             unique=Uniqueness(by_args=True, args=("eventRecordId",)),
+            limits=JobLimits(
+                serial=LimitKey("line"),
+                concurrency=ConcurrencyLimit(LimitKey(args=("eventRecordId",)), 2),
+                rate=RateLimit(LimitKey("mail"), 10, timedelta(seconds=90), burst=3),
+            ),
         )
         (outcome,) = await GrpcEnqueuer(queue_server.caller("events")).enqueue([message])
         assert (outcome.queued_job_id, outcome.refusal) == ("j1", None)
@@ -251,6 +257,16 @@ class TestEnqueuer:
         assert command.metadata["deep"]["list"][0] is True  # type: ignore[index]
         assert command.environment_id == str(environment_id)
         assert command.unique == job_options_pb2.Uniqueness(by_args=True, args=["eventRecordId"])
+        assert command.serial == job_options_pb2.LimitKey(key="line")
+        assert command.concurrency == job_options_pb2.ConcurrencyLimit(
+            key=job_options_pb2.LimitKey(args=["eventRecordId"]), max_running=2
+        )
+        assert command.rate == job_options_pb2.RateLimit(
+            key=job_options_pb2.LimitKey(key="mail"),
+            count=10,
+            period=Duration(seconds=90),
+            burst=3,
+        )
 
     async def test_a_rule_of_its_own_and_a_debounced_key(
         self, queue: EnqueueServicer, queue_server: InProcessServer

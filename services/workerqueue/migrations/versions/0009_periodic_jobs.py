@@ -39,7 +39,7 @@ def upgrade() -> None:
         ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
         ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
-                       'cancel_redrive', 'limit', 'run')
+                       'cancel_redrive', 'run')
         );
         """
     )
@@ -52,7 +52,7 @@ def downgrade() -> None:
         ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
         ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
-                       'cancel_redrive', 'limit')
+                       'cancel_redrive')
         );
         ALTER TABLE workerqueue.audit_entries DROP COLUMN periodic_job;
         DROP TABLE workerqueue.periodic_jobs;

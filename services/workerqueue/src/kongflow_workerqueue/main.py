@@ -31,6 +31,7 @@ from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.audit_reader import PostgresAuditReader
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
@@ -39,11 +40,13 @@ from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobRea
 from kongflow_workerqueue.adapters.queued_job_watcher import PostgresJobWatcher
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.audit_queries import AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.limit_queue import LimitQueue
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import Window
 from kongflow_workerqueue.application.queries import QueuedJobQueries
@@ -123,7 +126,8 @@ async def open_services(
     registry = registry if registry is not None else CollectorRegistry()
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
-    enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
+    admit_limited = AdmitLimited(PostgresLimitLedger(database), window, cap=window_cap)
+    enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch, admit_limited)
     queries = QueuedJobQueries(
         PostgresQueuedJobReader(database),
         lambda service: [kind.kind for kind in catalogue if kind.target == service],
@@ -140,6 +144,7 @@ async def open_services(
         cancel_queued_job=CancelQueuedJob(operators, queries, catalogue, new_id),
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),
+        limit_queue=LimitQueue(operators, queues),
         redrives=redrives,
         audit=AuditQueries(PostgresAuditReader(database)),
         watch_queued_jobs=_watch_queued_jobs(database, registry),

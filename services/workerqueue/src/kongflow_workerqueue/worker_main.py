@@ -22,6 +22,7 @@ from kongflow_common.rpc.channel import service_channel
 from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
 from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
@@ -31,6 +32,7 @@ from kongflow_workerqueue.adapters.target_grpc import GrpcTarget
 from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
@@ -39,6 +41,7 @@ from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
 from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
 from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
+from kongflow_workerqueue.duties.sweep_limits import SweepLimits
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
 from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
@@ -47,6 +50,7 @@ from kongflow_workerqueue.worker.circuit import Parking
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.lane import Lane, LaneSettings
 from kongflow_workerqueue.worker.lease import WorkerLease
+from kongflow_workerqueue.worker.limit_keeper import LimitKeeper
 from kongflow_workerqueue.worker.orders import Orders
 from kongflow_workerqueue.worker.outcome_log import OutcomeLog
 from kongflow_workerqueue.worker.queue_worker import QueueWorker
@@ -93,6 +97,7 @@ async def open_worker(
         yield _Assembly(
             settings=settings,
             ledger=PostgresWorkerLedger(database),
+            limits=PostgresLimitLedger(database),
             maintenance=PostgresMaintenanceLedger(database),
             oversight=PostgresOversight(database),
             periodic=PostgresPeriodicLedger(database),
@@ -116,6 +121,7 @@ class _Assembly:
 
     settings: WorkerSettings
     ledger: PostgresWorkerLedger
+    limits: PostgresLimitLedger
     maintenance: PostgresMaintenanceLedger
     oversight: PostgresOversight
     periodic: PostgresPeriodicLedger
@@ -145,21 +151,19 @@ class _Assembly:
         def queues_filled(jobs: Mapping[str, int]) -> None:
             for queue in jobs.keys() & refills.keys():
                 refills[queue].request()
+            keeper.request_sweep()
 
         window = self._window()
         lease = self._lease(wake_all)
-        finisher = Finisher(self.ledger, lease)
+        keeper = self._keeper(window, refills)
+        finisher = Finisher(
+            self.ledger, lease, on_claimed=keeper.claimed, on_written=keeper.written
+        )
         waiting = WaitingJobs(self.maintenance, queues_filled)
         gates = self._gates(waiting)
         runner = self._runner(gates, finisher)
         for queue, slots in self.settings.worker_slots.items():
-            refills[queue] = RefillWindow(
-                queue,
-                self.ledger,
-                window,
-                cap=self.settings.window_cap,
-                ask_ledger=partial(ask_ledger, queue),
-            )
+            refills[queue] = self._refill(queue, window, partial(ask_ledger, queue))
             lanes[queue] = Lane(
                 LaneSettings(queue, slots, self.settings.drain_seconds, self.burst),
                 self.redis,
@@ -171,16 +175,18 @@ class _Assembly:
                 queue_key=queue_key(queue),
                 on_popped=refills[queue].note_pop,
             )
-        orders = Orders(self.oversight, runner, lanes)
+        orders = Orders(self.oversight, runner, lanes, keeper.set_limited_queues)
         from_postgres = PostgresWakeUps(database_url, list(lanes), ask_ledger, orders.hear)
         helpers: dict[str, Callable[[], Awaitable[None]]] = {
             "wake-ups from Redis": RedisWakeUps(self.redis, list(lanes), wake).run,
             "wake-ups from PostgreSQL": from_postgres.run,
             "orders": orders.run,
+            "limits": keeper.run,
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
+            **self._kept_duties([SweepLimits(keeper.request_sweep)]),
         }
         suspects = self._suspects(lease, gates, runner, finisher)
         return QueueWorker(list(lanes.values()), suspects, lease, finisher, self.ledger, helpers)
@@ -196,6 +202,20 @@ class _Assembly:
             self.settings.suspect_quiet_seconds, drain_seconds=self.settings.drain_seconds
         )
         return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
+
+    def _refill(
+        self, queue: str, window: RedisWindow, ask_ledger: Callable[[], None]
+    ) -> RefillWindow:
+        cap = self.settings.window_cap
+        return RefillWindow(queue, self.ledger, window, cap=cap, ask_ledger=ask_ledger)
+
+    def _keeper(self, window: RedisWindow, refills: Mapping[str, RefillWindow]) -> LimitKeeper:
+        def freed(queue: str) -> None:
+            if queue in refills:
+                refills[queue].request()
+
+        admit = AdmitLimited(self.limits, window, cap=self.settings.window_cap)
+        return LimitKeeper(admit, freed)
 
     def _lease(self, on_held: Callable[[], None]) -> WorkerLease:
         begun = Counter(

@@ -37,6 +37,7 @@ ACTS: dict[str, Callable[[], Any]] = {
     "GetRedrive": lambda: pb.GetRedriveRequest(id=str(uuid4())),
     "CancelRedrive": lambda: pb.CancelRedriveRequest(id=str(uuid4())),
     "ResumeQueue": lambda: pb.ResumeQueueRequest(queue="maintenance"),
+    "LimitQueue": lambda: pb.LimitQueueRequest(queue="maintenance", max_running=3),
 }
 DISCARDED = Transition(JobState.DISCARDED, spends_attempt=True)
 NOWHERE = {"CancelQueuedJob", "DeleteQueuedJob", "GetRedrive", "CancelRedrive"}
@@ -121,6 +122,25 @@ async def test_a_queue_is_paused_shown_and_resumed(server: ServerUnderTest) -> N
     assert again.pause_time == paused.pause_time
     resumed = (await act(server, pb.ResumeQueueRequest(queue="events"))).queue
     assert not resumed.HasField("pause_time")
+
+
+async def test_a_queue_is_limited_shown_and_set_free(server: ServerUnderTest) -> None:
+    await enqueued(server)
+    limited = (await act(server, pb.LimitQueueRequest(queue="events", max_running=3))).queue
+    assert limited.max_running == 3
+    [shown] = [
+        queue
+        for queue in (await act(server, pb.ListQueuesRequest())).queues
+        if queue.name == "events"
+    ]
+    assert shown.max_running == 3
+    stats = (await act(server, pb.GetQueueStatsRequest(queue="events"))).queue_stats
+    assert stats.queue.max_running == 3
+    free = (await act(server, pb.LimitQueueRequest(queue="events"))).queue
+    assert free.max_running == 0
+    for most in (-1, 100_001):
+        error = await refusal(server, pb.LimitQueueRequest(queue="events", max_running=most))
+        assert fields(status_of(error)) == ["max_running"]
 
 
 async def test_queues_come_in_pages(server: ServerUnderTest) -> None:

@@ -13,6 +13,7 @@ from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_maintenance import PostgresMaintenanceLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
@@ -41,6 +42,7 @@ class LedgerUnderTest:
     database: Database
     enqueue: PostgresEnqueueLedger
     worker: PostgresWorkerLedger
+    limits: PostgresLimitLedger
     maintenance: PostgresMaintenanceLedger
     operators: PostgresOperatorLedger
     worker_id: UUID
@@ -98,9 +100,11 @@ async def ledger_under_test(url: str) -> AsyncIterator[LedgerUnderTest]:
         await database.pool.execute(
             "TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases,"
             " workerqueue.command_receipts, workerqueue.duties, workerqueue.audit_entries,"
-            " workerqueue.redrives"
+            " workerqueue.redrives, workerqueue.rate_limits"
         )
-        await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
+        await database.pool.execute(
+            "UPDATE workerqueue.queues SET paused_at = NULL, max_running = NULL"
+        )
         worker = PostgresWorkerLedger(database)
         worker_id = new_id()
         await worker.register_worker(worker_id, host="test", pid=1)
@@ -108,6 +112,7 @@ async def ledger_under_test(url: str) -> AsyncIterator[LedgerUnderTest]:
             database=database,
             enqueue=PostgresEnqueueLedger(database),
             worker=worker,
+            limits=PostgresLimitLedger(database),
             maintenance=PostgresMaintenanceLedger(database),
             operators=PostgresOperatorLedger(database),
             worker_id=worker_id,

@@ -274,25 +274,6 @@ async def test_handing_back_spends_no_attempt_and_is_the_workers_own(
     assert await ledger.worker.hand_back(ledger.worker_id, []) == 0
 
 
-async def test_admission_goes_by_priority_run_time_and_id(ledger: LedgerUnderTest) -> None:
-    old = datetime(2020, 1, 1, tzinfo=UTC)
-    jobs = [
-        new_job(priority=Priority.LOW, run_at=old),
-        new_job(priority=Priority.HIGH),
-        new_job(priority=Priority.HIGH, run_at=old),
-        new_job(priority=Priority.HIGH, run_at=old),
-        new_job(queue="execution"),
-        new_job(run_at=datetime(2090, 1, 1, tzinfo=UTC)),
-    ]
-    await ledger.insert(*jobs)
-    first = await ledger.worker.admit("events", 3)
-    assert [each.id for each in first] == [jobs[2].id, jobs[3].id, jobs[1].id]
-    assert [each.priority for each in first] == [Priority.HIGH] * 3
-    assert first[0].run_at == old
-    assert [each.id for each in await ledger.worker.admit("events", 3)] == [jobs[0].id]
-    assert await ledger.worker.admit("events", 3) == []
-
-
 async def test_admitting_at_the_same_time_admits_each_once(ledger: LedgerUnderTest) -> None:
     await ledger.insert(*(new_job() for _ in range(50)))
     admitted = await asyncio.gather(*(ledger.worker.admit("events", 15) for _ in range(5)))

@@ -6,9 +6,11 @@ from uuid import UUID
 import pytest
 
 from kongflow_common.ids import new_id
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_command import EnqueueCommand
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
+from kongflow_workerqueue.application.limit_ports import LimitedAdmission
 from kongflow_workerqueue.application.ports import (
     Admitted,
     InsertOutcome,
@@ -35,6 +37,25 @@ class NoWindow:
 
     async def length(self, queue: str) -> int:
         return 1_000
+
+
+class NoLimits:
+    """Is not asked: no job has limits."""
+
+    async def admit_limited(
+        self,
+        lanes: Sequence[tuple[UUID, str | None]],
+        *,
+        share: int,
+        sweep_after: UUID | None = None,
+    ) -> LimitedAdmission:
+        raise NotImplementedError
+
+    async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
+        raise NotImplementedError
+
+    async def wake(self, queues: Collection[str]) -> None:
+        raise NotImplementedError
 
 
 class Statements:
@@ -92,7 +113,13 @@ async def test_a_statement_holds_so_many_commands_and_so_many_bytes(
     sizes: list[int], statements: list[int]
 ) -> None:
     ledger = Statements()
-    enqueue = EnqueueJobs(ledger, KindCatalogue([]), Dispatch(NoWindow(), ledger, cap=10))
+    window = NoWindow()
+    enqueue = EnqueueJobs(
+        ledger,
+        KindCatalogue([]),
+        Dispatch(window, ledger, cap=10),
+        AdmitLimited(NoLimits(), window, cap=10),
+    )
     commands = [command(size) for size in sizes]
     outcomes = await enqueue("events", commands)
     await enqueue.close()

@@ -18,9 +18,11 @@ from kongflow_common.ids import new_id
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
+from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.ports import NewJob
 from kongflow_workerqueue.domain.states import Priority
@@ -66,6 +68,7 @@ class QueueUnderTest:
     operators: PostgresOperatorLedger
     dispatch: Dispatch
     window: RedisWindow
+    admit_limited: AdmitLimited
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> None:
         for start in range(0, len(jobs), 1_000):
@@ -73,8 +76,20 @@ class QueueUnderTest:
             admit_to = await self.dispatch.queues_with_room({job.queue for job in part})
             outcomes = await self.ledger.insert(part, admit_to=admit_to)
             await self.dispatch.hand_over(
-                (job.queue, outcome) for job, outcome in zip(part, outcomes, strict=True)
+                (
+                    (job.queue, outcome)
+                    for job, outcome in zip(part, outcomes, strict=True)
+                    if job.limits is None
+                ),
+                admit_to=admit_to,
             )
+            lanes = {
+                job.limits.lane: job.limits.concurrency_key
+                for job in part
+                if job.limits is not None
+            }
+            if lanes:
+                await self.admit_limited.try_admit(lanes)
 
     async def row(self, job_id: UUID) -> dict[str, Any]:
         rows = await self.database.pool.execute(
@@ -110,8 +125,12 @@ async def queue_under_test(database_url: str, redis_url: str) -> AsyncIterator[Q
         open_ledger_database(database_url, pool_size=2, application_name="test") as database,
         BackgroundTasks() as probes,
     ):
-        await database.pool.execute("TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases")
-        await database.pool.execute("UPDATE workerqueue.queues SET paused_at = NULL")
+        await database.pool.execute(
+            "TRUNCATE workerqueue.queued_jobs, workerqueue.worker_leases, workerqueue.rate_limits"
+        )
+        await database.pool.execute(
+            "UPDATE workerqueue.queues SET paused_at = NULL, max_running = NULL"
+        )
         redis = open_redis(redis_url)
         try:
             window = RedisWindow(redis, probes)
@@ -124,6 +143,7 @@ async def queue_under_test(database_url: str, redis_url: str) -> AsyncIterator[Q
                 PostgresOperatorLedger(database),
                 Dispatch(window, ledger, cap=1_000),
                 window,
+                AdmitLimited(PostgresLimitLedger(database), window, cap=1_000),
             )
         finally:
             await redis.aclose()

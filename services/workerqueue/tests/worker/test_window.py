@@ -31,8 +31,9 @@ def admitted(
     turn: int = 1,
     job_id: UUID | None = None,
     late: timedelta = timedelta(),
+    admitted_at: datetime | None = None,
 ) -> Admitted:
-    return Admitted(job_id or new_id(), turn, priority, NOW - late)
+    return Admitted(job_id or new_id(), turn, priority, NOW - late, admitted_at)
 
 
 @pytest.fixture
@@ -83,6 +84,19 @@ async def test_first_by_priority_then_by_age_and_low_ones_age(window: RedisWindo
     assert [entry[0] for entry in popped.entries] == [
         each.id for each in (aged, high, older, normal, low)
     ]
+
+
+async def test_what_was_due_earlier_does_not_pass_by_what_was_admitted_earlier(
+    window: RedisWindow,
+) -> None:
+    single = admitted(admitted_at=NOW)
+    long_due = timedelta(hours=1)
+    pile = [admitted(late=long_due, admitted_at=NOW + timedelta(seconds=31)) for _ in range(3)]
+    await window.push("events", [single], cap=10)
+    await window.push("events", pile, cap=10)
+    popped = await window.pop("events", 10)
+    # Those of one push stay in its order.
+    assert [entry[0] for entry in popped.entries] == [each.id for each in (single, *pile)]
 
 
 async def test_the_window_is_bounded_and_tells_how_many_it_took(window: RedisWindow) -> None:

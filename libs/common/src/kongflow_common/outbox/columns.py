@@ -21,6 +21,7 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.outbox.limits import JobLimits
 from kongflow_common.outbox.message import (
     JobKeyMode,
     Operation,
@@ -50,6 +51,7 @@ STORED_COLUMNS = MESSAGE_COLUMNS.replace("args", "args::text")
 """MESSAGE_COLUMNS as `message_from_row` reads them: arguments are passed on, not looked into."""
 
 _NO_OPTIONS = b"{}"
+_LIMITS = {"serial", "concurrency", "rate"}
 
 StoredValues = tuple[
     UUID,
@@ -133,6 +135,7 @@ def message_from_row(row: Sequence[Any]) -> OutboxMessage:
         environment_id=environment_id,
         traceparent=traceparent,
         unique=unique,
+        limits=JobLimits.from_options(options) if options.keys() & _LIMITS else None,
         delay=_read_duration(options.get("delay_us")),
         longest_wait=_read_duration(options.get("longest_wait_us")),
     )
@@ -146,6 +149,8 @@ def _dump_options(message: OutboxMessage) -> bytes:
         options["delay_us"] = _microseconds(message.delay)
     if message.longest_wait is not None:
         options["longest_wait_us"] = _microseconds(message.longest_wait)
+    if message.limits is not None:
+        options |= message.limits.to_options()
     return orjson.dumps(options) if options else _NO_OPTIONS
 
 

@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from kongflow_common.ids import new_id
+from kongflow_common.outbox.limits import JobLimits
 from kongflow_common.tracing import current_traceparent
 
 __all__ = ["JobKeyMode", "Operation", "OutboxMessage", "Priority", "Uniqueness"]
@@ -102,6 +103,7 @@ class OutboxMessage:
     environment_id: UUID | None = None
     traceparent: str = ""
     unique: Uniqueness | None = None
+    limits: JobLimits | None = None
     delay: timedelta | None = None
     longest_wait: timedelta | None = None
 
@@ -122,6 +124,7 @@ class OutboxMessage:
         tags: Sequence[str] = (),
         metadata: Mapping[str, object] | None = None,
         unique: Uniqueness | None = None,
+        limits: JobLimits | None = None,
         delay: timedelta | None = None,
         longest_wait: timedelta | None = None,
     ) -> Self:
@@ -149,6 +152,7 @@ class OutboxMessage:
             environment_id=environment_id,
             traceparent=current_traceparent(),
             unique=unique,
+            limits=limits,
             delay=delay,
             longest_wait=longest_wait,
         )

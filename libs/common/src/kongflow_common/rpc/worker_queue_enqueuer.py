@@ -12,6 +12,7 @@ from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueSer
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.outbox.enqueuer import EnqueueOutcome, Refusal
+from kongflow_common.outbox.limits import JobLimits, LimitKey
 from kongflow_common.outbox.message import JobKeyMode, Operation, OutboxMessage, Uniqueness
 from kongflow_common.rpc.channel import RemoteError, ServiceCaller, error_info
 from kongflow_common.rpc.error_catalog import code_of
@@ -105,11 +106,30 @@ def _command(message: OutboxMessage) -> pb.EnqueueCommand:
         command.metadata.CopyFrom(_struct(message.metadata))
     if message.unique is not None:
         command.unique.CopyFrom(_uniqueness(message.unique))
+    if message.limits is not None:
+        _set_limits(command, message.limits)
     if message.delay is not None:
         command.delay.FromTimedelta(message.delay)
     if message.longest_wait is not None:
         command.longest_wait.FromTimedelta(message.longest_wait)
     return command
+
+
+def _set_limits(command: pb.EnqueueCommand, limits: JobLimits) -> None:
+    if limits.serial is not None:
+        command.serial.CopyFrom(_limit_key(limits.serial))
+    if limits.concurrency is not None:
+        command.concurrency.max_running = limits.concurrency.max_running
+        command.concurrency.key.CopyFrom(_limit_key(limits.concurrency.key))
+    if limits.rate is not None:
+        command.rate.key.CopyFrom(_limit_key(limits.rate.key))
+        command.rate.count = limits.rate.count
+        command.rate.period.FromTimedelta(limits.rate.period)
+        command.rate.burst = limits.rate.burst
+
+
+def _limit_key(key: LimitKey) -> job_options_pb2.LimitKey:
+    return job_options_pb2.LimitKey(key=key.key, args=key.args)
 
 
 def _struct(metadata: Mapping[str, object]) -> Struct:

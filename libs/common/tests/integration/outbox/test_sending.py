@@ -12,6 +12,7 @@ from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.limits import ConcurrencyLimit, JobLimits, LimitKey, RateLimit
 from kongflow_common.outbox.message import (
     JobKeyMode,
     OutboxMessage,
@@ -50,6 +51,11 @@ async def test_a_message_comes_back_from_the_table_as_it_was(database: Database)
             tags=["a", "b"],
             metadata={"who": "me"},
             unique=Uniqueness(by_args=True, args=("id",)),
+            limits=JobLimits(
+                serial=LimitKey("line", ("id",)),
+                concurrency=ConcurrencyLimit(LimitKey("dock"), 4),
+                rate=RateLimit(LimitKey("dock"), 3, timedelta(seconds=1), burst=2),
+            ),
         )
         assert full.traceparent == current_traceparent()
     plain = OutboxMessage.enqueue("send", b"{}", environment_id=None)

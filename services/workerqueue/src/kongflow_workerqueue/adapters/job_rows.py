@@ -8,7 +8,8 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.db.row_parameters import RowParameters
-from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
+from kongflow_workerqueue.application.ports import ClaimedJob, ClaimedLimits, NewJob
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.states import UNFINISHED_STATES, JobState, Priority
 
 NEW_JOBS = RowParameters(
@@ -32,6 +33,7 @@ NEW_JOBS = RowParameters(
     longest_wait="bigint",
     unique_for="bigint",
     unique_states="smallint",
+    limits="jsonb",
 )
 
 ENTRIES = RowParameters("e", id="uuid", turn="bigint")
@@ -39,6 +41,26 @@ ENTRIES = RowParameters("e", id="uuid", turn="bigint")
 
 TAGS = """CASE WHEN n.tags IS NOT NULL
                THEN ARRAY(SELECT * FROM jsonb_array_elements_text(n.tags)) END"""
+
+LIMIT_COLUMNS = {
+    "limit_lane": "(n.limits->>'lane')::uuid",
+    "serial_key": "n.limits->>'serial_key'",
+    "concurrency_key": "n.limits->>'concurrency_key'",
+    "max_running": "(n.limits->>'max_running')::integer",
+    "rate_key": "n.limits->>'rate_key'",
+    "rate_interval": "(n.limits->>'rate_interval')::bigint",
+    "rate_burst": "(n.limits->>'rate_burst')::integer",
+}
+"""The columns of a job's limits, from the one parameter that is null for nearly all jobs."""
+
+
+def at_once(job: str, lane: str) -> str:
+    """Tell whether a job may be admitted with what makes it available.
+
+    Not if anything limits it: those are counted under a lock.
+    """
+    return f"""({job}.queue = ANY(%(admit_to)b) AND {lane} IS NULL AND {job}.queue <> ALL (
+        ARRAY(SELECT name FROM workerqueue.queues WHERE max_running IS NOT NULL)))"""
 
 
 def run_at(since: str) -> str:
@@ -71,17 +93,17 @@ KEEP_UNIQUE_KEY = "CASE WHEN j.unique_until <= now() THEN NULL ELSE j.unique_key
 INSERT_NEW_JOBS = f"""
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, environment_id, job_key, generation,
-    unique_key, unique_until, unique_states, metadata, traceparent, waiting_for, tags, run_at,
-    state, admitted_at)
+    unique_key, unique_until, unique_states, metadata, traceparent, waiting_for, tags,
+    {", ".join(LIMIT_COLUMNS)}, run_at, state, admitted_at)
 SELECT n.id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.environment_id, n.job_key,
        n.generation, n.unique_key, {unique_until("now()")}, n.unique_states, n.metadata,
-       n.traceparent, n.waiting_for, {TAGS}, {_RUN_AT},
+       n.traceparent, n.waiting_for, {TAGS}, {", ".join(LIMIT_COLUMNS.values())}, {_RUN_AT},
        CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
-       CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END
+       CASE WHEN {_DUE} AND {at_once("n", "n.limits")} THEN now() END
 FROM {NEW_JOBS.source}
 WHERE NOT EXISTS (SELECT FROM workerqueue.command_receipts r WHERE r.outbox_id = n.id)
 ON CONFLICT DO NOTHING
-RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+RETURNING j.id, j.turn, j.run_at, j.state = 'available', j.admitted_at
 """
 """Stores jobs; gives back only the new ones, in no order: those that are left out met a repeat
 of their id, a holder of their job key or a job that counts as the same."""
@@ -91,7 +113,8 @@ GIVE_UP_WAITING_PLACE = "unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL 
 have been taken when the job waits again."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion, now() - j.run_at"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion, j.limit_lane,
+    j.concurrency_key, j.rate_key IS NOT NULL, now() - j.run_at"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -116,6 +139,21 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         microseconds(job.longest_wait),
         microseconds(job.unique_for),
         state_bits(job.unique_states),
+        None if job.limits is None else _limits_document(job.limits),
+    )
+
+
+def _limits_document(limits: Limits) -> bytes:
+    return orjson.dumps(
+        {
+            "lane": str(limits.lane),
+            "serial_key": limits.serial_key,
+            "concurrency_key": limits.concurrency_key,
+            "max_running": limits.max_running,
+            "rate_key": limits.rate_key,
+            "rate_interval": microseconds(limits.rate_interval),
+            "rate_burst": limits.rate_burst,
+        }
     )
 
 
@@ -159,7 +197,8 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         lapses=row[8],
         environment_id=row[9],
         traceparent=row[10],
-        suspicion=row[-2],
+        suspicion=row[11],
+        limits=None if row[12] is None else ClaimedLimits(row[12], row[13], is_rated=row[14]),
         waited=row[-1],
     )
 

@@ -126,9 +126,13 @@ class PostgresEnqueueLedger:
                 InsertResult.INSERTED,
                 id_,
                 available=available,
-                admitted=Admitted(id_, turn, priorities[id_], run_at) if admitted else None,
+                admitted=(
+                    Admitted(id_, turn, priorities[id_], run_at, admitted_at)
+                    if admitted_at
+                    else None
+                ),
             )
-            for id_, turn, run_at, available, admitted in rows
+            for id_, turn, run_at, available, admitted_at in rows
         }
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:

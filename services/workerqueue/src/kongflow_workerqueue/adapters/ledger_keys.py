@@ -16,8 +16,10 @@ from kongflow_common.errors import Contended
 from kongflow_workerqueue.adapters.job_rows import (
     HOLDS_ITS_PLACE,
     INSERT_NEW_JOBS,
+    LIMIT_COLUMNS,
     NEW_JOBS,
     TAGS,
+    at_once,
     new_job_row,
     run_at,
     unique_until,
@@ -68,16 +70,17 @@ _REPLACEMENT = f"""
     unique_until = CASE WHEN j.unique_key = n.unique_key AND (j.unique_until > now()) IS NOT FALSE
                         THEN j.unique_until ELSE {unique_until("now()")} END,
     metadata = n.metadata, traceparent = n.traceparent, waiting_for = n.waiting_for,
-    tags = {TAGS}, attempt = 0, suspicion = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
+    tags = {TAGS}, {", ".join(f"{column} = {value}" for column, value in LIMIT_COLUMNS.items())},
+    attempt = 0, suspicion = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
     turn = j.turn + CASE WHEN {_DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
-    admitted_at = CASE WHEN {_DUE} AND n.queue = ANY(%(admit_to)b) THEN now() END"""
+    admitted_at = CASE WHEN {_DUE} AND {at_once("n", "n.limits")} THEN now() END"""
 
 _REPLACE = f"""
 UPDATE workerqueue.queued_jobs j SET {_REPLACEMENT}
 FROM {NEW_JOBS.source}
 WHERE j.id = %(holder)b::uuid
-RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
+RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at
 """
 
 # Left to be resolved singly, in their order, are holders that run, are newer, or would free a place
@@ -102,7 +105,7 @@ replaced AS (
     UPDATE workerqueue.queued_jobs j SET {_REPLACEMENT}
     FROM n WHERE j.id = n.holder
     RETURNING n.id AS command, j.id, j.turn, j.priority, j.run_at,
-              j.state = 'available' AS available, j.admitted_at IS NOT NULL AS admitted),
+              j.state = 'available' AS available, j.admitted_at),
 noted AS (
     INSERT INTO workerqueue.command_receipts (outbox_id, job_id, result)
     SELECT command, id, 'replaced' FROM replaced)
@@ -200,7 +203,7 @@ async def replace_holders(
             InsertResult.REPLACED,
             id_,
             available=available,
-            admitted=Admitted(id_, turn, Priority(priority), when) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(priority), when, admitted) if admitted else None,
         )
         for command, id_, turn, priority, when, available, admitted in rows
     }
@@ -285,7 +288,7 @@ class _Resolution:
             InsertResult.REPLACED,
             holder.id,
             available=available,
-            admitted=Admitted(holder.id, turn, job.priority, when) if admitted else None,
+            admitted=Admitted(holder.id, turn, job.priority, when, admitted) if admitted else None,
         )
 
     async def _insert(self, job: NewJob) -> InsertOutcome:
@@ -301,7 +304,9 @@ class _Resolution:
             InsertResult.INSERTED,
             id_,
             available=available,
-            admitted=Admitted(id_, turn, Priority(job.priority), when) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(job.priority), when, admitted)
+            if admitted
+            else None,
         )
 
     async def _lock_holder(self, command: NewJob | Removal) -> _Holder | None:

@@ -120,7 +120,12 @@ SELECT queue, sum(available)::bigint, sum(running)::bigint, sum(waiting)::bigint
        coalesce(now() - min(due), interval '0')
 FROM (
     SELECT queue, count(*) AS available, 0 AS running, 0 AS waiting, min(run_at) AS due
-    FROM workerqueue.queued_jobs WHERE state = 'available' AND admitted_at IS NULL GROUP BY queue
+    FROM workerqueue.queued_jobs
+    WHERE state = 'available' AND admitted_at IS NULL AND limit_lane IS NULL GROUP BY queue
+    UNION ALL
+    SELECT queue, count(*), 0, 0, min(run_at)
+    FROM workerqueue.queued_jobs
+    WHERE state = 'available' AND admitted_at IS NULL AND limit_lane IS NOT NULL GROUP BY queue
     UNION ALL
     SELECT queue, count(*), 0, 0, min(run_at)
     FROM workerqueue.queued_jobs WHERE state = 'available' AND admitted_at IS NOT NULL
@@ -133,6 +138,11 @@ FROM (
     FROM workerqueue.queued_jobs WHERE state IN ('scheduled', 'retryable') GROUP BY queue
 ) AS counted
 GROUP BY queue
+"""
+
+# A time that has passed says as much as no row.
+_PRUNE_RATES = """
+DELETE FROM workerqueue.rate_limits WHERE arrival_at < now() - interval '1 minute'
 """
 
 _TRY_DUTY = """
@@ -168,13 +178,10 @@ class PostgresMaintenanceLedger:
         """Return stale admissions; see MaintenanceLedger.readmit_stale."""
         rows = await self._pool.execute(READMIT_STALE, {"older_than": older_than, "limit": limit})
         stale = [
-            StaleEntry(queue, Admitted(id_, turn, Priority(priority), run_at))
-            for queue, id_, turn, priority, run_at in rows
+            StaleEntry(queue, Admitted(id_, turn, Priority(priority), run_at, admitted_at))
+            for queue, id_, turn, priority, run_at, admitted_at in rows
         ]
-        return sorted(
-            stale,
-            key=lambda each: (each.queue, each.entry.priority, each.entry.run_at, each.entry.id),
-        )
+        return sorted(stale, key=lambda each: (each.queue, each.entry.effective_at, each.entry.id))
 
     async def release_waiting(
         self, waiting_for: str, *, kinds: Collection[str] = (), limit: int = 1_000
@@ -194,6 +201,7 @@ class PostgresMaintenanceLedger:
         # was merged into a long-lived job must not go before that job could have ended.
         age = max(ages.get(JobState.COMPLETED, SHORTEST_RETENTION), timedelta(days=1))
         receipts = await self._count(_PRUNE_RECEIPTS, age, limit)
+        await self._pool.execute(_PRUNE_RATES)
         return Pruned(jobs=sum(jobs), receipts=receipts)
 
     async def _count(self, statement: str, age: timedelta, limit: int) -> int:

@@ -15,6 +15,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
     KEEP_UNIQUE_KEY,
     NEW_JOBS,
+    at_once,
     new_job_row,
 )
 from kongflow_workerqueue.adapters.wake_postgres import ORDERS_CHANNEL
@@ -45,9 +46,9 @@ UPDATE workerqueue.queued_jobs j SET
     waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY},
     attempt = CASE WHEN j.finalized_at IS NULL THEN j.attempt ELSE 0 END,
     suspicion = CASE WHEN j.finalized_at IS NULL THEN j.suspicion ELSE 0 END,
-    admitted_at = CASE WHEN j.queue = ANY(%(admit_to)b) THEN now() END
+    admitted_at = CASE WHEN {at_once("j", "j.limit_lane")} THEN now() END
 WHERE j.id = %(id)b::uuid
-RETURNING j.turn, j.priority, j.run_at, j.admitted_at IS NOT NULL
+RETURNING j.turn, j.priority, j.run_at, j.admitted_at
 """
 
 _EDIT = """
@@ -83,7 +84,8 @@ _HOLDS_JOBS = " OR ".join(
     f"""EXISTS (SELECT FROM workerqueue.queued_jobs
             WHERE queue = %(queue)b::text AND {arm})"""
     for arm in (
-        "state = 'available' AND admitted_at IS NULL",
+        "state = 'available' AND admitted_at IS NULL AND limit_lane IS NULL",
+        "state = 'available' AND admitted_at IS NULL AND limit_lane IS NOT NULL",
         "state = 'available' AND admitted_at IS NOT NULL",
         "state IN ('scheduled', 'retryable')",
         "state = 'running'",
@@ -106,6 +108,20 @@ WHERE name = %(queue)b::text
 """
 
 
+_LIMIT = "SELECT max_running FROM workerqueue.queues WHERE name = %(queue)b::text FOR UPDATE"
+
+_SET_LIMIT = """
+UPDATE workerqueue.queues SET max_running = %(max_running)b::integer WHERE name = %(queue)b::text
+"""
+
+# What stands in the window beyond the limit is not claimed any more: the queue's workers admit
+# again what there is room for.
+_WITHDRAW_QUEUE = """
+UPDATE workerqueue.queued_jobs SET admitted_at = NULL
+WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NOT NULL
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _LockedJob:
     state: JobState
@@ -116,7 +132,7 @@ class _LockedJob:
 
 
 class PostgresOperatorLedger:
-    """RetryLedger, CancelLedger, DeleteLedger and PauseLedger in PostgreSQL."""
+    """RetryLedger, CancelLedger, DeleteLedger, PauseLedger and QueueLimitLedger in PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
@@ -151,7 +167,9 @@ class PostgresOperatorLedger:
             InsertResult.REPLACED,
             id_,
             available=True,
-            admitted=Admitted(id_, turn, Priority(priority), run_at) if admitted else None,
+            admitted=Admitted(id_, turn, Priority(priority), run_at, admitted)
+            if admitted
+            else None,
         )
 
     async def cancel(
@@ -200,6 +218,22 @@ class PostgresOperatorLedger:
                 return
             await cursor.execute(_SET_PAUSED, {"queue": queue, "paused": paused})
             await note(cursor, "pause" if paused else "resume", by, queue=queue)
+            await cursor.execute(_ORDER, {"order": ""})
+
+    async def set_limit(self, queue: str, max_running: int | None, by: Intervention) -> None:
+        """Limit a queue's running jobs; see QueueLimitLedger.set_limit."""
+        async with self._transaction() as cursor:
+            await cursor.execute(_NAME_QUEUE, {"queue": queue})
+            await cursor.execute(_LIMIT, {"queue": queue})
+            row = await cursor.fetchone()
+            if row is None:
+                raise QueueNotFound(queue)
+            if row[0] == max_running:
+                return
+            await cursor.execute(_SET_LIMIT, {"queue": queue, "max_running": max_running})
+            if max_running is not None:
+                await cursor.execute(_WITHDRAW_QUEUE, {"queue": queue})
+            await note(cursor, "limit", by, queue=queue)
             await cursor.execute(_ORDER, {"order": ""})
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from kongflow_workerqueue.adapters.job_rows import (
     new_job_row,
 )
 from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
+from kongflow_workerqueue.adapters.ledger_order import first_waiting
 from kongflow_workerqueue.adapters.suspicion_rows import (
     CLAIM_SUSPECTS,
     SUSPECT,
@@ -63,25 +65,42 @@ UPDATE workerqueue.queued_jobs j SET {_TAKE}
 FROM {ENTRIES.source}
 WHERE j.id = e.id AND j.turn = e.turn AND j.state = %(available)b::text AND {_LIVING}
   AND j.queue <> ALL (ARRAY(SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL))
+  AND j.rate_key IS NULL
+  AND (j.admitted_at IS NOT NULL OR j.limit_lane IS NULL AND j.queue <> ALL (
+        ARRAY(SELECT name FROM workerqueue.queues WHERE max_running IS NOT NULL)))
 RETURNING {CLAIMED_COLUMNS}
 """
 
+_CLAIM_RATED = f"""
+UPDATE workerqueue.queued_jobs j SET {_TAKE}
+FROM workerqueue.grant_starts(%(ids)b, %(turns)b) AS g
+WHERE j.id = g.granted AND {_LIVING}
+  AND j.queue <> ALL (ARRAY(SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL))
+RETURNING {CLAIMED_COLUMNS}
+"""
+
+_ADMITTED_RATED = """
+SELECT id, turn FROM workerqueue.queued_jobs
+WHERE queue = %(queue)b::text AND rate_key IS NOT NULL AND limit_lane IS NOT NULL
+  AND state = 'available' AND admitted_at IS NOT NULL
+LIMIT %(limit)b::bigint
+"""
+
 _CLAIM_AVAILABLE = f"""
-WITH admitted AS (
+WITH RECURSIVE admitted AS (
     SELECT id FROM workerqueue.queued_jobs
     WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NOT NULL
+      AND rate_key IS NULL
     ORDER BY admitted_at
     LIMIT %(limit)b::bigint
     FOR UPDATE SKIP LOCKED),
-others AS (
-    SELECT id FROM workerqueue.queued_jobs
-    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
-    ORDER BY priority, run_at, id
-    LIMIT %(limit)b::bigint - (SELECT count(*) FROM admitted)
-    FOR UPDATE SKIP LOCKED)
+room AS MATERIALIZED (
+    SELECT workerqueue.queue_room(%(queue)b::text, %(limit)b::bigint - count(*)) AS jobs
+    FROM admitted),
+{first_waiting("(SELECT jobs FROM room)")}
 UPDATE workerqueue.queued_jobs j SET {_TAKE}
-FROM (SELECT id FROM admitted UNION ALL SELECT id FROM others) AS first
-WHERE j.id = first.id AND {_LIVING} AND {NOT_PAUSED}
+FROM (SELECT id FROM admitted UNION ALL SELECT id FROM first) AS next
+WHERE j.id = next.id AND {_LIVING} AND {NOT_PAUSED}
 RETURNING {CLAIMED_COLUMNS}
 """
 
@@ -161,13 +180,34 @@ class PostgresWorkerLedger:
         rows = await self._pool.execute(
             _CLAIM, {**entry_rows(entries), "worker_id": worker_id, "available": "available"}
         )
+        if len(rows) < len(entries):
+            # Nearly always they are claimed already; a rate is asked for singly.
+            claimed = {row[0] for row in rows}
+            left = [entry for entry in sorted(entries) if entry[0] not in claimed]
+            rows += await self._claim_rated(worker_id, left)
         return [claimed_job(row) for row in rows]
+
+    async def _claim_rated(
+        self, worker_id: UUID, entries: Sequence[tuple[UUID, int]]
+    ) -> list[tuple[Any, ...]]:
+        parameters = {
+            "worker_id": worker_id,
+            "ids": array_parameter("uuid", [id_ for id_, _ in entries]),
+            "turns": array_parameter("bigint", [turn for _, turn in entries]),
+        }
+        return await self._pool.execute(_CLAIM_RATED, parameters)
 
     async def claim_available(self, worker_id: UUID, queue: str, limit: int) -> list[ClaimedJob]:
         """Claim a queue's first jobs; see WorkerLedger.claim_available."""
         rows = await self._pool.execute(
             _CLAIM_AVAILABLE, {"worker_id": worker_id, "queue": queue, "limit": limit}
         )
+        if len(rows) < limit:
+            rated = await self._pool.execute(
+                _ADMITTED_RATED, {"queue": queue, "limit": limit - len(rows)}
+            )
+            if rated:
+                rows += await self._claim_rated(worker_id, rated)
         return [claimed_job(row) for row in rows]
 
     async def finish(self, worker_id: UUID, outcomes: Sequence[FinishedJob]) -> int:
@@ -251,11 +291,10 @@ class PostgresWorkerLedger:
     async def admit(self, queue: str, limit: int) -> list[Admitted]:
         """Admit a queue's first jobs; see WorkerLedger.admit."""
         rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
-        admitted = [
-            Admitted(id_, turn, PRIORITIES[priority], run_at)
-            for id_, turn, priority, run_at in rows
+        return [
+            Admitted(id_, turn, PRIORITIES[priority], run_at, admitted_at)
+            for id_, turn, priority, run_at, admitted_at, _ in sorted(rows, key=itemgetter(5))
         ]
-        return sorted(admitted, key=lambda each: (each.priority, each.run_at, each.id.int))
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take entries back among the unadmitted; see WorkerLedger.withdraw."""

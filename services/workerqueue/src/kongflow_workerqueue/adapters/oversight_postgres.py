@@ -22,6 +22,8 @@ WHERE j.state = %(cancelled)b::text
 
 _PAUSED = "SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL"
 
+_LIMITED = "SELECT name FROM workerqueue.queues WHERE max_running IS NOT NULL"
+
 # Since its creation: a job that is parked again and again moves its run time on.
 _WAITING = """
 SELECT waiting_for, kind, count(*), now() - min(created_at)
@@ -52,6 +54,10 @@ class PostgresOversight:
     async def paused_queues(self) -> frozenset[str]:
         """Names the paused queues; see Oversight.paused_queues."""
         return frozenset([name for (name,) in await self._pool.execute(_PAUSED)])
+
+    async def limited_queues(self) -> frozenset[str]:
+        """Names the limited queues; see Oversight.limited_queues."""
+        return frozenset([name for (name,) in await self._pool.execute(_LIMITED)])
 
     async def waiting(self) -> list[Waiting]:
         """Lists what waits; see Oversight.waiting."""

@@ -8,7 +8,7 @@ from kongflow_workerqueue.adapters.ledger_maintenance import DEPTHS
 from kongflow_workerqueue.application.ports import QueueDepth
 from kongflow_workerqueue.application.queue_queries import EnvironmentShare, Queue, Throughput
 
-_QUEUES = "SELECT name, paused_at FROM workerqueue.queues"
+_QUEUES = "SELECT name, paused_at, max_running FROM workerqueue.queues"
 
 _DISCARDED = """
 SELECT count(*) FROM workerqueue.queued_jobs
@@ -39,6 +39,12 @@ SELECT environment_id, sum(unfinished)::bigint, sum(running)::bigint
 FROM (
     SELECT environment_id, count(*) AS unfinished, 0 AS running FROM workerqueue.queued_jobs
     WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+      AND limit_lane IS NULL
+    GROUP BY environment_id
+    UNION ALL
+    SELECT environment_id, count(*), 0 FROM workerqueue.queued_jobs
+    WHERE queue = %(queue)b::text AND state = 'available' AND admitted_at IS NULL
+      AND limit_lane IS NOT NULL
     GROUP BY environment_id
     UNION ALL
     SELECT environment_id, count(*), 0 FROM workerqueue.queued_jobs
@@ -70,11 +76,15 @@ class PostgresQueueReader:
     async def all(self) -> Sequence[Queue]:
         """Return every queue; see QueueReader.all."""
         depths = {name: QueueDepth(*counts) for name, *counts in await self._pool.execute(DEPTHS)}
-        paused = dict(await self._pool.execute(_QUEUES))
-        return [
-            Queue(name, paused.get(name), depths.get(name, _NOTHING))
-            for name in sorted(depths.keys() | paused.keys())
-        ]
+        named = {
+            name: (paused_at, max_running)
+            for name, paused_at, max_running in await self._pool.execute(_QUEUES)
+        }
+        queues = []
+        for name in sorted(depths.keys() | named.keys()):
+            paused_at, max_running = named.get(name, (None, None))
+            queues.append(Queue(name, paused_at, depths.get(name, _NOTHING), max_running))
+        return queues
 
     async def discarded(self, queue: str) -> int:
         """Count dead letters; see QueueReader.discarded."""

@@ -23,6 +23,13 @@ METADATA = MetaData(schema=SCHEMA)
 
 _TIME = DateTime(timezone=True)
 _NOW = text("now()")
+# Expressions as PostgreSQL writes them: adapters/ledger_order.py has those of the statements.
+_ENVIRONMENT = "COALESCE(environment_id, '00000000-0000-0000-0000-000000000000'::uuid)"
+_EFFECTIVE_TIME = (
+    "((run_at AT TIME ZONE 'UTC'::text) + (priority - 1)::double precision * '00:00:30'::interval)"
+)
+_WAITING = "state = 'available' AND admitted_at IS NULL"
+_ADMITTED = "state = 'available' AND admitted_at IS NOT NULL"
 _UNFINISHED = "state IN ('available', 'scheduled', 'retryable', 'running')"
 
 QUEUED_JOBS = Table(
@@ -58,6 +65,13 @@ QUEUED_JOBS = Table(
     Column("errors", JSONB),
     Column("unique_until", _TIME),
     Column("unique_states", SmallInteger),
+    Column("limit_lane", Uuid),
+    Column("serial_key", Text),
+    Column("concurrency_key", Text),
+    Column("max_running", Integer),
+    Column("rate_key", Text),
+    Column("rate_interval", BigInteger),
+    Column("rate_burst", Integer),
     PrimaryKeyConstraint("id", name="queued_jobs_pkey"),
     CheckConstraint(
         "state IN ('available', 'scheduled', 'running', 'retryable', "
@@ -80,6 +94,14 @@ QUEUED_JOBS = Table(
     CheckConstraint("attempt BETWEEN 0 AND max_attempts", name="queued_jobs_attempt_check"),
     CheckConstraint("max_attempts BETWEEN 1 AND 1000", name="queued_jobs_max_attempts_check"),
     CheckConstraint("jsonb_typeof(args) = 'object'", name="queued_jobs_args_check"),
+    CheckConstraint(
+        "(limit_lane IS NOT NULL) = (coalesce(serial_key, concurrency_key, rate_key) IS NOT NULL) "
+        "AND (concurrency_key IS NOT NULL) = (max_running IS NOT NULL) "
+        "AND (rate_key IS NOT NULL) = (rate_interval IS NOT NULL) "
+        "AND (rate_key IS NOT NULL) = (rate_burst IS NOT NULL) "
+        "AND max_running >= 1 AND rate_interval >= 1 AND rate_burst >= 1",
+        name="queued_jobs_limit_check",
+    ),
     CheckConstraint("length(kind) BETWEEN 1 AND 200", name="queued_jobs_kind_check"),
     CheckConstraint("length(queue) BETWEEN 1 AND 128", name="queued_jobs_queue_check"),
     CheckConstraint("length(job_key) BETWEEN 1 AND 512", name="queued_jobs_job_key_check"),
@@ -109,10 +131,61 @@ QUEUED_JOBS = Table(
     Index(
         "queued_jobs_admission_idx",
         "queue",
-        "priority",
+        text(_ENVIRONMENT),
+        text(_EFFECTIVE_TIME),
+        "id",
+        postgresql_where=text(f"{_WAITING} AND limit_lane IS NULL"),
+    ),
+    Index(
+        "queued_jobs_lane_idx",
+        "limit_lane",
+        text(_EFFECTIVE_TIME),
+        "id",
+        postgresql_where=text(f"limit_lane IS NOT NULL AND {_WAITING}"),
+    ),
+    Index(
+        "queued_jobs_limited_due_idx",
+        "run_at",
+        postgresql_where=text(f"limit_lane IS NOT NULL AND {_WAITING}"),
+    ),
+    Index(
+        "queued_jobs_concurrency_lane_idx",
+        "concurrency_key",
+        "limit_lane",
+        postgresql_where=text(f"concurrency_key IS NOT NULL AND {_WAITING}"),
+    ),
+    Index(
+        "queued_jobs_concurrency_idx",
+        "concurrency_key",
+        postgresql_where=text(
+            "concurrency_key IS NOT NULL "
+            "AND (state = 'running' OR state = 'available' AND admitted_at IS NOT NULL)"
+        ),
+    ),
+    Index(
+        "queued_jobs_serial_idx",
+        "serial_key",
+        text(
+            "(\nCASE\n    WHEN state = 'running'::text OR admitted_at IS NOT NULL THEN 0\n"
+            "    WHEN attempted_at IS NOT NULL THEN 1\n    ELSE 2\nEND)"
+        ),
         "run_at",
         "id",
-        postgresql_where=text("state = 'available' AND admitted_at IS NULL"),
+        postgresql_where=text(
+            "serial_key IS NOT NULL AND (state IN ('available', 'running') "
+            "OR state IN ('scheduled', 'retryable') AND attempted_at IS NOT NULL)"
+        ),
+    ),
+    Index(
+        "queued_jobs_limited_window_idx",
+        "queue",
+        "rate_key",
+        postgresql_where=text(f"limit_lane IS NOT NULL AND {_ADMITTED}"),
+    ),
+    Index(
+        "queued_jobs_rate_idx",
+        "rate_key",
+        postgresql_where=text(f"rate_key IS NOT NULL AND {_ADMITTED}"),
     ),
     Index(
         "queued_jobs_admitted_idx",
@@ -215,8 +288,18 @@ QUEUES = Table(
     Column("name", Text),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
     Column("paused_at", _TIME),
+    Column("max_running", Integer),
     PrimaryKeyConstraint("name", name="queues_pkey"),
+    CheckConstraint("max_running >= 1", name="queues_max_running_check"),
     CheckConstraint("length(name) BETWEEN 1 AND 128", name="queues_name_check"),
+)
+
+RATE_LIMITS = Table(
+    "rate_limits",
+    METADATA,
+    Column("key", Text),
+    Column("arrival_at", _TIME, nullable=False),
+    PrimaryKeyConstraint("key", name="rate_limits_pkey"),
 )
 
 AUDIT_ENTRIES = Table(

@@ -26,6 +26,8 @@ from kongflow_workerqueue.application.ports import (
     PushResult,
     WindowUnavailable,
 )
+from kongflow_workerqueue.domain.ageing import AGEING
+from kongflow_workerqueue.domain.states import Priority
 
 __all__ = ["ARQ_FUNCTION", "RedisWindow"]
 
@@ -36,8 +38,9 @@ ARQ_FUNCTION: Final = "queued_job"
 
 _ID_LENGTH = 36
 _JOB_KEY_MILLISECONDS = 86_400_000
-_AGEING_MILLISECONDS = 60_000
-_LOWEST_PRIORITY = 4
+_LONGEST_AGEING = (Priority.VERY_LOW - Priority.HIGH) * AGEING
+_STEP = 1.0 / 1_024
+"""What keeps the entries of a push in their order: a score is a double of milliseconds."""
 _LARGEST_POP = 1_000
 _PROBE_BACKOFF = Backoff(initial=0.1, longest=1.0)
 
@@ -122,7 +125,12 @@ class RedisWindow:
             job_key_prefix,
             ARQ_FUNCTION,
             wake_channel(queue),
-            " ".join([f"{entry.id}:{entry.turn} {_score(entry)}" for entry in entries]),
+            " ".join(
+                [
+                    f"{entry.id}:{entry.turn} {_score(entry, place)}"
+                    for place, entry in enumerate(entries)
+                ]
+            ),
         ]
         accepted, length = await self._call(
             "push", lambda: self._push(keys=[queue_key(queue)], args=arguments)
@@ -204,13 +212,18 @@ class RedisWindow:
             self._on_change(self.is_up)
 
 
-def _score(entry: Admitted) -> int:
-    """Places an entry: a higher priority is worth a minute of waiting per step.
+def _score(entry: Admitted, place: int) -> float:
+    """Places an entry by its effective time, but not before those that were admitted earlier.
 
-    So low ones age: within the window none waits behind higher ones for ever.
+    By the effective time alone, what an environment has piled up would pass by each job that
+    another one brings later, for as long as the pile lasts.
     """
-    due = int(entry.run_at.timestamp() * 1000)
-    return due - (_LOWEST_PRIORITY - entry.priority) * _AGEING_MILLISECONDS
+    at = entry.effective_at
+    if entry.admitted_at is not None:
+        at = max(at, entry.admitted_at)
+    # Stock arq takes a score that lies ahead for a job that waits for its time.
+    earliest = (at - _LONGEST_AGEING).timestamp()
+    return round(earliest * 1000) + min(place, _LARGEST_POP) * _STEP
 
 
 def _entry(member: str) -> tuple[UUID, int] | None:

@@ -61,15 +61,17 @@ class CancelQueuedJob:
         if kind is None or kind.discarded_kind is None or job.args is None:
             return None
         discarded = kind.discarded_kind
+        args = kind.discarded_args(
+            job.args, Discard(status=_WHY, attempts=job.attempt, queued_job_id=job.id)
+        )
         return NewJob(
             id=self._new_id(),
             kind=discarded.kind,
-            args=kind.discarded_args(
-                job.args, Discard(status=_WHY, attempts=job.attempt, queued_job_id=job.id)
-            ),
+            args=args,
             queue=discarded.queue,
             priority=discarded.priority,
             max_attempts=discarded.max_attempts,
             environment_id=job.environment_id,
             traceparent=job.traceparent,
+            limits=discarded.limits_for(job.environment_id, args),
         )

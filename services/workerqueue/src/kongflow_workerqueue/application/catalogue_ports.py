@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kongflow_workerqueue.domain.limits import LimitRules
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
@@ -38,6 +39,10 @@ class KindPolicy(Protocol):
     @property
     def unique(self) -> Uniqueness | None:
         """When two jobs of the kind count as the same unless the command says otherwise."""
+
+    @property
+    def limits(self) -> LimitRules:
+        """The limits of jobs whose commands say nothing of them."""
 
     @property
     def json_names(self) -> Mapping[str, str]:

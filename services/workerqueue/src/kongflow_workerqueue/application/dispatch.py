@@ -50,22 +50,31 @@ class Dispatch:
         self._answered = True
         return self._lengths[queue] < half
 
-    async def hand_over(self, stored: Iterable[tuple[str, InsertOutcome]]) -> None:
+    async def hand_over(
+        self,
+        stored: Iterable[tuple[str, InsertOutcome]],
+        *,
+        admit_to: Collection[str] = (),
+    ) -> None:
         """Bring stored jobs, given with their queues, to the workers.
 
-        They are durable: what goes wrong here costs time only and is not the caller's affair.
+        Jobs of a queue in `admit_to` that were not admitted all the same belong to a queue whose
+        running jobs are limited: its workers are told. The jobs are durable: what goes wrong here
+        costs time only and is not the caller's affair.
         """
         answered, self._answered = self._answered, False
         admitted: dict[str, list[Admitted]] = {}
         unadmitted: set[str] = set()
+        held_back: set[str] = set()
         for queue, outcome in stored:
             if outcome.admitted is not None:
                 admitted.setdefault(queue, []).append(outcome.admitted)
             elif outcome.available:
-                unadmitted.add(queue)
+                (held_back if queue in admit_to else unadmitted).add(queue)
         missed = [
             queue for queue, entries in admitted.items() if not await self._push(queue, entries)
         ]
+        missed += held_back
         try:
             if missed:
                 await self._ledger.wake(missed)

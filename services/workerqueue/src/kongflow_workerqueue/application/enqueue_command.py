@@ -1,6 +1,6 @@
 """A command of an outbox, and what the ledger is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -11,6 +11,15 @@ from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, Catalogue, KindPolicy
 from kongflow_workerqueue.application.ports import NewJob, Removal
 from kongflow_workerqueue.domain.errors import KindNotOwned
+from kongflow_workerqueue.domain.limits import (
+    NO_LIMITS,
+    ConcurrencyRule,
+    KeyRule,
+    LimitRules,
+    Limits,
+    RateRule,
+    limits_of,
+)
 from kongflow_workerqueue.domain.states import (
     UNFINISHED_STATES,
     WAITING_FOR_KIND,
@@ -28,6 +37,11 @@ MAX_ARGS_DEPTH = 30
 @dataclass(frozen=True, slots=True)
 class NoUniqueness:
     """The command says that its job never counts as the same as another."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoLimit:
+    """The command says that its job does not have a limit that its kind has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,9 @@ class EnqueueCommand:
     environment_id: UUID | None
     traceparent: str | None
     unique: Uniqueness | NoUniqueness | None
+    serial: KeyRule | NoLimit | None = None
+    concurrency: ConcurrencyRule | NoLimit | None = None
+    rate: RateRule | NoLimit | None = None
     delay: timedelta | None = None
     longest_wait: timedelta | None = None
 
@@ -109,6 +126,7 @@ def ledger_command(
         ),
         unique_for=rule.window if rule else None,
         unique_states=rule.states if rule else UNFINISHED_STATES,
+        limits=_limits(command, args.fields, policy),
     )
 
 
@@ -157,20 +175,61 @@ def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
     return _Args(document.text, cast("dict[str, object]", fields))
 
 
+def _by_json_names(fields: Mapping[str, object], policy: KindPolicy | None) -> Mapping[str, object]:
+    """Read arguments by their JSON names, whichever names they were written under.
+
+    Compared under others, what is the same would differ.
+    """
+    if policy is None:
+        return fields
+    names = policy.json_names
+    return {names.get(name, name): value for name, value in fields.items()}
+
+
+def _check_named(
+    names: Sequence[str], field: str, fields: Mapping[str, object], policy: KindPolicy | None
+) -> None:
+    """Raise InvalidField for a rule that names what neither the kind nor the arguments know.
+
+    It would be missing from all of them: every job of the kind would be the same.
+    """
+    if policy is None:
+        return
+    for index, name in enumerate(names):
+        # A newer version's argument is not known here, but it is there.
+        if name not in fields and policy.json_names.get(name) != name:
+            raise InvalidField(f"{field}[{index}]", f"{policy.kind} has no such argument")
+
+
 def _compared(
     fields: Mapping[str, object], rule: Uniqueness, policy: KindPolicy | None
 ) -> Mapping[str, object]:
-    """Read arguments by their JSON names, whichever names they were written under.
-
-    Compared under others, what is the same would differ, and what a rule names would be missing
-    from all of them: every job of the kind would be the same. Raises InvalidField for a rule that
-    names what neither the kind nor the arguments know.
-    """
-    if policy is not None:
-        names = policy.json_names
-        fields = {names.get(name, name): value for name, value in fields.items()}
-        for index, name in enumerate(rule.args or ()):
-            # A newer version's argument is not known here, but it is there.
-            if name not in fields and names.get(name) != name:
-                raise InvalidField(f"unique.args[{index}]", f"{policy.kind} has no such argument")
+    """Read the arguments that a rule compares. Raises InvalidField."""
+    fields = _by_json_names(fields, policy)
+    _check_named(rule.args or (), "unique.args", fields, policy)
     return fields
+
+
+def _limits(
+    command: EnqueueCommand, fields: Mapping[str, object], policy: KindPolicy | None
+) -> Limits | None:
+    """Resolve a job's limits, its own or its kind's. Raises InvalidField."""
+    of_kind = policy.limits if policy is not None else NO_LIMITS
+    serial = command.serial or of_kind.serial
+    concurrency = command.concurrency or of_kind.concurrency
+    rate = command.rate or of_kind.rate
+    rules = LimitRules(
+        serial=None if isinstance(serial, NoLimit) else serial,
+        concurrency=None if isinstance(concurrency, NoLimit) else concurrency,
+        rate=None if isinstance(rate, NoLimit) else rate,
+    )
+    if rules == NO_LIMITS:
+        return None
+    fields = _by_json_names(fields, policy)
+    if rules.serial is not None:
+        _check_named(rules.serial.args, "serial.args", fields, policy)
+    if rules.concurrency is not None:
+        _check_named(rules.concurrency.key.args, "concurrency.key.args", fields, policy)
+    if rules.rate is not None:
+        _check_named(rules.rate.key.args, "rate.key.args", fields, policy)
+    return limits_of(rules, command.environment_id, fields)

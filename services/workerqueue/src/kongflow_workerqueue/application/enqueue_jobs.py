@@ -5,6 +5,7 @@ from itertools import chain
 
 from kongflow_common.batcher import Batcher
 from kongflow_common.errors import KongflowError
+from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.catalogue_ports import Catalogue
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.enqueue_command import EnqueueCommand, ledger_command
@@ -31,10 +32,17 @@ _Calls = Sequence[Sequence[NewJob | Removal]]
 class EnqueueJobs:
     """Carries commands out, those of concurrent calls in one transaction where they permit it."""
 
-    def __init__(self, ledger: EnqueueLedger, catalogue: Catalogue, dispatch: Dispatch) -> None:
+    def __init__(
+        self,
+        ledger: EnqueueLedger,
+        catalogue: Catalogue,
+        dispatch: Dispatch,
+        admit_limited: AdmitLimited,
+    ) -> None:
         self._ledger = ledger
         self._catalogue = catalogue
         self._dispatch = dispatch
+        self._admit_limited = admit_limited
         self._batcher: Batcher[Sequence[NewJob | Removal], list[InsertOutcome]] = Batcher(
             self._flush, name="enqueue", max_items=_CALLS_A_FLUSH, max_pending=1_000
         )
@@ -89,11 +97,22 @@ class EnqueueJobs:
         queues = {each.queue for each in commands if isinstance(each, NewJob)}
         admit_to = await self._dispatch.queues_with_room(queues)
         outcomes = await self._ledger.insert(commands, admit_to=admit_to)
-        await self._dispatch.hand_over(
-            (command.queue, outcome)
+        stored = [
+            (command, outcome)
             for command, outcome in zip(commands, outcomes, strict=True)
             if isinstance(command, NewJob)
+        ]
+        await self._dispatch.hand_over(
+            ((job.queue, outcome) for job, outcome in stored if job.limits is None),
+            admit_to=admit_to,
         )
+        lanes = {
+            job.limits.lane: job.limits.concurrency_key
+            for job, outcome in stored
+            if job.limits is not None and outcome.available
+        }
+        if lanes:
+            await self._admit_limited.try_admit(lanes)
         return outcomes
 
 

@@ -35,5 +35,8 @@ class Oversight(Protocol):
     async def paused_queues(self) -> frozenset[str]:
         """Names the queues that are paused."""
 
+    async def limited_queues(self) -> frozenset[str]:
+        """Names the queues whose running jobs are limited."""
+
     async def waiting(self) -> Sequence[Waiting]:
         """Lists what waits for targets and kinds."""

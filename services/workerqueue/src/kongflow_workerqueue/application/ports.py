@@ -12,6 +12,8 @@ from enum import StrEnum, unique
 from typing import Protocol
 from uuid import UUID
 
+from kongflow_workerqueue.domain.ageing import effective_time
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.outcome import CallStatus, Transition
 from kongflow_workerqueue.domain.states import (
     UNFINISHED_STATES,
@@ -48,6 +50,7 @@ class NewJob:
     metadata: bytes | None = None
     traceparent: str | None = None
     waiting_for: str | None = None
+    limits: Limits | None = None
     delay: timedelta | None = None
     longest_wait: timedelta | None = None
     unique_for: timedelta | None = None
@@ -83,12 +86,22 @@ class InsertResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An available job that is to stand in its queue's window."""
+    """An available job that is to stand in its queue's window.
+
+    Both times are the database's. `admitted_at` keeps what is admitted later, and was due
+    earlier, from passing by for ever.
+    """
 
     id: UUID
     turn: int
     priority: Priority
     run_at: datetime
+    admitted_at: datetime | None = None
+
+    @property
+    def effective_at(self) -> datetime:
+        """When it is its turn: see domain.ageing."""
+        return effective_time(self.run_at, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,15 @@ class InsertOutcome:
     available: bool = False
     admitted: Admitted | None = None
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedLimits:
+    """What a claimed job keeps others from: its lane, its concurrency key, and whether a rate."""
+
+    lane: UUID
+    concurrency_key: str | None
+    is_rated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,7 @@ class ClaimedJob:
     environment_id: UUID | None
     traceparent: str | None
     suspicion: int = 0
+    limits: ClaimedLimits | None = None
     waited: timedelta = timedelta()
 
 
@@ -219,7 +242,11 @@ class WorkerLedger(Protocol):
         """Make claimed jobs available again at a new turn without spending an attempt."""
 
     async def admit(self, queue: str, limit: int) -> list[Admitted]:
-        """Admit the first available jobs of a queue, by priority, run time and id."""
+        """Admit the first available jobs of a queue.
+
+        They come in the order in which they are to run: environments by turns, the jobs of each
+        by effective time and id.
+        """
 
     async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
         """Take (id, turn) entries that found no room in the window back among the unadmitted."""

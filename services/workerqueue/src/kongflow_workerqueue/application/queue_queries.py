@@ -15,11 +15,12 @@ LAST_FIVE_MINUTES = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue, since when it is paused, and its unfinished jobs."""
+    """A queue, since when it is paused, its unfinished jobs and how many of them may run."""
 
     name: str
     paused_at: datetime | None
     depth: QueueDepth
+    max_running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

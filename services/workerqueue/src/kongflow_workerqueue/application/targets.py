@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from kongflow_workerqueue.application.ports import ClaimedJob
 from kongflow_workerqueue.domain.discard import Discard
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.outcome import CallStatus
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.states import Priority
@@ -52,6 +54,9 @@ class WorkKind(Protocol):
     @property
     def discarded_kind(self) -> "WorkKind | None":
         """What is enqueued when a job of the kind is given up."""
+
+    def limits_for(self, environment_id: UUID | None, args: bytes) -> Limits | None:
+        """Returns the limits that the kind gives a job with these arguments."""
 
     def discarded_args(self, args: bytes, discard: Discard) -> bytes:
         """Returns the arguments of `discarded_kind` for a job that had `args`."""

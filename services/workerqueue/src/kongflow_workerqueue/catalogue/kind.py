@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+import orjson
 from google.protobuf.message import Message
 
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.request_parser import RequestParser, UnreadableArguments
 from kongflow_workerqueue.domain.discard import Discard
+from kongflow_workerqueue.domain.limits import NO_LIMITS, LimitRules, Limits, limits_of
 from kongflow_workerqueue.domain.retry import RetryPolicy
 from kongflow_workerqueue.domain.schedule import Schedule
 from kongflow_workerqueue.domain.states import Priority
@@ -62,6 +65,7 @@ class Kind:
     discard_writer: DiscardWriter | None = None
     consumes: tuple[str, ...] = ()
     periodic: tuple[Periodic, ...] = ()
+    limits: LimitRules = NO_LIMITS
 
     @property
     def json_names(self) -> Mapping[str, str]:
@@ -74,6 +78,14 @@ class Kind:
             self.parser.parse(args)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
+
+    def limits_for(self, environment_id: UUID | None, args: bytes) -> Limits | None:
+        """Returns the limits that the kind gives a job with these arguments."""
+        if self.limits == NO_LIMITS:
+            return None
+        names = self.json_names
+        fields = {names.get(name, name): value for name, value in orjson.loads(args).items()}
+        return limits_of(self.limits, environment_id, fields)
 
     def discarded_args(self, args: bytes, discard: Discard) -> bytes:
         """Returns the arguments of `discarded_kind` for a job that had `args`."""

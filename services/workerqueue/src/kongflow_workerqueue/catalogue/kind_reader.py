@@ -19,6 +19,7 @@ from kongflow_common.eventing.publisher import PUBLISH
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.event_reader import check_consumer, consumed_types
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
+from kongflow_workerqueue.catalogue.limit_reader import read_limits
 from kongflow_workerqueue.catalogue.periodic_reader import read_periodic
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 from kongflow_workerqueue.domain.retry import (
@@ -161,6 +162,7 @@ class _ServiceReader:
             discard_writer=discard_writer,
             consumes=consumes,
             periodic=tuple(read_periodic(each, options.kind, parser) for each in options.periodic),
+            limits=read_limits(options, method.input_type),
         )
 
     def _method(self, name: str) -> MethodDescriptor:

@@ -79,7 +79,8 @@ class RefillWindow:
         """Admits as many jobs as there is room for."""
         room = max(self._cap - self._remaining, 1)
         entries = await self._ledger.admit(self._queue, room)
-        self._backlog = len(entries) == room
+        # Environments have turns: fewer than there was room for need not have been all.
+        self._backlog = bool(entries)
         if not entries:
             # A window that others emptied would keep this one from admitting much next time.
             self._remaining = 0

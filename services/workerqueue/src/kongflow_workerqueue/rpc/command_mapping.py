@@ -34,6 +34,7 @@ from kongflow_workerqueue.domain.states import (
 )
 from kongflow_workerqueue.domain.uniqueness import MAX_WINDOW, Uniqueness
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
+from kongflow_workerqueue.rpc.limit_mapping import to_concurrency, to_rate, to_serial
 
 MAX_KIND_LENGTH = 200
 MAX_QUEUE_LENGTH = 128
@@ -115,6 +116,9 @@ def _to_enqueue_command(message: pb.EnqueueCommand) -> EnqueueCommand:
         environment_id=_environment_id(message.environment_id),
         traceparent=_traceparent(message.traceparent),
         unique=_to_uniqueness(message),
+        serial=to_serial(message),
+        concurrency=to_concurrency(message),
+        rate=to_rate(message),
         delay=_to_delay(message) if message.HasField("delay") else None,
         longest_wait=(
             _to_longest_wait(message, job_key, job_key_mode)

@@ -18,6 +18,7 @@ def queue_to_proto(queue: Queue) -> pb.Queue:
         running_count=queue.depth.running,
         waiting_count=queue.depth.waiting,
         oldest_wait=oldest_wait,
+        max_running=queue.max_running or 0,
     )
 
 

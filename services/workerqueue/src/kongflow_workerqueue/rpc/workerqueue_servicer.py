@@ -22,6 +22,7 @@ from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_workerqueue.application.audit_queries import AUDIT_FIELDS, AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
+from kongflow_workerqueue.application.limit_queue import LimitQueue
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import JobPlace, QueuedJob
 from kongflow_workerqueue.application.queries import ARGUMENTS, FILTER_FIELDS, QueuedJobQueries
@@ -50,6 +51,7 @@ _QueuesContext = grpc.aio.ServicerContext[pb.ListQueuesRequest, pb.ListQueuesRes
 _StatsContext = grpc.aio.ServicerContext[pb.GetQueueStatsRequest, pb.GetQueueStatsResponse]
 _PauseContext = grpc.aio.ServicerContext[pb.PauseQueueRequest, pb.PauseQueueResponse]
 _ResumeContext = grpc.aio.ServicerContext[pb.ResumeQueueRequest, pb.ResumeQueueResponse]
+_LimitContext = grpc.aio.ServicerContext[pb.LimitQueueRequest, pb.LimitQueueResponse]
 _RedriveContext = grpc.aio.ServicerContext[
     pb.RedriveQueuedJobsRequest, pb.RedriveQueuedJobsResponse
 ]
@@ -62,6 +64,7 @@ _CancelRedriveContext = grpc.aio.ServicerContext[pb.CancelRedriveRequest, pb.Can
 # an enqueuer are bounded, but a thousand of them are not.
 _MAX_PAGE_BYTES = 3 * 1024 * 1024
 _MAX_QUEUE_NAME = 128
+_MAX_QUEUE_RUNNING = 100_000
 _DEFAULT_REDRIVE_RATE = 100
 _MAX_REDRIVE_RATE = 1_000
 _ARGUMENTS_SCOPE = "queue:arguments"
@@ -79,6 +82,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         cancel_queued_job: CancelQueuedJob,
         delete_queued_job: DeleteQueuedJob,
         pause_queue: PauseQueue,
+        limit_queue: LimitQueue,
         redrives: RedriveQueuedJobs,
         audit: AuditQueries,
         watch_queued_jobs: WatchQueuedJobs,
@@ -89,6 +93,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self._cancel_queued_job = cancel_queued_job
         self._delete_queued_job = delete_queued_job
         self._pause_queue = pause_queue
+        self._limit_queue = limit_queue
         self._redrives = redrives
         self._audit = audit
         self._watch_queued_jobs = watch_queued_jobs
@@ -203,6 +208,17 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             _queue_name(request.queue), intervention(request.reason)
         )
         return pb.ResumeQueueResponse(queue=queue_to_proto(queue))
+
+    async def LimitQueue(
+        self, request: pb.LimitQueueRequest, _context: _LimitContext
+    ) -> pb.LimitQueueResponse:
+        most = bounded_int(
+            request.max_running, "max_running", at_least=0, at_most=_MAX_QUEUE_RUNNING
+        )
+        queue = await self._limit_queue(
+            _queue_name(request.queue), most or None, intervention(request.reason)
+        )
+        return pb.LimitQueueResponse(queue=queue_to_proto(queue))
 
     async def RedriveQueuedJobs(
         self, request: pb.RedriveQueuedJobsRequest, _context: _RedriveContext

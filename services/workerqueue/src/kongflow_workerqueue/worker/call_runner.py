@@ -316,15 +316,17 @@ class CallRunner:
             attempts=min(job.attempt + int(transition.spends_attempt), job.max_attempts),
             queued_job_id=job.id,
         )
+        args = kind.discarded_args(job.args, why)
         return NewJob(
             id=self._new_id(),
             kind=discarded.kind,
-            args=kind.discarded_args(job.args, why),
+            args=args,
             queue=discarded.queue,
             priority=discarded.priority,
             max_attempts=discarded.max_attempts,
             environment_id=job.environment_id,
             traceparent=job.traceparent,
+            limits=discarded.limits_for(job.environment_id, args),
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -31,7 +31,16 @@ class Finisher:
     jobs once too many are `pending`.
     """
 
-    def __init__(self, ledger: WorkerLedger, lease: WorkerLease) -> None:
+    def __init__(
+        self,
+        ledger: WorkerLedger,
+        lease: WorkerLease,
+        *,
+        on_claimed: Callable[[Sequence[ClaimedJob]], None] = lambda _: None,
+        on_written: Callable[[Sequence[FinishedJob]], None] = lambda _: None,
+    ) -> None:
+        self._on_claimed = on_claimed
+        self._on_written = on_written
         self._ledger = ledger
         self._lease = lease
         self._pending: deque[FinishedJob] = deque()
@@ -50,10 +59,11 @@ class Finisher:
         """Whether this worker claimed the job at this turn and has not finished it yet."""
         return (job_id.int, turn) in self._claimed
 
-    def expect(self, jobs: Iterable[ClaimedJob]) -> None:
+    def expect(self, jobs: Sequence[ClaimedJob]) -> None:
         """Notes that jobs were claimed."""
         # By the id's number: a UUID's hash and comparison are Python code.
         self._claimed.update([(job.id.int, job.turn) for job in jobs])
+        self._on_claimed(jobs)
 
     def finish(self, job: FinishedJob) -> None:
         """Has an outcome written soon."""
@@ -111,6 +121,7 @@ class Finisher:
             else:
                 break
         self._claimed.difference_update([(job.id.int, job.turn) for job in jobs])
+        self._on_written(jobs)
 
     async def _write(self, jobs: Sequence[FinishedJob]) -> None:
         """Writes outcomes; one that the ledger cannot store stops only itself."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from kongflow_common.errors import Contended, DependencyUnavailable
@@ -22,13 +22,20 @@ class Orders:
     """The ledger has carried an order out already: what is left is to save the work.
 
     Orders are heard by NOTIFY. One that was missed is found by asking: once a second which of the
-    jobs in flight were cancelled, every fifth time which queues are paused.
+    jobs in flight were cancelled, every fifth time which queues are paused or limited.
     """
 
-    def __init__(self, oversight: Oversight, runner: CallRunner, lanes: Mapping[str, Lane]) -> None:
+    def __init__(
+        self,
+        oversight: Oversight,
+        runner: CallRunner,
+        lanes: Mapping[str, Lane],
+        on_limited: Callable[[frozenset[str]], None],
+    ) -> None:
         self._oversight = oversight
         self._runner = runner
         self._lanes = lanes
+        self._on_limited = on_limited
         self._heard = asyncio.Event()
         self._looks_until_queues = 0
 
@@ -60,6 +67,7 @@ class Orders:
         if self._looks_until_queues <= 0:
             self._looks_until_queues = _QUEUES_EVERY
             self._set_paused(await self._oversight.paused_queues())
+            self._on_limited(await self._oversight.limited_queues())
         self._looks_until_queues -= 1
         in_flight = self._runner.in_flight()
         if in_flight:

@@ -18,6 +18,12 @@ from kongflow_workerqueue.catalogue.catalogue import (
 from kongflow_workerqueue.catalogue.kind_reader import InvalidKind
 from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.domain.discard import Discard
+from kongflow_workerqueue.domain.limits import (
+    ConcurrencyRule,
+    KeyRule,
+    LimitRules,
+    RateRule,
+)
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode
 from kongflow_workerqueue.domain.retry import ExponentialRetry
 from kongflow_workerqueue.domain.schedule import Schedule
@@ -359,6 +365,50 @@ def test_arguments_that_are_no_request_are_refused(args: bytes) -> None:
     assert kind is not None
     with pytest.raises(ArgsRefused):
         kind.check_args(args)
+
+
+def test_limits_are_read(compile_kinds: CompileKinds) -> None:
+    [kind] = compile_kinds(
+        """
+        rpc Send(SendRequest) returns (SendResponse) {
+          option (kongflow.workerqueue.v1.job) = {
+            kind: "send"
+            serial: {args: "to"}
+            concurrency: {key: {key: "mail"} max_running: 3}
+            rate: {key: {key: "mail" args: "to"} count: 10 period: {seconds: 60}}
+          };
+        }
+        """
+    )
+    rate = RateRule(KeyRule("mail", ("to",)), timedelta(seconds=6), 1)
+    assert kind.limits == LimitRules(
+        serial=KeyRule("send", ("to",)),
+        concurrency=ConcurrencyRule(KeyRule("mail"), 3),
+        rate=rate,
+    )
+    limits = kind.limits_for(None, b'{"to": "x"}')
+    assert limits is not None
+    assert limits.serial_key == ':send:["x"]'
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        'serial: {args: "nobody"}',
+        'concurrency: {key: {key: "k"}}',
+        'rate: {key: {key: "k"} count: 1}',
+        'rate: {key: {key: "k" args: "nobody"} count: 1 period: {seconds: 1}}',
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused(compile_kinds: CompileKinds, limit: str) -> None:
+    with pytest.raises(InvalidKind, match=limit.partition(":")[0]):
+        compile_kinds(
+            f"""
+            rpc Send(SendRequest) returns (SendResponse) {{
+              option (kongflow.workerqueue.v1.job) = {{ kind: "send" {limit} }};
+            }}
+            """
+        )
 
 
 def test_what_waits_for_users_programs_is_alone_in_its_queue() -> None:

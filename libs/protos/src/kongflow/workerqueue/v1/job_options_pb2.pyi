@@ -72,6 +72,9 @@ class JobOptions(_message.Message):
     DISCARDED_METHOD_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     UNIQUE_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
     PERIODIC_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Required. The name of the kind, unique over all targets."""
@@ -110,6 +113,18 @@ class JobOptions(_message.Message):
         """When two jobs count as the same; they never do when left out."""
 
     @_builtins.property
+    def serial(self) -> Global___LimitKey:
+        """Jobs of this key run strictly one after the other; none when left out."""
+
+    @_builtins.property
+    def concurrency(self) -> Global___ConcurrencyLimit:
+        """How many jobs of a key run at once; any number when left out."""
+
+    @_builtins.property
+    def rate(self) -> Global___RateLimit:
+        """How many jobs of a key are begun in a time; any number when left out."""
+
+    @_builtins.property
     def periodic(self) -> _containers.RepeatedCompositeFieldContainer[Global___Periodic]:
         """When jobs of the kind are enqueued by the clock; never when left out."""
 
@@ -126,11 +141,14 @@ class JobOptions(_message.Message):
         discarded_method: _builtins.str = ...,
         retry: Global___RetryPolicy | None = ...,
         unique: Global___Uniqueness | None = ...,
+        serial: Global___LimitKey | None = ...,
+        concurrency: Global___ConcurrencyLimit | None = ...,
+        rate: Global___RateLimit | None = ...,
         periodic: _abc.Iterable[Global___Periodic] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retry", b"retry", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "rate", b"rate", "retry", b"retry", "serial", b"serial", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "discarded_method", b"discarded_method", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "periodic", b"periodic", "priority", b"priority", "queue", b"queue", "retry", b"retry", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "concurrency", b"concurrency", "discarded_method", b"discarded_method", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "periodic", b"periodic", "priority", b"priority", "queue", b"queue", "rate", b"rate", "retry", b"retry", "serial", b"serial", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,6 +377,111 @@ class Periodic(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Periodic: _TypeAlias = Periodic  # noqa: Y015
+
+@_typing.final
+class LimitKey(_message.Message):
+    """Which jobs share a limit: those of one environment with this key. Keys of
+    serial jobs, concurrency limits and rate limits have nothing to do with each
+    other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """At most 256 characters; the kind's name when left out beside `args`."""
+    @_builtins.property
+    def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those share it that also have the same values of these arguments,
+        named by their JSON names; at most 20.
+        """
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        args: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitKey: _TypeAlias = LimitKey  # noqa: Y015
+
+@_typing.final
+class ConcurrencyLimit(_message.Message):
+    """At most so many jobs of the key run at once. Jobs that bring different
+    numbers each wait until fewer run than their own.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
+    max_running: _builtins.int
+    """How many may run at once, 1 to 10,000."""
+    @_builtins.property
+    def key(self) -> Global___LimitKey:
+        """Which jobs are counted together."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___LimitKey | None = ...,
+        max_running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "max_running", b"max_running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConcurrencyLimit: _TypeAlias = ConcurrencyLimit  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """Jobs of the key are begun evenly: in any time t no more than
+    burst + count * t / period of them (GCRA). Each attempt counts.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many may begin in a period, 1 to 1,000,000."""
+    burst: _builtins.int
+    """How many may begin at once after a pause; 1 when left out, at most
+    1,000,000.
+    """
+    @_builtins.property
+    def key(self) -> Global___LimitKey:
+        """Which jobs are counted together."""
+
+    @_builtins.property
+    def period(self) -> _duration_pb2.Duration:
+        """The period, a microsecond for each of `count` to 366 days."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___LimitKey | None = ...,
+        count: _builtins.int = ...,
+        period: _duration_pb2.Duration | None = ...,
+        burst: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst", b"burst", "count", b"count", "key", b"key", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
 
 JOB_FIELD_NUMBER: _builtins.int
 job: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___JobOptions]

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kongflow/workerqueue/v1/queue.proto\x12\x17kongflow.workerqueue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x02\n\x05Queue\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\npause_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tpauseTime\x12\'\n\x0f\x61vailable_count\x18\x03 \x01(\x03R\x0e\x61vailableCount\x12#\n\rrunning_count\x18\x04 \x01(\x03R\x0crunningCount\x12#\n\rwaiting_count\x18\x05 \x01(\x03R\x0cwaitingCount\x12:\n\x0boldest_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\noldestWait\"\x88\x05\n\nQueueStats\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\x12\'\n\x0f\x64iscarded_count\x18\x02 \x01(\x03R\x0e\x64iscardedCount\x12O\n\x0blast_minute\x18\x03 \x01(\x0b\x32..kongflow.workerqueue.v1.QueueStats.ThroughputR\nlastMinute\x12Z\n\x11last_five_minutes\x18\x04 \x01(\x0b\x32..kongflow.workerqueue.v1.QueueStats.ThroughputR\x0flastFiveMinutes\x12X\n\x0c\x65nvironments\x18\x05 \x03(\x0b\x32\x34.kongflow.workerqueue.v1.QueueStats.EnvironmentShareR\x0c\x65nvironments\x1a\x87\x01\n\nThroughput\x12\'\n\x0f\x63ompleted_count\x18\x01 \x01(\x03R\x0e\x63ompletedCount\x12\'\n\x0f\x64iscarded_count\x18\x02 \x01(\x03R\x0e\x64iscardedCount\x12\'\n\x0f\x63\x61ncelled_count\x18\x03 \x01(\x03R\x0e\x63\x61ncelledCount\x1a\x89\x01\n\x10\x45nvironmentShare\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12)\n\x10unfinished_count\x18\x02 \x01(\x03R\x0funfinishedCount\x12#\n\rrunning_count\x18\x03 \x01(\x03R\x0crunningCountb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kongflow/workerqueue/v1/queue.proto\x12\x17kongflow.workerqueue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x02\n\x05Queue\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\npause_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tpauseTime\x12\'\n\x0f\x61vailable_count\x18\x03 \x01(\x03R\x0e\x61vailableCount\x12#\n\rrunning_count\x18\x04 \x01(\x03R\x0crunningCount\x12#\n\rwaiting_count\x18\x05 \x01(\x03R\x0cwaitingCount\x12:\n\x0boldest_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\noldestWait\x12\x1f\n\x0bmax_running\x18\x1e \x01(\x05R\nmaxRunning\"\x88\x05\n\nQueueStats\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\x12\'\n\x0f\x64iscarded_count\x18\x02 \x01(\x03R\x0e\x64iscardedCount\x12O\n\x0blast_minute\x18\x03 \x01(\x0b\x32..kongflow.workerqueue.v1.QueueStats.ThroughputR\nlastMinute\x12Z\n\x11last_five_minutes\x18\x04 \x01(\x0b\x32..kongflow.workerqueue.v1.QueueStats.ThroughputR\x0flastFiveMinutes\x12X\n\x0c\x65nvironments\x18\x05 \x03(\x0b\x32\x34.kongflow.workerqueue.v1.QueueStats.EnvironmentShareR\x0c\x65nvironments\x1a\x87\x01\n\nThroughput\x12\'\n\x0f\x63ompleted_count\x18\x01 \x01(\x03R\x0e\x63ompletedCount\x12\'\n\x0f\x64iscarded_count\x18\x02 \x01(\x03R\x0e\x64iscardedCount\x12\'\n\x0f\x63\x61ncelled_count\x18\x03 \x01(\x03R\x0e\x63\x61ncelledCount\x1a\x89\x01\n\x10\x45nvironmentShare\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12)\n\x10unfinished_count\x18\x02 \x01(\x03R\x0funfinishedCount\x12#\n\rrunning_count\x18\x03 \x01(\x03R\x0crunningCountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.workerqueue.v1.que
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUEUE']._serialized_start=130
-  _globals['_QUEUE']._serialized_end=391
-  _globals['_QUEUESTATS']._serialized_start=394
-  _globals['_QUEUESTATS']._serialized_end=1042
-  _globals['_QUEUESTATS_THROUGHPUT']._serialized_start=767
-  _globals['_QUEUESTATS_THROUGHPUT']._serialized_end=902
-  _globals['_QUEUESTATS_ENVIRONMENTSHARE']._serialized_start=905
-  _globals['_QUEUESTATS_ENVIRONMENTSHARE']._serialized_end=1042
+  _globals['_QUEUE']._serialized_end=424
+  _globals['_QUEUESTATS']._serialized_start=427
+  _globals['_QUEUESTATS']._serialized_end=1075
+  _globals['_QUEUESTATS_THROUGHPUT']._serialized_start=800
+  _globals['_QUEUESTATS_THROUGHPUT']._serialized_end=935
+  _globals['_QUEUESTATS_ENVIRONMENTSHARE']._serialized_start=938
+  _globals['_QUEUESTATS_ENVIRONMENTSHARE']._serialized_end=1075
 # @@protoc_insertion_point(module_scope)

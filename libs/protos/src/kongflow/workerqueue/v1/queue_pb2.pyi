@@ -32,6 +32,7 @@ class Queue(_message.Message):
     RUNNING_COUNT_FIELD_NUMBER: _builtins.int
     WAITING_COUNT_FIELD_NUMBER: _builtins.int
     OLDEST_WAIT_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output only. Its name."""
     available_count: _builtins.int
@@ -40,6 +41,10 @@ class Queue(_message.Message):
     """Output only. Its jobs that are being called."""
     waiting_count: _builtins.int
     """Output only. Its jobs that wait for their time or for their next attempt."""
+    max_running: _builtins.int
+    """Output only. How many of its jobs may run at once, over all workers; 0
+    while only the workers' slots say so.
+    """
     @_builtins.property
     def pause_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. Since when no job of it is begun; not set while it is not
@@ -61,10 +66,11 @@ class Queue(_message.Message):
         running_count: _builtins.int = ...,
         waiting_count: _builtins.int = ...,
         oldest_wait: _duration_pb2.Duration | None = ...,
+        max_running: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_wait", b"oldest_wait", "pause_time", b"pause_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_count", b"available_count", "name", b"name", "oldest_wait", b"oldest_wait", "pause_time", b"pause_time", "running_count", b"running_count", "waiting_count", b"waiting_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_count", b"available_count", "max_running", b"max_running", "name", b"name", "oldest_wait", b"oldest_wait", "pause_time", b"pause_time", "running_count", b"running_count", "waiting_count", b"waiting_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

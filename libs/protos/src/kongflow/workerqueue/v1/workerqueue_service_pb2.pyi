@@ -556,6 +556,60 @@ class ResumeQueueResponse(_message.Message):
 Global___ResumeQueueResponse: _TypeAlias = ResumeQueueResponse  # noqa: Y015
 
 @_typing.final
+class LimitQueueRequest(_message.Message):
+    """Limits the running jobs of a queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    queue: _builtins.str
+    """Required. The name of the queue."""
+    max_running: _builtins.int
+    """How many of its jobs may run at once, 1 to 100,000; 0 takes the limit away."""
+    reason: _builtins.str
+    """Why, for the audit trail; at most 512 characters."""
+    def __init__(
+        self,
+        *,
+        queue: _builtins.str = ...,
+        max_running: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_running", b"max_running", "queue", b"queue", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitQueueRequest: _TypeAlias = LimitQueueRequest  # noqa: Y015
+
+@_typing.final
+class LimitQueueResponse(_message.Message):
+    """Holds the queue that is limited now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queue(self) -> _queue_pb2.Queue:
+        """The queue, as it stands now."""
+
+    def __init__(
+        self,
+        *,
+        queue: _queue_pb2.Queue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitQueueResponse: _TypeAlias = LimitQueueResponse  # noqa: Y015
+
+@_typing.final
 class RedriveQueuedJobsRequest(_message.Message):
     """Makes dead letters run again. With the metadata `kongflow-environment` only
     those of that environment.

@@ -86,6 +86,11 @@ class WorkerQueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
                 _registered_method=True)
+        self.LimitQueue = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/LimitQueue',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueResponse.FromString,
+                _registered_method=True)
         self.RedriveQueuedJobs = channel.unary_unary(
                 '/kongflow.workerqueue.v1.WorkerQueueService/RedriveQueuedJobs',
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RedriveQueuedJobsRequest.SerializeToString,
@@ -217,6 +222,16 @@ class WorkerQueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LimitQueue(self, request, context):
+        """Says how many jobs of a queue may run at once, over all workers. It holds
+        for what is begun from then on, and is kept over restarts. A queue that is
+        limited so already is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RedriveQueuedJobs(self, request, context):
         """Makes dead letters run again with their attempts anew, at a chosen rate,
         as an operation that goes on over restarts. Those that are discarded
@@ -302,6 +317,11 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
                     servicer.ResumeQueue,
                     request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.SerializeToString,
+            ),
+            'LimitQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.LimitQueue,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueResponse.SerializeToString,
             ),
             'RedriveQueuedJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.RedriveQueuedJobs,
@@ -596,6 +616,33 @@ class WorkerQueueService:
             '/kongflow.workerqueue.v1.WorkerQueueService/ResumeQueue',
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ResumeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LimitQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/LimitQueue',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.LimitQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -98,6 +98,12 @@ class WorkerQueueServiceStub:
     """Resumes a queue. One that is not paused is answered as it stands.
     Errors: NOT_FOUND QUEUE_NOT_FOUND.
     """
+    LimitQueue: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.LimitQueueRequest, _workerqueue_service_pb2.LimitQueueResponse]
+    """Says how many jobs of a queue may run at once, over all workers. It holds
+    for what is begun from then on, and is kept over restarts. A queue that is
+    limited so already is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
     RedriveQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RedriveQueuedJobsRequest, _workerqueue_service_pb2.RedriveQueuedJobsResponse]
     """Makes dead letters run again with their attempts anew, at a chosen rate,
     as an operation that goes on over restarts. Those that are discarded
@@ -184,6 +190,12 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ResumeQueueRequest, _workerqueue_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Resumes a queue. One that is not paused is answered as it stands.
+    Errors: NOT_FOUND QUEUE_NOT_FOUND.
+    """
+    LimitQueue: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.LimitQueueRequest, _workerqueue_service_pb2.LimitQueueResponse]  # type: ignore[assignment]
+    """Says how many jobs of a queue may run at once, over all workers. It holds
+    for what is begun from then on, and is kept over restarts. A queue that is
+    limited so already is answered as it stands.
     Errors: NOT_FOUND QUEUE_NOT_FOUND.
     """
     RedriveQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RedriveQueuedJobsRequest, _workerqueue_service_pb2.RedriveQueuedJobsResponse]  # type: ignore[assignment]
@@ -329,6 +341,18 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.ResumeQueueResponse, _abc.Awaitable[_workerqueue_service_pb2.ResumeQueueResponse]]:
         """Resumes a queue. One that is not paused is answered as it stands.
+        Errors: NOT_FOUND QUEUE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def LimitQueue(
+        self,
+        request: _workerqueue_service_pb2.LimitQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.LimitQueueResponse, _abc.Awaitable[_workerqueue_service_pb2.LimitQueueResponse]]:
+        """Says how many jobs of a queue may run at once, over all workers. It holds
+        for what is begun from then on, and is kept over restarts. A queue that is
+        limited so already is answered as it stands.
         Errors: NOT_FOUND QUEUE_NOT_FOUND.
         """
 

@@ -30,7 +30,7 @@ from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_acce
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6kongflow/workerqueue/internal/v1/enqueue_service.proto\x12 kongflow.workerqueue.internal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fkongflow/common/v1/access.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"b\n\x12\x45nqueueJobsRequest\x12L\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x30.kongflow.workerqueue.internal.v1.EnqueueCommandR\x08\x63ommands\"\x91\x08\n\x0e\x45nqueueCommand\x12\x1b\n\toutbox_id\x18\x01 \x01(\tR\x08outboxId\x12X\n\toperation\x18\x02 \x01(\x0e\x32:.kongflow.workerqueue.internal.v1.EnqueueCommand.OperationR\toperation\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12\x12\n\x04\x61rgs\x18\x04 \x01(\x0cR\x04\x61rgs\x12\x14\n\x05queue\x18\x05 \x01(\tR\x05queue\x12\x17\n\x07job_key\x18\x06 \x01(\tR\x06jobKey\x12]\n\x0cjob_key_mode\x18\x07 \x01(\x0e\x32;.kongflow.workerqueue.internal.v1.EnqueueCommand.JobKeyModeR\njobKeyMode\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x35\n\x08run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07runTime\x12=\n\x08priority\x18\n \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12!\n\x0cmax_attempts\x18\x0b \x01(\x05R\x0bmaxAttempts\x12\x12\n\x04tags\x18\x0c \x03(\tR\x04tags\x12\x33\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12%\n\x0e\x65nvironment_id\x18\x0e \x01(\tR\renvironmentId\x12 \n\x0btraceparent\x18\x0f \x01(\tR\x0btraceparent\x12;\n\x06unique\x18\x10 \x01(\x0b\x32#.kongflow.workerqueue.v1.UniquenessR\x06unique\x12/\n\x05\x64\x65lay\x18\x14 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x64\x65lay\x12<\n\x0clongest_wait\x18\x15 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0blongestWait\"S\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11OPERATION_ENQUEUE\x10\x01\x12\x14\n\x10OPERATION_REMOVE\x10\x02\"\x85\x01\n\nJobKeyMode\x12\x1c\n\x18JOB_KEY_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KEY_MODE_REPLACE\x10\x01\x12\"\n\x1eJOB_KEY_MODE_PRESERVE_RUN_TIME\x10\x02\x12\x1b\n\x17JOB_KEY_MODE_KEEP_FIRST\x10\x03\"`\n\x13\x45nqueueJobsResponse\x12I\n\x07results\x18\x01 \x03(\x0b\x32/.kongflow.workerqueue.internal.v1.EnqueueResultR\x07results\"\x9e\x01\n\rEnqueueResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\"\n\rqueued_job_id\x18\x02 \x01(\tR\x0bqueuedJobId\x12=\n\x1bunique_skipped_as_duplicate\x18\x03 \x01(\x08R\x18uniqueSkippedAsDuplicate\"\x19\n\x17GetConsumedTypesRequest\"0\n\x18GetConsumedTypesResponse\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types2\xab\x02\n\x0e\x45nqueueService\x12\x83\x01\n\x0b\x45nqueueJobs\x12\x34.kongflow.workerqueue.internal.v1.EnqueueJobsRequest\x1a\x35.kongflow.workerqueue.internal.v1.EnqueueJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x92\x01\n\x10GetConsumedTypes\x12\x39.kongflow.workerqueue.internal.v1.GetConsumedTypesRequest\x1a:.kongflow.workerqueue.internal.v1.GetConsumedTypesResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6kongflow/workerqueue/internal/v1/enqueue_service.proto\x12 kongflow.workerqueue.internal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fkongflow/common/v1/access.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"b\n\x12\x45nqueueJobsRequest\x12L\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x30.kongflow.workerqueue.internal.v1.EnqueueCommandR\x08\x63ommands\"\xd1\t\n\x0e\x45nqueueCommand\x12\x1b\n\toutbox_id\x18\x01 \x01(\tR\x08outboxId\x12X\n\toperation\x18\x02 \x01(\x0e\x32:.kongflow.workerqueue.internal.v1.EnqueueCommand.OperationR\toperation\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12\x12\n\x04\x61rgs\x18\x04 \x01(\x0cR\x04\x61rgs\x12\x14\n\x05queue\x18\x05 \x01(\tR\x05queue\x12\x17\n\x07job_key\x18\x06 \x01(\tR\x06jobKey\x12]\n\x0cjob_key_mode\x18\x07 \x01(\x0e\x32;.kongflow.workerqueue.internal.v1.EnqueueCommand.JobKeyModeR\njobKeyMode\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x35\n\x08run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07runTime\x12=\n\x08priority\x18\n \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12!\n\x0cmax_attempts\x18\x0b \x01(\x05R\x0bmaxAttempts\x12\x12\n\x04tags\x18\x0c \x03(\tR\x04tags\x12\x33\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12%\n\x0e\x65nvironment_id\x18\x0e \x01(\tR\renvironmentId\x12 \n\x0btraceparent\x18\x0f \x01(\tR\x0btraceparent\x12;\n\x06unique\x18\x10 \x01(\x0b\x32#.kongflow.workerqueue.v1.UniquenessR\x06unique\x12/\n\x05\x64\x65lay\x18\x14 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x64\x65lay\x12<\n\x0clongest_wait\x18\x15 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0blongestWait\x12\x39\n\x06serial\x18\x1e \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x06serial\x12K\n\x0b\x63oncurrency\x18\x1f \x01(\x0b\x32).kongflow.workerqueue.v1.ConcurrencyLimitR\x0b\x63oncurrency\x12\x36\n\x04rate\x18  \x01(\x0b\x32\".kongflow.workerqueue.v1.RateLimitR\x04rate\"S\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11OPERATION_ENQUEUE\x10\x01\x12\x14\n\x10OPERATION_REMOVE\x10\x02\"\x85\x01\n\nJobKeyMode\x12\x1c\n\x18JOB_KEY_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KEY_MODE_REPLACE\x10\x01\x12\"\n\x1eJOB_KEY_MODE_PRESERVE_RUN_TIME\x10\x02\x12\x1b\n\x17JOB_KEY_MODE_KEEP_FIRST\x10\x03\"`\n\x13\x45nqueueJobsResponse\x12I\n\x07results\x18\x01 \x03(\x0b\x32/.kongflow.workerqueue.internal.v1.EnqueueResultR\x07results\"\x9e\x01\n\rEnqueueResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\"\n\rqueued_job_id\x18\x02 \x01(\tR\x0bqueuedJobId\x12=\n\x1bunique_skipped_as_duplicate\x18\x03 \x01(\x08R\x18uniqueSkippedAsDuplicate\"\x19\n\x17GetConsumedTypesRequest\"0\n\x18GetConsumedTypesResponse\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types2\xab\x02\n\x0e\x45nqueueService\x12\x83\x01\n\x0b\x45nqueueJobs\x12\x34.kongflow.workerqueue.internal.v1.EnqueueJobsRequest\x1a\x35.kongflow.workerqueue.internal.v1.EnqueueJobsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x92\x01\n\x10GetConsumedTypes\x12\x39.kongflow.workerqueue.internal.v1.GetConsumedTypesRequest\x1a:.kongflow.workerqueue.internal.v1.GetConsumedTypesResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,19 +44,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENQUEUEJOBSREQUEST']._serialized_start=288
   _globals['_ENQUEUEJOBSREQUEST']._serialized_end=386
   _globals['_ENQUEUECOMMAND']._serialized_start=389
-  _globals['_ENQUEUECOMMAND']._serialized_end=1430
-  _globals['_ENQUEUECOMMAND_OPERATION']._serialized_start=1211
-  _globals['_ENQUEUECOMMAND_OPERATION']._serialized_end=1294
-  _globals['_ENQUEUECOMMAND_JOBKEYMODE']._serialized_start=1297
-  _globals['_ENQUEUECOMMAND_JOBKEYMODE']._serialized_end=1430
-  _globals['_ENQUEUEJOBSRESPONSE']._serialized_start=1432
-  _globals['_ENQUEUEJOBSRESPONSE']._serialized_end=1528
-  _globals['_ENQUEUERESULT']._serialized_start=1531
-  _globals['_ENQUEUERESULT']._serialized_end=1689
-  _globals['_GETCONSUMEDTYPESREQUEST']._serialized_start=1691
-  _globals['_GETCONSUMEDTYPESREQUEST']._serialized_end=1716
-  _globals['_GETCONSUMEDTYPESRESPONSE']._serialized_start=1718
-  _globals['_GETCONSUMEDTYPESRESPONSE']._serialized_end=1766
-  _globals['_ENQUEUESERVICE']._serialized_start=1769
-  _globals['_ENQUEUESERVICE']._serialized_end=2068
+  _globals['_ENQUEUECOMMAND']._serialized_end=1622
+  _globals['_ENQUEUECOMMAND_OPERATION']._serialized_start=1403
+  _globals['_ENQUEUECOMMAND_OPERATION']._serialized_end=1486
+  _globals['_ENQUEUECOMMAND_JOBKEYMODE']._serialized_start=1489
+  _globals['_ENQUEUECOMMAND_JOBKEYMODE']._serialized_end=1622
+  _globals['_ENQUEUEJOBSRESPONSE']._serialized_start=1624
+  _globals['_ENQUEUEJOBSRESPONSE']._serialized_end=1720
+  _globals['_ENQUEUERESULT']._serialized_start=1723
+  _globals['_ENQUEUERESULT']._serialized_end=1881
+  _globals['_GETCONSUMEDTYPESREQUEST']._serialized_start=1883
+  _globals['_GETCONSUMEDTYPESREQUEST']._serialized_end=1908
+  _globals['_GETCONSUMEDTYPESRESPONSE']._serialized_start=1910
+  _globals['_GETCONSUMEDTYPESRESPONSE']._serialized_end=1958
+  _globals['_ENQUEUESERVICE']._serialized_start=1961
+  _globals['_ENQUEUESERVICE']._serialized_end=2260
 # @@protoc_insertion_point(module_scope)

@@ -128,6 +128,9 @@ class EnqueueCommand(_message.Message):
     UNIQUE_FIELD_NUMBER: _builtins.int
     DELAY_FIELD_NUMBER: _builtins.int
     LONGEST_WAIT_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
     outbox_id: _builtins.str
     """Required. The id of the outbox row; recognised when it is sent again."""
     operation: Global___EnqueueCommand.Operation.ValueType
@@ -189,6 +192,25 @@ class EnqueueCommand(_message.Message):
         it. With job_key, JOB_KEY_MODE_REPLACE and a run time or delay only.
         """
 
+    @_builtins.property
+    def serial(self) -> _job_options_pb2.LimitKey:
+        """Jobs of this key run strictly one after the other, by run time and id: one
+        that has begun holds up the others until it has ended, over its retries
+        too. The kind's own when left out; an empty message for none.
+        """
+
+    @_builtins.property
+    def concurrency(self) -> _job_options_pb2.ConcurrencyLimit:
+        """How many jobs of a key run at once. The kind's own when left out; an empty
+        message for any number.
+        """
+
+    @_builtins.property
+    def rate(self) -> _job_options_pb2.RateLimit:
+        """How many jobs of a key are begun in a time. The kind's own when left out;
+        an empty message for any number.
+        """
+
     def __init__(
         self,
         *,
@@ -210,10 +232,13 @@ class EnqueueCommand(_message.Message):
         unique: _job_options_pb2.Uniqueness | None = ...,
         delay: _duration_pb2.Duration | None = ...,
         longest_wait: _duration_pb2.Duration | None = ...,
+        serial: _job_options_pb2.LimitKey | None = ...,
+        concurrency: _job_options_pb2.ConcurrencyLimit | None = ...,
+        rate: _job_options_pb2.RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "longest_wait", b"longest_wait", "metadata", b"metadata", "run_time", b"run_time", "unique", b"unique"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "delay", b"delay", "longest_wait", b"longest_wait", "metadata", b"metadata", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "delay", b"delay", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "longest_wait", b"longest_wait", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "run_time", b"run_time", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "concurrency", b"concurrency", "delay", b"delay", "environment_id", b"environment_id", "generation", b"generation", "job_key", b"job_key", "job_key_mode", b"job_key_mode", "kind", b"kind", "longest_wait", b"longest_wait", "max_attempts", b"max_attempts", "metadata", b"metadata", "operation", b"operation", "outbox_id", b"outbox_id", "priority", b"priority", "queue", b"queue", "rate", b"rate", "run_time", b"run_time", "serial", b"serial", "tags", b"tags", "traceparent", b"traceparent", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
