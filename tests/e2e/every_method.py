@@ -2,9 +2,11 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -35,10 +37,17 @@ class Method:
         """Who may call it."""
         return self.descriptor.GetOptions().Extensions[access_pb2.access]
 
-    def call(self, channel: grpc.Channel) -> "grpc.UnaryUnaryMultiCallable[Message, Message]":
-        """Makes the method callable on a channel."""
+    def call(self, channel: grpc.Channel) -> Callable[..., Message]:
+        """Makes the method callable on a channel; of a stream the first answer counts."""
         request = GetMessageClass(self.descriptor.input_type)
         response = GetMessageClass(self.descriptor.output_type)
+        if self.descriptor.server_streaming:
+            stream = channel.unary_stream(
+                self.path,
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            return partial(_first, stream)
         return channel.unary_unary(
             self.path,
             request_serializer=request.SerializeToString,
@@ -47,6 +56,16 @@ class Method:
 
     def __str__(self) -> str:
         return f"{self.descriptor.containing_service.name}.{self.descriptor.name}"
+
+
+def _first(
+    stream: "grpc.UnaryStreamMultiCallable[Message, Message]", request: Message, **options: Any
+) -> Message:
+    answers = stream(request, **options)
+    try:
+        return next(answers)
+    finally:
+        answers.cancel()
 
 
 def every_method() -> list[Method]:

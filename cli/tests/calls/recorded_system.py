@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,8 @@ class RecordingServicer:
 
 def _handler(
     method: MethodDescriptor, system: "RecordedSystem"
-) -> Callable[[Any, Any], Coroutine[Any, Any, Message]]:
-    async def handle(request: Message, context: Any) -> Message:
+) -> Callable[[Any, Any], Coroutine[Any, Any, Message] | AsyncIterator[Message]]:
+    def note(request: Message, context: Any) -> None:
         system.calls.append(
             ReceivedCall(
                 method.name,
@@ -79,6 +79,9 @@ def _handler(
                 context.time_remaining() or 0.0,
             )
         )
+
+    async def handle(request: Message, context: Any) -> Message:
+        note(request, context)
         answer = system.answers.get(method.name)
         if answer is None:
             empty: Message = GetMessageClass(method.output_type)()
@@ -87,7 +90,17 @@ def _handler(
             raise answer
         return answer if isinstance(answer, Message) else answer(request)
 
-    return handle
+    async def handle_stream(request: Message, context: Any) -> AsyncIterator[Message]:
+        note(request, context)
+        answer = system.answers.get(method.name)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Message):
+            yield answer
+        if system.streams_stay_open:
+            await asyncio.Event().wait()
+
+    return handle_stream if method.server_streaming else handle
 
 
 class RecordedSystem:
@@ -96,6 +109,7 @@ class RecordedSystem:
     def __init__(self) -> None:
         self.calls: list[ReceivedCall] = []
         self.answers: dict[str, Answer] = {}
+        self.streams_stay_open = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="servers")
         self._stop: asyncio.Event | None = None
@@ -134,6 +148,7 @@ class RecordedSystem:
         """Forgets calls and prepared answers."""
         self.calls.clear()
         self.answers.clear()
+        self.streams_stay_open = False
 
     def only_call(self, method: str, kind: type[_Request]) -> _Request:
         """The request of the one call there was."""

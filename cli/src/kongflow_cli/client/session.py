@@ -54,15 +54,32 @@ class Session:
         unknown whether the call was carried out. Raises CallFailed.
         """
         connection = self._connection
+        try:
+            return method(request, timeout=connection.timeout, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise CallFailed(error, connection, connection.timeout, repeat) from None
+
+    def stream(
+        self, method: "grpc.UnaryStreamMultiCallable[_Request, _Response]", request: _Request
+    ) -> Iterator[_Response]:
+        """Calls a method that answers for as long as its caller listens. Raises CallFailed."""
+        connection = self._connection
+        answers = method(request, metadata=self._metadata())
+        try:
+            yield from answers
+        except grpc.RpcError as error:
+            raise CallFailed(error, connection, connection.timeout, "") from None
+        finally:
+            answers.cancel()
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        connection = self._connection
         metadata: tuple[tuple[str, str], ...] = (
             ("authorization", f"Bearer {connection.credential}"),
         )
-        if connection.environment is not None:
-            metadata = (*metadata, (_ENVIRONMENT_METADATA, str(connection.environment)))
-        try:
-            return method(request, timeout=connection.timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise CallFailed(error, connection, connection.timeout, repeat) from None
+        if connection.environment is None:
+            return metadata
+        return (*metadata, (_ENVIRONMENT_METADATA, str(connection.environment)))
 
 
 @contextmanager

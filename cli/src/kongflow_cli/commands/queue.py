@@ -14,13 +14,15 @@ from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, pages
 from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
-from kongflow_cli.commands import queue_redrives
+from kongflow_cli.commands import queue_audit, queue_redrives, queue_watch
 from kongflow_cli.commands.queue_jobs import jobs
 from kongflow_cli.commands.queue_periodic import periodic
 from kongflow_cli.output.cells import Cell, Column, Word, time_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+queue_watch.add_to(jobs)
 queue_redrives.add_to(jobs)
+queue_audit.add_to(app)
 app.add_typer(jobs, name="jobs")
 app.add_typer(periodic, name="periodic")
 

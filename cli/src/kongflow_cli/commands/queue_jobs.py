@@ -170,7 +170,7 @@ def list_jobs(
 ) -> None:
     """List queued jobs, the newest first."""
     filter_text = all_of(
-        text_is_one_of("state", _states(state or ())),
+        text_is_one_of("state", states_of(state or ())),
         text_is("queue", queue_name),
         text_is("kind", kind),
         text_is("priority", priority.name if priority else None),
@@ -189,7 +189,8 @@ def list_jobs(
     print_list(session.printer, page, fetch, COLUMNS, "No queued jobs.")
 
 
-def _states(states: Sequence[QueuedJobState]) -> Iterator[str]:
+def states_of(states: Sequence[QueuedJobState]) -> Iterator[str]:
+    """The states that words for states stand for."""
     for each in states:
         for state in _FAILED if each is QueuedJobState.FAILED else (each,):
             yield state.name

@@ -45,6 +45,20 @@ class QueuedJobState(StrEnum):
     FAILED = "failed"
 
 
+class AuditAction(StrEnum):
+    """What operators do to the worker queue."""
+
+    RETRY = "retry"
+    EDIT = "edit"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    PAUSE = "pause"
+    RESUME = "resume"
+    REDRIVE = "redrive"
+    CANCEL_REDRIVE = "cancel_redrive"
+    RUN = "run"
+
+
 class PriorityWord(StrEnum):
     """Priorities of queued jobs."""
 

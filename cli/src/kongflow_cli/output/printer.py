@@ -87,6 +87,20 @@ class Printer:
         """Prints the rest of what `json_items` began."""
         print(f'], "next_page_token": {json.dumps(next_page_token)}}}')
 
+    def row(self, message: _M, columns: Sequence[Column[_M]]) -> None:
+        """Prints one line for people as it comes: the cells side by side, empty ones left out."""
+        cells = [_text(self._as_text(column.read(message))) for column in columns]
+        line = Text("  ").join(cell for cell in cells if cell)
+        if sys.stdout.isatty():
+            _console().print(line, soft_wrap=True)
+        else:
+            print(line.plain)
+        sys.stdout.flush()
+
+    def json_line(self, content: object) -> None:
+        """Prints one JSON document on a line of its own as it comes."""
+        print(json.dumps(content, ensure_ascii=not _writes_unicode()), flush=True)
+
     def line(self, text: str) -> None:
         """Prints a line as it is, for a key that will be copied."""
         print(text)
@@ -94,6 +108,9 @@ class Printer:
     def remark(self, text: str) -> None:
         """Says something beside the result."""
         print(printable_lines(text), file=sys.stderr)
+
+    def _as_text(self, cell: Cell) -> str | Word | None:
+        return absolute(cell) if isinstance(cell, Timestamp) else cell
 
     def _short(self, cell: Cell) -> Text:
         if isinstance(cell, Timestamp):

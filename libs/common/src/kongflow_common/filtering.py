@@ -20,6 +20,7 @@ __all__ = [
     "Not",
     "Operator",
     "Or",
+    "fields_of",
 ]
 
 FilterValue = str | int | float | bool | datetime | UUID
@@ -45,6 +46,8 @@ class FieldType(Enum):
     TIME = "a time such as 2024-05-01T12:00:00Z"
     ID = "an id"
     ENUM = "one of its values"
+    DOCUMENT = "a text, a number, true or false"
+    """A JSON document: what is compared is the value at a path in it, `name.path.to.it`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,15 @@ class FilterField:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The field compares so with the value; a missing one equals nothing."""
+    """The field compares so with the value; a missing one equals nothing.
+
+    Of a DOCUMENT it is the value at `path`, which is empty for all other fields.
+    """
 
     field: str
     operator: Operator
     value: FilterValue
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +94,11 @@ class Not:
 
 
 Filter = Comparison | And | Or | Not
+
+
+def fields_of(tree: Filter) -> frozenset[str]:
+    """Name the fields that a filter compares."""
+    if isinstance(tree, Comparison):
+        return frozenset({tree.field})
+    items = (tree.item,) if isinstance(tree, Not) else tree.items
+    return frozenset[str]().union(*(fields_of(item) for item in items))

@@ -19,7 +19,16 @@ from sqlalchemy import (
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_common.errors import InvalidField
-from kongflow_common.filtering import And, Comparison, FieldType, FilterField, Not, Operator, Or
+from kongflow_common.filtering import (
+    And,
+    Comparison,
+    FieldType,
+    FilterField,
+    Not,
+    Operator,
+    Or,
+    fields_of,
+)
 from kongflow_common.rpc.filtering import parse_filter
 
 FIELDS = (
@@ -29,6 +38,7 @@ FIELDS = (
     FilterField("test", FieldType.BOOLEAN),
     FilterField("create_time", FieldType.TIME),
     FilterField("environment_id", FieldType.ID),
+    FilterField("args", FieldType.DOCUMENT),
 )
 A = Comparison("name", Operator.EQUAL, "a")
 B = Comparison("attempt", Operator.AT_LEAST, 2)
@@ -75,6 +85,16 @@ ID = "0197f5c4-4f3c-7d6a-9c1e-2b1f0a9d8e7c"
         ("-(name = a)", Not(A)),
         ("NOT (name = a OR NOT attempt >= 2)", Not(Or((A, Not(B))))),
         ("((name = a))", A),
+        (
+            'args.event.id = "7"',
+            Comparison("args", Operator.EQUAL, "7", ("event", "id")),
+        ),
+        ("args.n = 7", Comparison("args", Operator.EQUAL, 7, ("n",))),
+        ("args.n < -1.5e3", Comparison("args", Operator.LESS, -1500.0, ("n",))),
+        ("args.n = true", Comparison("args", Operator.EQUAL, True, ("n",))),
+        ('args.n = "true"', Comparison("args", Operator.EQUAL, "true", ("n",))),
+        ("args.n = null", Comparison("args", Operator.EQUAL, "null", ("n",))),
+        (f"args.a.0 = {ID}", Comparison("args", Operator.EQUAL, ID, ("a", "0"))),
     ],
 )
 def test_reads(text: str, tree: object) -> None:
@@ -107,6 +127,12 @@ def test_reads(text: str, tree: object) -> None:
         ("create_time > 2024-05-01", 15, "a time such as"),
         ("environment_id = dev", 18, "an id"),
         ('name = "a\x00b"', 8, "a text"),
+        ("args = 1", 1, "a path such as args.member"),
+        ("args. = 1", 1, "a path such as args.member"),
+        ("args..a = 1", 1, "a path such as args.member"),
+        ("args.a\x00b = 1", 1, "a path such as args.member"),
+        ("args" + ".a" * 31 + " = 1", 1, "more than 30 members"),
+        ("name.first = a", 1, "known are name, state"),
         ("()", 2, "name of a field"),
         ("NOT NOT name = a", 5, "name of a field"),
         ("(" * 21 + "name = a" + ")" * 21, 21, "20 levels"),
@@ -118,6 +144,12 @@ def test_refuses_and_says_where(text: str, position: int, said: str) -> None:
     assert caught.value.field == "filter"
     assert said in caught.value.description
     assert f"character {position}:" in caught.value.description
+
+
+def test_names_the_fields_of_a_filter() -> None:
+    tree = parse_filter("NOT (name = a OR attempt = 1) AND args.x = 1", FIELDS)
+    assert tree is not None
+    assert fields_of(tree) == {"name", "attempt", "args"}
 
 
 @pytest.mark.parametrize("text", ["a" * 4_097, " OR ".join(["attempt = 1"] * 101)])

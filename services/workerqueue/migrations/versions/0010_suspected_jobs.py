@@ -1,13 +1,13 @@
 """Jobs that are suspected of ending whoever runs them, and run alone.
 
 Revision ID: 0010
-Revises: 0006
+Revises: 0007
 """
 
 from alembic import op
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -28,6 +28,7 @@ from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
+from kongflow_workerqueue.adapters.audit_reader import PostgresAuditReader
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
 from kongflow_workerqueue.adapters.ledger_enqueue import PostgresEnqueueLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
@@ -35,8 +36,10 @@ from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
+from kongflow_workerqueue.adapters.queued_job_watcher import PostgresJobWatcher
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
+from kongflow_workerqueue.application.audit_queries import AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
@@ -51,11 +54,13 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
 from kongflow_workerqueue.application.steer_periodic_jobs import SteerPeriodicJobs
+from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.catalogue.catalogue import (
     KindCatalogue,
     built_in_kinds,
     kinds_of_descriptor_set,
 )
+from kongflow_workerqueue.rpc.enqueue_counts import EnqueueCounts
 from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
 from kongflow_workerqueue.rpc.periodic_servicer import PeriodicJobsServicer
@@ -80,7 +85,13 @@ async def serve(settings: WorkerQueueSettings, stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         window = await _open_window(settings, registry, stack)
         services = await stack.enter_async_context(
-            open_services(database, window, _catalogue(settings), window_cap=settings.window_cap)
+            open_services(
+                database,
+                window,
+                _catalogue(settings),
+                window_cap=settings.window_cap,
+                registry=registry,
+            )
         )
         server = GrpcServer(
             settings,
@@ -105,13 +116,22 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    database: Database, window: Window, catalogue: KindCatalogue, *, window_cap: int
+    database: Database,
+    window: Window,
+    catalogue: KindCatalogue,
+    *,
+    window_cap: int,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Services]:
     """Put the services together; what they have taken is stored before the block is left."""
+    registry = registry if registry is not None else CollectorRegistry()
     ledger = PostgresEnqueueLedger(database)
     dispatch = Dispatch(window, ledger, cap=window_cap)
     enqueue_jobs = EnqueueJobs(ledger, catalogue, dispatch)
-    queries = QueuedJobQueries(PostgresQueuedJobReader(database))
+    queries = QueuedJobQueries(
+        PostgresQueuedJobReader(database),
+        lambda service: [kind.kind for kind in catalogue if kind.target == service],
+    )
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))
     redrives = RedriveQueuedJobs(
@@ -125,6 +145,8 @@ async def open_services(
         delete_queued_job=DeleteQueuedJob(operators),
         pause_queue=PauseQueue(operators, queues),
         redrives=redrives,
+        audit=AuditQueries(PostgresAuditReader(database)),
+        watch_queued_jobs=_watch_queued_jobs(database, registry),
     )
     periodic = SteerPeriodicJobs(PostgresPeriodicLedger(database), new_id)
     tasks = BackgroundTasks()
@@ -147,12 +169,21 @@ async def open_services(
                 tasks=[
                     GrpcService(
                         enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
-                        EnqueueServicer(enqueue_jobs),
+                        EnqueueServicer(enqueue_jobs, EnqueueCounts(registry)),
                     )
                 ],
             )
     finally:
         await enqueue_jobs.close()
+
+
+def _watch_queued_jobs(database: Database, registry: CollectorRegistry) -> WatchQueuedJobs:
+    watch_queued_jobs = WatchQueuedJobs(PostgresJobWatcher(database))
+    gauge = Gauge(
+        "kongflow_workerqueue_watches", "Watches of queued jobs that go on.", registry=registry
+    )
+    gauge.set_function(lambda: watch_queued_jobs.watches)
+    return watch_queued_jobs
 
 
 def worker() -> int:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 from arq.connections import ArqRedis
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
 from kongflow_common.clock import SystemClock
@@ -57,6 +57,7 @@ from kongflow_workerqueue.worker.queue_worker import QueueWorker
 from kongflow_workerqueue.worker.reconciliation import Reconciliation
 from kongflow_workerqueue.worker.suspects import Suspects, SuspectSettings
 from kongflow_workerqueue.worker.target_gate import TargetGate, WaitingJobs
+from kongflow_workerqueue.worker.timed_target import CallTimes, TimedTarget
 from kongflow_workerqueue.worker_settings import WorkerSettings
 
 __all__ = ["open_worker", "run_worker", "work"]
@@ -150,9 +151,7 @@ class _Assembly:
                 refills[queue].request()
 
         window = self._window()
-        lease = WorkerLease(
-            self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=wake_all
-        )
+        lease = self._lease(wake_all)
         finisher = Finisher(self.ledger, lease)
         waiting = WaitingJobs(self.maintenance, queues_filled)
         gates = self._gates(waiting)
@@ -202,6 +201,28 @@ class _Assembly:
         )
         return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
 
+    def _lease(self, on_held: Callable[[], None]) -> WorkerLease:
+        begun = Counter(
+            "kongflow_workerqueue_leases",
+            "Leases that this worker began; more than one when one has ended under it.",
+            registry=self.registry,
+        )
+
+        def note_held() -> None:
+            begun.inc()
+            on_held()
+
+        lease = WorkerLease(
+            self.ledger, new_id, host=socket.gethostname(), pid=os.getpid(), on_held=note_held
+        )
+        gauge = Gauge(
+            "kongflow_workerqueue_lease_held",
+            "1 while this worker may claim jobs.",
+            registry=self.registry,
+        )
+        gauge.set_function(lambda: float(lease.is_held))
+        return lease
+
     def _known_kinds(self, waiting: WaitingJobs) -> Callable[[], Awaitable[None]]:
         return partial(waiting.release_known, [kind.kind for kind in self.catalogue])
 
@@ -229,8 +250,9 @@ class _Assembly:
 
     def _gates(self, waiting: WaitingJobs) -> dict[str, TargetGate]:
         parking = Parking(time.monotonic, random.random)
+        times = CallTimes(self.registry)
         gates = {
-            name: TargetGate(name, target, waiting, self.tasks, parking)
+            name: TargetGate(name, TimedTarget(target, times), waiting, self.tasks, parking)
             for name, target in self.targets.items()
         }
         gauge = Gauge(

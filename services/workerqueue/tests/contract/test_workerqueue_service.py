@@ -240,3 +240,38 @@ async def code_of_retry(server: ServerUnderTest, credential: str, job_id: str) -
         pb.RetryQueuedJobRequest(id=job_id), metadata=bearer(credential), timeout=TIMEOUT
     )
     return await call.code()
+
+
+async def test_a_service_sees_the_jobs_of_its_own_kinds(server: ServerUnderTest) -> None:
+    [own] = await enqueued(server, args=b'{"eventRecordId": "x", "deliveryRevision": 1}')
+    [unknown] = await enqueued(server, kind="comesLater")
+
+    async def listed(service: str, text: str = "") -> list[str]:
+        page = await server.stub.ListQueuedJobs(
+            pb.ListQueuedJobsRequest(filter=text),
+            metadata=bearer(server.server.service_token(service)),
+            timeout=TIMEOUT,
+        )
+        return [job.id for job in page.queued_jobs]
+
+    assert await listed("events") == [own]
+    assert await listed("events", 'args.eventRecordId = "x"') == [own]
+    assert await listed("events", "kind = comesLater OR state = AVAILABLE") == [own]
+    assert await listed("runs") == []
+    assert await listed("workerqueue") == []
+    for service, job_id, is_found in (
+        ("events", own, True),
+        ("events", unknown, False),
+        ("runs", own, False),
+    ):
+        call = server.stub.GetQueuedJob(
+            pb.GetQueuedJobRequest(id=job_id),
+            metadata=bearer(server.server.service_token(service)),
+            timeout=TIMEOUT,
+        )
+        if is_found:
+            assert (await call).queued_job.args["eventRecordId"] == "x"
+            continue
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() is grpc.StatusCode.NOT_FOUND

@@ -3,14 +3,19 @@
 Their plans are made while the table is empty, as on a new system, and must serve when it is not.
 """
 
+from datetime import timedelta
+
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
+from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_workerqueue.adapters import (
     ledger_admission,
     ledger_keys,
     ledger_maintenance,
     ledger_worker,
+    queue_reader,
+    suspicion_rows,
 )
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
@@ -18,6 +23,9 @@ from kongflow_workerqueue.adapters.job_rows import (
     entry_rows,
     new_job_row,
 )
+from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
+from kongflow_workerqueue.application.queries import FILTER_FIELDS
+from kongflow_workerqueue.domain.states import JobState
 from services.workerqueue.tests.integration.ledger_under_test import LedgerUnderTest, new_job
 
 ROWS = 30_000
@@ -90,6 +98,25 @@ def statements() -> dict[str, Statement]:
             ledger_maintenance._RELEASE_ALL,
             {"waiting_for": "target:events", "limit": 20},
         ),
+        "suspected": (suspicion_rows.SUSPECTED, {}),
+        "claim suspects": (
+            suspicion_rows.CLAIM_SUSPECTS,
+            {
+                "worker_id": WORKER,
+                "waiting_for": "alone:events",
+                "quiet": timedelta(),
+                "alone": timedelta(),
+                "limit": 20,
+            },
+        ),
+        "prune": (
+            ledger_maintenance._PRUNE[JobState.COMPLETED],
+            {"age": timedelta(days=1), "limit": 20},
+        ),
+        "throughput": (
+            queue_reader._THROUGHPUT,
+            {"queue": "events", "within": timedelta()},
+        ),
     }
 
 
@@ -99,3 +126,60 @@ async def test_plans_made_for_an_empty_table_serve_a_large_one(ledger: LedgerUnd
     read = await entries_read(ledger.database, "workerqueue", statements, fill=[FILL])
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["admit"] >= 20, "the statistics count nothing"
+
+
+LIST_FILTERS = {
+    "everything": "",
+    "state": "state = DISCARDED",
+    "state, none": "state = CANCELLED",
+    "kind": "kind = seldom",
+    "queue": "queue = seldom",
+    "state, kind": "state = DISCARDED AND kind = seldom",
+    "time, newest": 'create_time > "2026-01-02T00:00:00Z"',
+    "time, old": 'create_time < "2025-12-31T00:00:00Z"',
+    "state, queue, time": (
+        'state = COMPLETED AND queue = events AND create_time < "2026-01-01T03:00:00Z"'
+    ),
+}
+LIST_FILL = f"""
+INSERT INTO workerqueue.queued_jobs (
+    id, kind, args, queue, priority, max_attempts, state, run_at, created_at, finalized_at)
+SELECT gen_random_uuid(), CASE WHEN n % 10000 = 7 THEN 'seldom' ELSE 'deliverEvent' END, '{{}}',
+       CASE WHEN n % 10000 = 8 THEN 'seldom' ELSE 'events' END, 2, 6, state, now(),
+       '2026-01-01T00:00:00Z'::timestamptz + n * interval '1 second',
+       CASE WHEN state IN ('completed', 'discarded') THEN now() END
+FROM (SELECT n, CASE WHEN n % 1000 = 5 THEN 'discarded' WHEN n % 1000 = 6 THEN 'retryable'
+                     WHEN n > {ROWS} - 1000 THEN 'available' ELSE 'completed' END AS state
+      FROM generate_series(1, {ROWS}) AS g(n)) AS rows
+"""
+
+
+async def test_lists_by_state_kind_queue_and_time_read_what_they_show(
+    ledger: LedgerUnderTest,
+) -> None:
+    reader = PostgresQueuedJobReader(ledger.database)
+    await ledger.execute("ALTER TABLE workerqueue.queued_jobs SET (autovacuum_enabled = off)")
+    await ledger.execute(LIST_FILL.replace("%", "%%"))
+    read = {}
+    for name, text in LIST_FILTERS.items():
+        condition = parse_filter(text, FILTER_FIELDS)
+        before = await entries_so_far(ledger)
+        await reader.page(None, condition, after=None, limit=50)
+        read[name] = await entries_so_far(ledger) - before
+    await ledger.execute("ALTER TABLE workerqueue.queued_jobs RESET (autovacuum_enabled)")
+    # A group or two more are looked into than are shown, and each row is read by its id.
+    assert {name: count for name, count in read.items() if count > 400} == {}, read
+    assert read["everything"] >= 50, "the statistics count nothing"
+
+
+async def entries_so_far(ledger: LedgerUnderTest) -> int:
+    """Entries of indexes and rows of whole tables that have been read of all queued jobs."""
+    async with ledger.database.reading() as connection:
+        # Those of this connection; the pool has more, which tell on their own when they end.
+        await connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+    rows = await ledger.execute(
+        """SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes
+                   WHERE relname = 'queued_jobs')
+                + (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'queued_jobs')"""
+    )
+    return int(rows[0][0])

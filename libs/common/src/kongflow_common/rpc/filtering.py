@@ -4,9 +4,11 @@
     sequence    = term { "OR" term }            OR binds tighter than AND, as AIP-160 has it
     term        = [ "NOT" | "-" ] ( comparison | "(" filter ")" )
     comparison  = field ( "=" | "!=" | "<" | ">" | "<=" | ">=" ) value
+    field       = name | name { "." member }    the second of a DOCUMENT, and only of one
     value       = quoted text | word
 
-Left out: bare words, `:` and functions, `*` as a wildcard (it stands for itself), paths.
+Left out: bare words, `:` and functions, `*` as a wildcard (it stands for itself). In a
+document a quoted value is a text; a word is what JSON makes of it, or a text.
 """
 
 import re
@@ -35,6 +37,7 @@ __all__ = ["parse_filter"]
 MAX_LENGTH = 4_096
 MAX_COMPARISONS = 100
 MAX_DEPTH = 20
+MAX_PATH = 30
 
 _FIELD = "filter"
 _TOKENS = re.compile(
@@ -49,6 +52,7 @@ _TOKENS = re.compile(
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _EQUALITY = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
 _ONLY_EQUALITY = frozenset({FieldType.BOOLEAN, FieldType.ID, FieldType.ENUM})
 _KEYWORDS = frozenset({"AND", "OR", "NOT"})
@@ -145,10 +149,7 @@ class _Parser:
         name = self._take("word")
         if name is None or name.text in _KEYWORDS:
             _refuse((name or self._peek()).position, "expected the name of a field")
-        field = self._fields.get(name.text)
-        if field is None:
-            known = ", ".join(self._fields)
-            _refuse(name.position, f"{name.text!r} cannot be filtered by; known are {known}")
+        field, path = self._field(name)
         sign = self._take("operator")
         if sign is None:
             _refuse(self._peek().position, "expected =, !=, <, >, <= or >=")
@@ -161,7 +162,20 @@ class _Parser:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             _refuse(name.position, f"more than {MAX_COMPARISONS} comparisons")
-        return Comparison(field.name, operator, _value(field, value))
+        return Comparison(field.name, operator, _value(field, value), path)
+
+    def _field(self, name: _Token) -> tuple[FilterField, tuple[str, ...]]:
+        first, *path = name.text.split(".")
+        field = self._fields.get(first)
+        if field is None or (path and field.type is not FieldType.DOCUMENT):
+            known = ", ".join(self._fields)
+            _refuse(name.position, f"{name.text!r} cannot be filtered by; known are {known}")
+        if field.type is FieldType.DOCUMENT:
+            if not path or not all(path) or "\x00" in name.text:
+                _refuse(name.position, f"expected a path such as {field.name}.member")
+            if len(path) > MAX_PATH:
+                _refuse(name.position, f"the path has more than {MAX_PATH} members")
+        return field, tuple(path)
 
     def _peek(self) -> _Token:
         return self._tokens[self._next] if self._next < len(self._tokens) else self._end
@@ -180,7 +194,10 @@ class _Parser:
 
 def _value(field: FilterField, token: _Token) -> FilterValue:
     text = _ESCAPE.sub(r"\1", token.text[1:-1]) if token.kind == "text" else token.text
-    value = _read(field, text)
+    if field.type is FieldType.DOCUMENT and token.kind == "word":
+        value = _json_value(text)
+    else:
+        value = _read(field, text)
     if value is None:
         expected = ", ".join(field.members) if field.type is FieldType.ENUM else field.type.value
         _refuse(token.position, f"{field.name} is compared with {expected}")
@@ -189,7 +206,7 @@ def _value(field: FilterField, token: _Token) -> FilterValue:
 
 def _read(field: FilterField, text: str) -> FilterValue | None:
     match field.type:
-        case FieldType.TEXT:
+        case FieldType.TEXT | FieldType.DOCUMENT:
             return text if "\x00" not in text else None
         case FieldType.NUMBER:
             return _number(text)
@@ -203,6 +220,14 @@ def _read(field: FilterField, text: str) -> FilterValue | None:
             return text if text in field.members else None
         case _:
             assert_never(field.type)
+
+
+def _json_value(text: str) -> FilterValue | None:
+    truth = {"true": True, "false": False}.get(text)
+    if truth is not None:
+        return truth
+    number = _number(text) if _JSON_NUMBER.fullmatch(text) else None
+    return number if number is not None else _read(FilterField("", FieldType.TEXT), text)
 
 
 def _number(text: str) -> int | float | None:

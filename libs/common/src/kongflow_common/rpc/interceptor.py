@@ -9,10 +9,11 @@ caller's mistake.
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -22,8 +23,10 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from kongflow_common.auth.access import AccessRule, access_rule
-from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA, Authenticator
+from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.principals import CallerKind, Principal, bind_principal
+from kongflow_common.rpc.answer_stream import next_unless
+from kongflow_common.rpc.arrived_call import ArrivedCall
 from kongflow_common.rpc.call_metrics import CallMetrics
 from kongflow_common.rpc.deadline import bind_deadline
 from kongflow_common.rpc.error_catalog import (
@@ -35,7 +38,7 @@ from kongflow_common.rpc.error_catalog import (
     TooManyCalls,
     code_of,
 )
-from kongflow_common.tracing import bind_trace, new_trace, parse_traceparent
+from kongflow_common.tracing import bind_trace
 
 __all__ = ["CallLimits", "CallPipeline", "MethodNotImplemented"]
 
@@ -44,13 +47,18 @@ _logger = logging.getLogger("kongflow.rpc")
 # Any: grpc hands requests and answers over as whatever the serializers make of them.
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Behaviour = Callable[[Message, _Context], Awaitable[Message]]
+_StreamBehaviour = Callable[[Message, _Context], AsyncGenerator[Message, None]]
 
 # The property `name` of an enum's member costs more than a look-up.
 _CODE_NAMES = {code: code.name for code in grpc.StatusCode}
 
 
 class MethodNotImplemented(TypeError):
-    """A servicer lacks a method of its service, or the method is not `async def`."""
+    """A servicer lacks a method of its service, or the method is not `async def`.
+
+    A method that answers with a stream is an asynchronous generator; one that takes a stream
+    there is none of here.
+    """
 
 
 class _Decoder(Protocol):
@@ -61,12 +69,16 @@ class _Decoder(Protocol):
 class CallLimits:
     """How much callers may ask for; sizes in bytes, times in seconds.
 
-    `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline.
+    `default_timeout` is for calls without a deadline, `max_timeout` caps every deadline, and
+    `max_stream_time` does both for streams. Every answer of a stream has `max_answer_bytes`, and
+    whether its caller is still let in is asked each `stream_recheck_time`.
     """
 
     max_answer_bytes: int
     default_timeout: float = 30.0
     max_timeout: float = 300.0
+    max_stream_time: float = 3_600.0
+    stream_recheck_time: float = 2.0
     max_in_flight_per_key: int = 1_000
 
 
@@ -87,7 +99,7 @@ class CallPipeline:
         self.metrics = metrics
         self.limits = limits
         self.in_flight = metrics.count_in_flight(listener)
-        self.draining = False
+        self._drained = asyncio.Event()
         self.arrivals = 0
         self._by_key: dict[str, int] = {}
         self._idle = asyncio.Event()
@@ -101,16 +113,38 @@ class CallPipeline:
         Raises AccessNotDeclared when the method does not say who may call it, and
         MethodNotImplemented when the servicer has none, or one of another kind.
         """
-        if method.client_streaming or method.server_streaming:
-            raise MethodNotImplemented(f"{method.full_name} is a stream; calls are unary here")
+        if method.client_streaming:
+            raise MethodNotImplemented(f"{method.full_name} takes a stream, which none does here")
         behaviour = getattr(servicer, method.name, None)
+        if method.server_streaming:
+            if not inspect.isasyncgenfunction(behaviour):
+                raise MethodNotImplemented(
+                    f"{type(servicer).__name__}.{method.name} is no asynchronous generator"
+                )
+            stream = _WrappedStream(
+                self, method, access_rule(method), cast("_StreamBehaviour", behaviour)
+            )
+            return grpc.unary_stream_rpc_method_handler(stream.answer_all)
         if not inspect.iscoroutinefunction(behaviour):
             raise MethodNotImplemented(
                 f"{type(servicer).__name__} has no `async def {method.name}`"
             )
-        wrapped = _WrappedMethod(self, method, access_rule(method), cast("_Behaviour", behaviour))
+        wrapped = _WrappedUnary(self, method, access_rule(method), cast("_Behaviour", behaviour))
         # Without (de)serializers grpc hands the bytes over as they are.
         return grpc.unary_unary_rpc_method_handler(wrapped.answer)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused; streams have ended then."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Refuse new calls and end streams; the other calls go on."""
+        self._drained.set()
+
+    async def wait_draining(self) -> None:
+        """Wait until new calls are refused."""
+        await self._drained.wait()
 
     def enter(self, principal: Principal) -> None:
         """Count a call of this caller. Raises TooManyCalls."""
@@ -153,24 +187,17 @@ class CallPipeline:
 class _WrappedMethod:
     """One method with everything that does not change from call to call."""
 
-    def __init__(
-        self,
-        pipeline: CallPipeline,
-        method: MethodDescriptor,
-        rule: AccessRule,
-        behaviour: _Behaviour,
-    ) -> None:
+    def __init__(self, pipeline: CallPipeline, method: MethodDescriptor, rule: AccessRule) -> None:
         service = method.containing_service
         self._pipeline = pipeline
         self._name = f"{service.full_name}/{method.name}"
         self._rule = rule
-        self._behaviour = behaviour
         self._decode = cast("_Decoder", GetMessageClass(method.input_type)).FromString
         self._record_metrics = pipeline.metrics.method(self._name).record
 
     async def answer(self, raw: bytes, context: _Context) -> bytes:
         """Answer one call, in the task that grpc made for it alone."""
-        call = _Call(context)
+        call = ArrivedCall(context)
         bind_trace(call.trace)
         self._pipeline.begin()
         try:
@@ -199,7 +226,7 @@ class _WrappedMethod:
         finally:
             self._pipeline.end()
 
-    async def _timed(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
         limits = self._pipeline.limits
         # None when the caller set no deadline, whatever the types of grpc say.
         seconds = cast("float | None", context.time_remaining())
@@ -218,7 +245,7 @@ class _WrappedMethod:
                 raise DeadlineExceeded(seconds=seconds) from error
             raise
 
-    async def _admitted(self, raw: bytes, context: _Context, call: "_Call") -> bytes:
+    async def _admitted(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
         pipeline = self._pipeline
         if pipeline.draining:
             raise ServerDraining
@@ -233,16 +260,24 @@ class _WrappedMethod:
                 request = self._decode(raw)
             except DecodeError as error:
                 raise RequestNotDecodable from error
-            answer = (await self._behaviour(request, context)).SerializeToString()
+            return await self._behave(request, context, call)
         finally:
             pipeline.leave(principal)
-        if len(answer) > pipeline.limits.max_answer_bytes:
-            raise AnswerTooLarge(bytes=len(answer), limit=pipeline.limits.max_answer_bytes)
+
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
+        """Have the servicer answer."""
+        raise NotImplementedError
+
+    def _serialized(self, message: Message) -> bytes:
+        answer = message.SerializeToString()
+        limit = self._pipeline.limits.max_answer_bytes
+        if len(answer) > limit:
+            raise AnswerTooLarge(bytes=len(answer), limit=limit)
         return answer
 
     def _record(
         self,
-        call: "_Call",
+        call: ArrivedCall,
         code: grpc.StatusCode,
         status: status_pb2.Status | None = None,
     ) -> None:
@@ -264,27 +299,73 @@ class _WrappedMethod:
         _logger.log(level, "call", extra={"fields": fields})
 
 
-class _Call:
-    """What a call says of itself, and what becomes known of it on its way."""
+class _WrappedUnary(_WrappedMethod):
+    """A method that answers once."""
 
-    __slots__ = ("authorization", "began", "environment_id", "principal", "trace")
+    def __init__(
+        self,
+        pipeline: CallPipeline,
+        method: MethodDescriptor,
+        rule: AccessRule,
+        behaviour: _Behaviour,
+    ) -> None:
+        super().__init__(pipeline, method, rule)
+        self._behaviour = behaviour
 
-    def __init__(self, context: _Context) -> None:
-        self.began = perf_counter()
-        self.principal: Principal | None = None
-        self.authorization: str | None = None
-        self.environment_id: str | None = None
-        traceparent = ""
-        # Names that do not end in -bin have texts for values.
-        metadata = cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
-        for name, value in metadata:
-            if name == "authorization":
-                self.authorization = value
-            elif name == "traceparent":
-                traceparent = value
-            elif name == ENVIRONMENT_METADATA:
-                self.environment_id = value
-        self.trace = parse_traceparent(traceparent) or new_trace()
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
+        return self._serialized(await self._behaviour(request, context))
+
+
+class _WrappedStream(_WrappedMethod):
+    """A method that answers until it ends, its time is over, or the server drains."""
+
+    def __init__(
+        self,
+        pipeline: CallPipeline,
+        method: MethodDescriptor,
+        rule: AccessRule,
+        behaviour: _StreamBehaviour,
+    ) -> None:
+        super().__init__(pipeline, method, rule)
+        self._behaviour = behaviour
+
+    async def answer_all(self, raw: bytes, context: _Context) -> None:
+        """Answer one call; the answers are written as they come."""
+        await self.answer(raw, context)
+
+    async def _timed(self, raw: bytes, context: _Context, call: ArrivedCall) -> bytes:
+        # grpc itself ends the call when the caller's own deadline passes.
+        return await self._admitted(raw, context, call)
+
+    async def _behave(self, request: Message, context: _Context, call: ArrivedCall) -> bytes:
+        limit = self._pipeline.limits.max_stream_time
+        timer = asyncio.timeout(limit)
+        ending = asyncio.ensure_future(self._until_it_must_end(call))
+        try:
+            async with timer, aclosing(self._behaviour(request, context)) as answers:
+                while (message := await next_unless(ending, answers)) is not None:
+                    # Returns when there is room for more: whoever reads slowly is asked to.
+                    await context.write(self._serialized(message))
+        except TimeoutError as error:
+            if timer.expired():
+                raise DeadlineExceeded(seconds=limit) from error
+            raise
+        finally:
+            ending.cancel()
+        return b""
+
+    async def _until_it_must_end(self, call: ArrivedCall) -> NoReturn:
+        """Raise ServerDraining in time, or why the caller is not let in any more."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pipeline.limits.stream_recheck_time):
+                    await self._pipeline.wait_draining()
+            except TimeoutError:
+                await self._pipeline.authenticator.admit(
+                    self._rule, call.authorization, call.environment_id
+                )
+            else:
+                raise ServerDraining
 
 
 def _cancelled_from_outside() -> bool:

@@ -90,10 +90,10 @@ class Listener:
     async def drain(self, seconds: float) -> None:
         """Refuse what is new, let what runs finish for at most `seconds`, then close.
 
-        Open streams (health watches, reflection) do not hold the end up.
+        Open streams do not hold the end up: ours end when what is new is refused.
         """
         await self._health.enter_graceful_shutdown()
-        self._pipeline.draining = True
+        self._pipeline.drain()
         if self._quiet_moment is not None:
             await self._quiet_moment.wait(lambda: self._pipeline.arrivals, seconds)
             self._quiet_moment = None

@@ -4,7 +4,7 @@ It is what the server itself is tested and measured with.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -16,7 +16,7 @@ from kongflow.common.v1 import access_pb2
 from kongflow_common.auth.principals import current_environment_or_none, current_principal
 from kongflow_common.rpc.server import GrpcService
 
-__all__ = ["EchoServicer", "call_echo", "echo_service"]
+__all__ = ["EchoServicer", "EchoStreamServicer", "call_echo", "echo_service", "watch_echoes"]
 
 _PACKAGE = "kongflow.echo.v1"
 _FILE = "kongflow/echo/v1/echo_service.proto"
@@ -38,6 +38,9 @@ _SERVICES: Mapping[str, Mapping[str, access_pb2.Access | None]] = {
             environment=True,
         ),
         "ListEchoes": access_pb2.Access(callers=[_OPERATOR, _SERVICE], operator_scope="echo:read"),
+    },
+    "EchoStreamService": {
+        "WatchEchoes": access_pb2.Access(callers=[_OPERATOR], operator_scope="echo:read")
     },
     "EchoTasksService": {"Run": access_pb2.Access(callers=[_SERVICE])},
     # Services that no server may start with.
@@ -88,6 +91,42 @@ class EchoServicer:
         return text
 
 
+class EchoStreamServicer:
+    """Answers with numbered echoes; each of its streams says when it has ended."""
+
+    def __init__(self) -> None:
+        self.echoes = 0
+        self.ended = asyncio.Event()
+
+    async def WatchEchoes(  # noqa: N802
+        self, request: StringValue, _context: EchoContext
+    ) -> AsyncIterator[StringValue]:
+        """Answer without end to `endless`, for ever not at all to `silent`, else twice."""
+        try:
+            if request.value == "silent":
+                await asyncio.Event().wait()
+            if request.value == "broken":
+                raise ValueError("postgresql://user:secret@host")
+            while self.echoes < 2 or request.value == "endless":
+                self.echoes += 1
+                yield StringValue(value=f"{self.echoes} {current_principal().name}" + "." * 1_000)
+        finally:
+            self.ended.set()
+
+
+def watch_echoes(
+    channel: grpc.aio.Channel,
+    metadata: tuple[tuple[str, str], ...] = (),
+    *,
+    text: str = "hello",
+    timeout: float | None = 10.0,
+) -> Any:
+    """Call the method that answers with a stream. Any: see call_echo."""
+    invoke: Any = channel.unary_stream(f"/{_PACKAGE}.EchoStreamService/WatchEchoes")
+    request = StringValue(value=text).SerializeToString()
+    return invoke(request, metadata=metadata, timeout=timeout)
+
+
 async def call_echo(
     channel: grpc.aio.Channel,
     method: str,
@@ -125,7 +164,12 @@ def _file_proto() -> descriptor_pb2.FileDescriptorProto:
     for service_name, methods in _SERVICES.items():
         service = file.service.add(name=service_name)
         for name, access in methods.items():
-            method = service.method.add(name=name, input_type=_TEXT, output_type=_TEXT)
+            method = service.method.add(
+                name=name,
+                input_type=_TEXT,
+                output_type=_TEXT,
+                server_streaming=name.startswith("Watch"),
+            )
             if access is not None:
                 method.options.Extensions[access_pb2.access].CopyFrom(access)
     return file

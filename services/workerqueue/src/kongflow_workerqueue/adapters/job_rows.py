@@ -91,7 +91,7 @@ GIVE_UP_WAITING_PLACE = "unique_key = CASE WHEN unique_states & 4 = 0 THEN NULL 
 have been taken when the job waits again."""
 
 CLAIMED_COLUMNS = """j.id, j.turn, j.kind, j.args::text, j.queue, j.priority, j.attempt,
-    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion"""
+    j.max_attempts, j.lapses, j.environment_id, j.traceparent, j.suspicion, now() - j.run_at"""
 
 
 def new_job_row(job: NewJob) -> tuple[object, ...]:
@@ -160,6 +160,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         environment_id=row[9],
         traceparent=row[10],
         suspicion=row[11],
+        waited=row[-1],
     )
 
 

@@ -82,14 +82,16 @@ RETURNING j.turn, j.run_at, j.state = 'available', j.admitted_at IS NOT NULL
 
 # Left to be resolved singly, in their order, are holders that run, are newer, or would free a place
 # that an earlier command may have met, and commands that another job counts as the same as; so is
-# everything if a command was carried out meanwhile.
+# everything if a command was carried out meanwhile. The states are asked in a form that only the
+# index of the keys serves: a plan made for an empty table would take the lists'.
 _REPLACE_HOLDERS = f"""
 WITH n AS MATERIALIZED (
     SELECT j.id AS holder, n.*
     FROM {NEW_JOBS.source} JOIN workerqueue.queued_jobs j
         ON j.job_key = n.job_key AND j.kind = n.kind AND j.id <> n.id
         AND j.environment_id IS NOT DISTINCT FROM n.environment_id
-        AND j.state IN ('available', 'scheduled', 'retryable') AND j.generation <= n.generation
+        AND j.state IN ('available', 'scheduled', 'retryable', 'running')
+        AND (j.state = 'running') IS FALSE AND j.generation <= n.generation
         AND (j.unique_key IS NULL OR j.unique_key = n.unique_key)
     WHERE NOT EXISTS (
         SELECT FROM workerqueue.queued_jobs

@@ -13,8 +13,9 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.filtering import And as AllOf
 from kongflow_common.filtering import Comparison, Filter, Operator
 from kongflow_workerqueue.adapters.audit_trail import note
+from kongflow_workerqueue.adapters.job_filters import TARGETS
 from kongflow_workerqueue.adapters.job_rows import KEEP_UNIQUE_KEY
-from kongflow_workerqueue.adapters.queued_job_reader import TARGETS, PostgresQueuedJobReader
+from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS, REDRIVES
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.ports import QueuedJob
@@ -94,7 +95,8 @@ class PostgresRedriveLedger:
     ) -> Sequence[QueuedJob]:
         """Return the newest dead letters; see RedriveLedger.sample."""
         wanted = _DISCARDED if condition is None else AllOf((_DISCARDED, condition))
-        return await self._reader.newest(environment_id, wanted, before=None, limit=limit)
+        page = await self._reader.page(environment_id, wanted, after=None, limit=limit)
+        return page.jobs
 
     async def begin(self, redrive: NewRedrive, total: int, by: Intervention) -> None:
         """Store a redrive; see RedriveLedger.begin."""

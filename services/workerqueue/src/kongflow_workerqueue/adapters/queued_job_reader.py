@@ -5,16 +5,15 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, false, func, select
+from sqlalchemy import Row, Select, select
 
 from kongflow_common.db.engine import Database
-from kongflow_common.db.filter_sql import FilterTarget, filter_condition
-from kongflow_common.errors import InvalidField
-from kongflow_common.filtering import Comparison, Filter, Operator
+from kongflow_common.filtering import Filter
 from kongflow_workerqueue.adapters.attempt_errors import read_errors
+from kongflow_workerqueue.adapters.job_filters import NEWEST_ERROR
+from kongflow_workerqueue.adapters.queued_job_lists import find_rows, reading_in_order
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS
-from kongflow_workerqueue.application.ports import QueuedJob
-from kongflow_workerqueue.domain.outcome import StatusCode
+from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.states import JobState, Priority
 
 _COLUMNS = QUEUED_JOBS.c
@@ -23,53 +22,8 @@ _OF_LISTS = [
     for column in _COLUMNS
     if column.name in QueuedJob.__dataclass_fields__ and column.name not in {"args", "errors"}
 ]
-_NEWEST_ERROR = _COLUMNS.errors[-1]
-
-
-def _state(comparison: Comparison) -> ColumnElement[bool]:
-    return _equality(comparison, _COLUMNS.state, JobState[str(comparison.value)].value)
-
-
-def _priority(comparison: Comparison) -> ColumnElement[bool]:
-    return _equality(comparison, _COLUMNS.priority, Priority[str(comparison.value)].value)
-
-
-def _error_code(comparison: Comparison) -> ColumnElement[bool]:
-    code = StatusCode[str(comparison.value)].value
-    # A job without errors is unlike every code.
-    is_other: ColumnElement[bool] = (
-        _NEWEST_ERROR["status"]["code"].as_integer().is_distinct_from(code)
-    )
-    return ~is_other if comparison.operator is Operator.EQUAL else is_other
-
-
-def _tag(comparison: Comparison) -> ColumnElement[bool]:
-    if comparison.operator not in {Operator.EQUAL, Operator.NOT_EQUAL}:
-        raise InvalidField("filter", "tag is compared with = and != only")
-    has_tag = func.coalesce(_COLUMNS.tags.contains([str(comparison.value)]), false())
-    return has_tag if comparison.operator is Operator.EQUAL else ~has_tag
-
-
-def _equality(
-    comparison: Comparison, column: ColumnElement[Any], value: str | int
-) -> ColumnElement[bool]:
-    # The language of filters lets enums be compared in these two ways only.
-    return column == value if comparison.operator is Operator.EQUAL else column != value
-
-
-TARGETS: Mapping[str, FilterTarget] = {
-    "state": _state,
-    "kind": _COLUMNS.kind,
-    "queue": _COLUMNS.queue,
-    "priority": _priority,
-    "environment_id": _COLUMNS.environment_id,
-    "create_time": _COLUMNS.created_at,
-    "run_time": _COLUMNS.run_at,
-    "end_time": _COLUMNS.finalized_at,
-    "tag": _tag,
-    "error_code": _error_code,
-}
-"""What each field of a filter over queued jobs is compared with."""
+LIST_COLUMNS = [*_OF_LISTS, NEWEST_ERROR.label("newest_error")]
+"""What lists show of a job."""
 
 
 class PostgresQueuedJobReader:
@@ -84,29 +38,20 @@ class PostgresQueuedJobReader:
         rows = await self._fetch(query, environment_id)
         return _queued_job(rows[0], rows[0].args, rows[0].errors) if rows else None
 
-    async def newest(
+    async def page(
         self,
         environment_id: UUID | None,
         condition: Filter | None,
         *,
-        before: UUID | None,
+        after: JobPlace | None,
         limit: int,
-    ) -> Sequence[QueuedJob]:
-        """Return jobs without arguments; see QueuedJobReader.newest."""
-        # Ids grow with time, and unlike the times of creation each has an index entry already.
-        query = (
-            select(*_OF_LISTS, _NEWEST_ERROR.label("newest_error"))
-            .order_by(_COLUMNS.id.desc())
-            .limit(limit)
-        )
-        if before is not None:
-            query = query.where(_COLUMNS.id < before)
-        if condition is not None:
-            query = query.where(filter_condition(condition, TARGETS))
-        rows = await self._fetch(query, environment_id)
-        return [
-            _queued_job(row, None, [row.newest_error] if row.newest_error else None) for row in rows
-        ]
+    ) -> JobPage:
+        """Return jobs, newest first; see QueuedJobReader.page."""
+        async with reading_in_order(self._database) as connection:
+            found = await find_rows(
+                connection, LIST_COLUMNS, condition, environment_id, after=after, limit=limit
+            )
+        return JobPage([listed_job(row) for row in found.rows], found.end)
 
     async def _fetch(self, query: Select[Any], environment_id: UUID | None) -> Sequence[Row[Any]]:
         if environment_id is not None:
@@ -114,6 +59,11 @@ class PostgresQueuedJobReader:
         async with self._database.reading() as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
             return rows
+
+
+def listed_job(row: Row[Any]) -> QueuedJob:
+    """Read a row of a list: without arguments, of the errors the newest."""
+    return _queued_job(row, None, [row.newest_error] if row.newest_error else None)
 
 
 def _queued_job(

@@ -157,13 +157,28 @@ QUEUED_JOBS = Table(
         "id",
         postgresql_where=text("state IN ('retryable', 'discarded')"),
     ),
-    Index("queued_jobs_environment_idx", "environment_id", "id"),
     Index(
         "queued_jobs_suspects_idx",
         "waiting_for",
         "suspicion",
         "run_at",
         postgresql_where=text("suspicion > 0 AND state IN ('scheduled', 'running')"),
+    ),
+    Index(
+        "queued_jobs_environment_time_idx",
+        "environment_id",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
+    ),
+    Index(
+        "queued_jobs_group_idx",
+        "state",
+        "queue",
+        "kind",
+        "created_at",
+        "id",
+        postgresql_where=text("state <> 'running'"),
     ),
 )
 
@@ -232,6 +247,7 @@ AUDIT_ENTRIES = Table(
         "queued_job_id",
         postgresql_where=text("queued_job_id IS NOT NULL"),
     ),
+    Index("audit_entries_environment_idx", "environment_id", "id"),
 )
 
 REDRIVES = Table(

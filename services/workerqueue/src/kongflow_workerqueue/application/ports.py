@@ -110,9 +110,10 @@ class InsertOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that the claiming worker has to run now. `attempt` counts those spent before.
+    """A job that the claiming worker has to run now.
 
-    With a `suspicion` (domain.suspicion) it is not to be called among others.
+    `attempt` counts those spent before, `waited` is how long it has been due. With a `suspicion`
+    (domain.suspicion) it is not to be called among others.
     """
 
     id: UUID
@@ -127,6 +128,7 @@ class ClaimedJob:
     environment_id: UUID | None
     traceparent: str | None
     suspicion: int = 0
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,25 @@ class QueuedJob:
     errors: tuple[AttemptError, ...]
     traceparent: str | None
     waiting_for: str | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JobPlace:
+    """The place of a job in lists, which begin with the newest: the newer one is greater."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs of a list, without arguments; after `end` it goes on, unless that is None.
+
+    A page may be shorter than was asked for, and empty, and the list go on nevertheless.
+    """
+
+    jobs: Sequence[QueuedJob]
+    end: JobPlace | None
 
 
 @dataclass(frozen=True, slots=True)

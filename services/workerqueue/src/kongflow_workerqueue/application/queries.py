@@ -1,14 +1,25 @@
 """What operators see of the queued jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from kongflow_common.filtering import FieldType, Filter, FilterField
-from kongflow_workerqueue.application.ports import QueuedJob
+from kongflow_common.filtering import (
+    And,
+    Comparison,
+    FieldType,
+    Filter,
+    FilterField,
+    Operator,
+    Or,
+)
+from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.errors import QueuedJobNotFound
 from kongflow_workerqueue.domain.outcome import StatusCode
 from kongflow_workerqueue.domain.states import JobState, Priority
+
+ARGUMENTS = "args"
+"""The field of filters that holds what users sent."""
 
 FILTER_FIELDS = (
     FilterField("state", FieldType.ENUM, [state.name for state in JobState]),
@@ -21,6 +32,7 @@ FILTER_FIELDS = (
     FilterField("create_time", FieldType.TIME),
     FilterField("run_time", FieldType.TIME),
     FilterField("end_time", FieldType.TIME),
+    FilterField(ARGUMENTS, FieldType.DOCUMENT),
 )
 
 
@@ -30,27 +42,35 @@ class QueuedJobReader(Protocol):
     async def find(self, id_: UUID, environment_id: UUID | None) -> QueuedJob | None:
         """Return a job, whole."""
 
-    async def newest(
+    async def page(
         self,
         environment_id: UUID | None,
         condition: Filter | None,
         *,
-        before: UUID | None,
+        after: JobPlace | None,
         limit: int,
-    ) -> Sequence[QueuedJob]:
-        """Return jobs without arguments, newest first, those older than the job `before`."""
+    ) -> JobPage:
+        """Return jobs, newest first, those that come after a place in the list."""
 
 
 class QueuedJobQueries:
-    """Queries over queued jobs; with an environment, only those of it."""
+    """Queries over queued jobs; with an environment, only those of it.
 
-    def __init__(self, reader: QueuedJobReader) -> None:
+    A service sees the jobs of its own kinds, which `kinds_of` names; operators see all.
+    """
+
+    def __init__(
+        self, reader: QueuedJobReader, kinds_of: Callable[[str], Sequence[str]] = lambda _: ()
+    ) -> None:
         self._reader = reader
+        self._kinds_of = kinds_of
 
-    async def get(self, id_: UUID, environment_id: UUID | None) -> QueuedJob:
+    async def get(
+        self, id_: UUID, environment_id: UUID | None, *, service: str | None = None
+    ) -> QueuedJob:
         """Return a job, whole. Raises QueuedJobNotFound."""
         job = await self._reader.find(id_, environment_id)
-        if job is None:
+        if job is None or (service is not None and job.kind not in self._kinds_of(service)):
             raise QueuedJobNotFound(id_)
         return job
 
@@ -59,8 +79,15 @@ class QueuedJobQueries:
         environment_id: UUID | None,
         condition: Filter | None,
         *,
-        before: UUID | None,
+        after: JobPlace | None,
         limit: int,
-    ) -> Sequence[QueuedJob]:
-        """Return jobs without arguments, newest first, those older than the job `before`."""
-        return await self._reader.newest(environment_id, condition, before=before, limit=limit)
+        service: str | None = None,
+    ) -> JobPage:
+        """Return jobs, newest first, those that come after a place in the list."""
+        if service is not None:
+            kinds = self._kinds_of(service)
+            if not kinds:
+                return JobPage((), None)
+            own = Or(tuple(Comparison("kind", Operator.EQUAL, kind) for kind in kinds))
+            condition = own if condition is None else And((own, condition))
+        return await self._reader.page(environment_id, condition, after=after, limit=limit)

@@ -2,7 +2,13 @@
 
 from uuid import UUID
 
-from kongflow_common.errors import AlreadyExists, NotFound, PermissionDenied, PreconditionFailed
+from kongflow_common.errors import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 
 
 class QueuedJobNotFound(NotFound):
@@ -96,3 +102,10 @@ class KindNotOwned(PermissionDenied):
         super().__init__(
             f"{kind} is a kind of {target}, which alone enqueues it", kind=kind, target=target
         )
+
+
+class TooManyWatches(ResourceExhausted):
+    """As many watches go on at this server as it has room for."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} watches go on at this server already", limit=limit)

@@ -20,6 +20,9 @@ CATALOG = ErrorCatalog(
         errors.PeriodicJobNotFound: ErrorSpec(StatusCode.NOT_FOUND, "PERIODIC_JOB_NOT_FOUND"),
         errors.RedriveNotFound: ErrorSpec(StatusCode.NOT_FOUND, "REDRIVE_NOT_FOUND"),
         errors.QueuedJobReplaced: ErrorSpec(StatusCode.ALREADY_EXISTS, "QUEUED_JOB_REPLACED"),
+        errors.TooManyWatches: ErrorSpec(
+            StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES", retry_after=10.0
+        ),
         errors.KindNotOwned: ErrorSpec(StatusCode.PERMISSION_DENIED, "KIND_NOT_OWNED"),
     },
 )

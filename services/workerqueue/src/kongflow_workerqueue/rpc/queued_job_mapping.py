@@ -1,8 +1,10 @@
 """Queued jobs from program to wire."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import orjson
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import status_pb2
 
@@ -12,6 +14,8 @@ from kongflow_common.rpc.timestamps import to_timestamp
 from kongflow_workerqueue.application.ports import AttemptError, QueuedJob
 from kongflow_workerqueue.domain.outcome import CallStatus
 from kongflow_workerqueue.domain.states import JobState, Priority
+
+_M = TypeVar("_M", bound=Message)
 
 _STATES: Mapping[JobState, pb.QueuedJob.State.ValueType] = {
     JobState.AVAILABLE: pb.QueuedJob.STATE_AVAILABLE,
@@ -48,15 +52,29 @@ def to_proto(job: QueuedJob) -> pb.QueuedJob:
         environment_id=str(job.environment_id) if job.environment_id else "",
         job_key=job.job_key or "",
         tags=job.tags,
-        metadata=_to_struct(job.metadata),
-        args=_to_struct(job.args),
+        metadata=to_struct(job.metadata),
+        args=to_struct(job.args),
         errors=[_to_error(error) for error in job.errors],
         traceparent=job.traceparent or "",
         waiting_for=job.waiting_for or "",
     )
 
 
-def _to_struct(document: bytes | None) -> Struct | None:
+def in_portions(messages: Sequence[_M], max_bytes: int) -> Iterator[list[_M]]:
+    """Divide messages so that each portion has room in an answer; at least one, if an empty one."""
+    portion: list[_M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if size > max_bytes and portion:
+            yield portion
+            portion, size = [], message.ByteSize()
+        portion.append(message)
+    yield portion
+
+
+def to_struct(document: bytes | None) -> Struct | None:
+    """Write a UTF-8 JSON object."""
     if document is None:
         return None
     struct = Struct()

@@ -1,5 +1,7 @@
 """WorkerQueueService: what operators see of the queue, and how they step in."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 import grpc
@@ -13,26 +15,31 @@ from kongflow_common.auth.principals import (
     current_environment_or_none,
     current_principal,
 )
+from kongflow_common.filtering import Filter, FilterField, fields_of
 from kongflow_common.rpc.field_parsing import bounded_int, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
+from kongflow_workerqueue.application.audit_queries import AUDIT_FIELDS, AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.pause_queue import PauseQueue
-from kongflow_workerqueue.application.ports import QueuedJob
-from kongflow_workerqueue.application.queries import FILTER_FIELDS, QueuedJobQueries
+from kongflow_workerqueue.application.ports import JobPlace, QueuedJob
+from kongflow_workerqueue.application.queries import ARGUMENTS, FILTER_FIELDS, QueuedJobQueries
 from kongflow_workerqueue.application.queue_queries import QueueQueries
 from kongflow_workerqueue.application.redrive_queued_jobs import (
     REDRIVE_FIELDS,
     RedriveQueuedJobs,
 )
 from kongflow_workerqueue.application.retry_queued_job import RetryQueuedJob
+from kongflow_workerqueue.application.watch_queued_jobs import WatchQueuedJobs
 from kongflow_workerqueue.domain.errors import ArgumentsHidden
+from kongflow_workerqueue.rpc.audit_mapping import entry_to_proto
 from kongflow_workerqueue.rpc.interventions import intervention
 from kongflow_workerqueue.rpc.name_pages import name_before, token_after
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
-from kongflow_workerqueue.rpc.queued_job_mapping import to_proto
+from kongflow_workerqueue.rpc.queued_job_mapping import in_portions, to_proto
 from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
+from kongflow_workerqueue.rpc.watch_mapping import changes_to_proto
 
 _GetContext = grpc.aio.ServicerContext[pb.GetQueuedJobRequest, pb.GetQueuedJobResponse]
 _ListContext = grpc.aio.ServicerContext[pb.ListQueuedJobsRequest, pb.ListQueuedJobsResponse]
@@ -47,6 +54,8 @@ _RedriveContext = grpc.aio.ServicerContext[
     pb.RedriveQueuedJobsRequest, pb.RedriveQueuedJobsResponse
 ]
 _GetRedriveContext = grpc.aio.ServicerContext[pb.GetRedriveRequest, pb.GetRedriveResponse]
+_WatchContext = grpc.aio.ServicerContext[pb.WatchQueuedJobsRequest, pb.WatchQueuedJobsResponse]
+_AuditContext = grpc.aio.ServicerContext[pb.ListAuditEntriesRequest, pb.ListAuditEntriesResponse]
 _CancelRedriveContext = grpc.aio.ServicerContext[pb.CancelRedriveRequest, pb.CancelRedriveResponse]
 
 # An answer holds 4 MiB. A page that would pass it ends early; the newest error and the notes of
@@ -71,6 +80,8 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         delete_queued_job: DeleteQueuedJob,
         pause_queue: PauseQueue,
         redrives: RedriveQueuedJobs,
+        audit: AuditQueries,
+        watch_queued_jobs: WatchQueuedJobs,
     ) -> None:
         self._queries = queries
         self._queues = queues
@@ -79,11 +90,15 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self._delete_queued_job = delete_queued_job
         self._pause_queue = pause_queue
         self._redrives = redrives
+        self._audit = audit
+        self._watch_queued_jobs = watch_queued_jobs
 
     async def GetQueuedJob(
         self, request: pb.GetQueuedJobRequest, _context: _GetContext
     ) -> pb.GetQueuedJobResponse:
-        job = await self._queries.get(required_id(request.id, "id"), _environment_id())
+        job = await self._queries.get(
+            required_id(request.id, "id"), _environment_id(), service=_service()
+        )
         return pb.GetQueuedJobResponse(queued_job=_shown(job))
 
     async def ListQueuedJobs(
@@ -97,25 +112,37 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             filter_text=request.filter,
             environment_id=environment_id,
         )
-        jobs = await self._queries.list(
+        found = await self._queries.list(
             environment_id,
-            parse_filter(request.filter, FILTER_FIELDS),
-            before=page.after.id if page.after else None,
-            limit=page.size + 1,
+            _filter(request.filter, FILTER_FIELDS),
+            after=JobPlace(page.after.time, page.after.id) if page.after else None,
+            limit=page.size,
+            service=_service(),
         )
-        response = pb.ListQueuedJobsResponse()
-        size = 0
-        for job in jobs[: page.size]:
-            message = to_proto(job)
-            size += message.ByteSize()
-            if size > _MAX_PAGE_BYTES and response.queued_jobs:
-                break
-            response.queued_jobs.append(message)
+        response = pb.ListQueuedJobsResponse(
+            queued_jobs=next(in_portions([to_proto(job) for job in found.jobs], _MAX_PAGE_BYTES))
+        )
         shown = len(response.queued_jobs)
-        if shown < len(jobs):
-            last = jobs[shown - 1]
-            response.next_page_token = page.next_page_token(PageCursor(last.created_at, last.id))
+        end = found.end
+        if shown < len(found.jobs):
+            last = found.jobs[shown - 1]
+            end = JobPlace(last.created_at, last.id)
+        if end is not None:
+            response.next_page_token = page.next_page_token(PageCursor(end.created_at, end.id))
         return response
+
+    async def WatchQueuedJobs(
+        self, request: pb.WatchQueuedJobsRequest, _context: _WatchContext
+    ) -> AsyncIterator[pb.WatchQueuedJobsResponse]:
+        changes = self._watch_queued_jobs(
+            _environment_id(),
+            _filter(request.filter, FILTER_FIELDS),
+            with_present=request.with_present,
+        )
+        async with aclosing(changes):
+            async for change in changes:
+                for response in changes_to_proto(change, _MAX_PAGE_BYTES):
+                    yield response
 
     async def RetryQueuedJob(
         self, request: pb.RetryQueuedJobRequest, _context: _RetryContext
@@ -181,7 +208,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         self, request: pb.RedriveQueuedJobsRequest, _context: _RedriveContext
     ) -> pb.RedriveQueuedJobsResponse:
         environment_id = _environment_id()
-        condition = parse_filter(request.filter, REDRIVE_FIELDS)
+        condition = _filter(request.filter, REDRIVE_FIELDS)
         rate = bounded_int(
             request.jobs_per_second or _DEFAULT_REDRIVE_RATE,
             "jobs_per_second",
@@ -217,11 +244,58 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         )
         return pb.CancelRedriveResponse(redrive=redrive_to_proto(redrive))
 
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, _context: _AuditContext
+    ) -> pb.ListAuditEntriesResponse:
+        environment_id = _environment_id()
+        page = page_request(
+            method="ListAuditEntries",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        entries = await self._audit.list(
+            environment_id,
+            parse_filter(request.filter, AUDIT_FIELDS),
+            before=page.after.id if page.after else None,
+            limit=page.size + 1,
+        )
+        with_args = _sees_arguments()
+        messages = [entry_to_proto(each, with_args=with_args) for each in entries[: page.size]]
+        response = pb.ListAuditEntriesResponse(
+            audit_entries=next(in_portions(messages, _MAX_PAGE_BYTES))
+        )
+        shown = len(response.audit_entries)
+        if shown < len(entries):
+            last = entries[shown - 1]
+            response.next_page_token = page.next_page_token(PageCursor(last.created_at, last.id))
+        return response
+
 
 def _environment_id() -> UUID | None:
     """The environment that the caller named; None shows the jobs of all."""
     environment = current_environment_or_none()
     return environment.environment_id if environment is not None else None
+
+
+def _service() -> str | None:
+    """The service that calls, which sees its own kinds; None for an operator."""
+    principal = current_principal()
+    return principal.name if principal.kind is CallerKind.SERVICE else None
+
+
+def _filter(text: str, fields: Sequence[FilterField]) -> Filter | None:
+    condition = parse_filter(text, fields)
+    if condition is not None and ARGUMENTS in fields_of(condition) and not _sees_arguments():
+        # Who may not see them must not find them out by asking.
+        raise ArgumentsHidden(_ARGUMENTS_SCOPE)
+    return condition
+
+
+def _sees_arguments() -> bool:
+    principal = current_principal()
+    return principal.kind is not CallerKind.OPERATOR or principal.may(_ARGUMENTS_SCOPE)
 
 
 def _queue_name(value: str) -> str:
@@ -236,8 +310,7 @@ def _other_args(args: bytes) -> bytes | None:
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:
     """What the caller may see of a job: arguments hold what users sent."""
-    principal = current_principal()
     message = to_proto(job)
-    if principal.kind is CallerKind.OPERATOR and not principal.may(_ARGUMENTS_SCOPE):
+    if not _sees_arguments():
         message.ClearField("args")
     return message

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.workerqueue.v1 import audit_entry_pb2 as kongflow_dot_workerqueue_dot_v1_dot_audit__entry__pb2
 from kongflow.workerqueue.v1 import queue_pb2 as kongflow_dot_workerqueue_dot_v1_dot_queue__pb2
 from kongflow.workerqueue.v1 import queued_job_pb2 as kongflow_dot_workerqueue_dot_v1_dot_queued__job__pb2
 from kongflow.workerqueue.v1 import redrive_pb2 as kongflow_dot_workerqueue_dot_v1_dot_redrive__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1kongflow/workerqueue/v1/workerqueue_service.proto\x12\x17kongflow.workerqueue.v1\x1a\x1fkongflow/common/v1/access.proto\x1a#kongflow/workerqueue/v1/queue.proto\x1a(kongflow/workerqueue/v1/queued_job.proto\x1a%kongflow/workerqueue/v1/redrive.proto\"%\n\x13GetQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"Y\n\x14GetQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"k\n\x15ListQueuedJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x85\x01\n\x16ListQueuedJobsResponse\x12\x43\n\x0bqueued_jobs\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\nqueuedJobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"S\n\x15RetryQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n\x04\x61rgs\x18\x03 \x01(\x0cR\x04\x61rgs\"[\n\x16RetryQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x43\x61ncelQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\\\n\x17\x43\x61ncelQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x44\x65leteQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n\x17\x44\x65leteQueuedJobResponse\"O\n\x11ListQueuesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x12ListQueuesResponse\x12\x36\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x06queues\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n\x14GetQueueStatsRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"]\n\x15GetQueueStatsResponse\x12\x44\n\x0bqueue_stats\x18\x01 \x01(\x0b\x32#.kongflow.workerqueue.v1.QueueStatsR\nqueueStats\"A\n\x11PauseQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"J\n\x12PauseQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\"B\n\x12ResumeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"K\n\x13ResumeQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\"\x97\x01\n\x18RedriveQueuedJobsRequest\x12\x16\n\x06\x66ilter\x18\x01 \x01(\tR\x06\x66ilter\x12&\n\x0fjobs_per_second\x18\x02 \x01(\x05R\rjobsPerSecond\x12#\n\rvalidate_only\x18\x03 \x01(\x08R\x0cvalidateOnly\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\x93\x01\n\x19RedriveQueuedJobsResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive\x12:\n\x06sample\x18\x02 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\x06sample\"#\n\x11GetRedriveRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"P\n\x12GetRedriveResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive\">\n\x14\x43\x61ncelRedriveRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"S\n\x15\x43\x61ncelRedriveResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive2\xdb\x0c\n\x12WorkerQueueService\x12\x81\x01\n\x0cGetQueuedJob\x12,.kongflow.workerqueue.v1.GetQueuedJobRequest\x1a-.kongflow.workerqueue.v1.GetQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eListQueuedJobs\x12..kongflow.workerqueue.v1.ListQueuedJobsRequest\x1a/.kongflow.workerqueue.v1.ListQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eRetryQueuedJob\x12..kongflow.workerqueue.v1.RetryQueuedJobRequest\x1a/.kongflow.workerqueue.v1.RetryQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x43\x61ncelQueuedJob\x12/.kongflow.workerqueue.v1.CancelQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.CancelQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x44\x65leteQueuedJob\x12/.kongflow.workerqueue.v1.DeleteQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.DeleteQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12z\n\nListQueues\x12*.kongflow.workerqueue.v1.ListQueuesRequest\x1a+.kongflow.workerqueue.v1.ListQueuesResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x83\x01\n\rGetQueueStats\x12-.kongflow.workerqueue.v1.GetQueueStatsRequest\x1a..kongflow.workerqueue.v1.GetQueueStatsResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12{\n\nPauseQueue\x12*.kongflow.workerqueue.v1.PauseQueueRequest\x1a+.kongflow.workerqueue.v1.PauseQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12~\n\x0bResumeQueue\x12+.kongflow.workerqueue.v1.ResumeQueueRequest\x1a,.kongflow.workerqueue.v1.ResumeQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x90\x01\n\x11RedriveQueuedJobs\x12\x31.kongflow.workerqueue.v1.RedriveQueuedJobsRequest\x1a\x32.kongflow.workerqueue.v1.RedriveQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12z\n\nGetRedrive\x12*.kongflow.workerqueue.v1.GetRedriveRequest\x1a+.kongflow.workerqueue.v1.GetRedriveResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x84\x01\n\rCancelRedrive\x12-.kongflow.workerqueue.v1.CancelRedriveRequest\x1a..kongflow.workerqueue.v1.CancelRedriveResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:writeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1kongflow/workerqueue/v1/workerqueue_service.proto\x12\x17kongflow.workerqueue.v1\x1a\x1fkongflow/common/v1/access.proto\x1a)kongflow/workerqueue/v1/audit_entry.proto\x1a#kongflow/workerqueue/v1/queue.proto\x1a(kongflow/workerqueue/v1/queued_job.proto\x1a%kongflow/workerqueue/v1/redrive.proto\"%\n\x13GetQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"Y\n\x14GetQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"k\n\x15ListQueuedJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x85\x01\n\x16ListQueuedJobsResponse\x12\x43\n\x0bqueued_jobs\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\nqueuedJobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"S\n\x16WatchQueuedJobsRequest\x12\x16\n\x06\x66ilter\x18\x01 \x01(\tR\x06\x66ilter\x12!\n\x0cwith_present\x18\x02 \x01(\x08R\x0bwithPresent\"\xb3\x01\n\x17WatchQueuedJobsResponse\x12\x43\n\x0bqueued_jobs\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\nqueuedJobs\x12\x18\n\x07skipped\x18\x02 \x01(\x08R\x07skipped\x12\x18\n\x07present\x18\x03 \x01(\x08R\x07present\x12\x1f\n\x0b\x64\x65leted_ids\x18\x04 \x03(\tR\ndeletedIds\"S\n\x15RetryQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n\x04\x61rgs\x18\x03 \x01(\x0cR\x04\x61rgs\"[\n\x16RetryQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x43\x61ncelQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\\\n\x17\x43\x61ncelQueuedJobResponse\x12\x41\n\nqueued_job\x18\x01 \x01(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\tqueuedJob\"@\n\x16\x44\x65leteQueuedJobRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\x19\n\x17\x44\x65leteQueuedJobResponse\"O\n\x11ListQueuesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x12ListQueuesResponse\x12\x36\n\x06queues\x18\x01 \x03(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x06queues\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n\x14GetQueueStatsRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"]\n\x15GetQueueStatsResponse\x12\x44\n\x0bqueue_stats\x18\x01 \x01(\x0b\x32#.kongflow.workerqueue.v1.QueueStatsR\nqueueStats\"A\n\x11PauseQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"J\n\x12PauseQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\"B\n\x12ResumeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"K\n\x13ResumeQueueResponse\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.kongflow.workerqueue.v1.QueueR\x05queue\"\x97\x01\n\x18RedriveQueuedJobsRequest\x12\x16\n\x06\x66ilter\x18\x01 \x01(\tR\x06\x66ilter\x12&\n\x0fjobs_per_second\x18\x02 \x01(\x05R\rjobsPerSecond\x12#\n\rvalidate_only\x18\x03 \x01(\x08R\x0cvalidateOnly\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\x93\x01\n\x19RedriveQueuedJobsResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive\x12:\n\x06sample\x18\x02 \x03(\x0b\x32\".kongflow.workerqueue.v1.QueuedJobR\x06sample\"#\n\x11GetRedriveRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"P\n\x12GetRedriveResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive\">\n\x14\x43\x61ncelRedriveRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"S\n\x15\x43\x61ncelRedriveResponse\x12:\n\x07redrive\x18\x01 \x01(\x0b\x32 .kongflow.workerqueue.v1.RedriveR\x07redrive\"m\n\x17ListAuditEntriesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x8c\x01\n\x18ListAuditEntriesResponse\x12H\n\raudit_entries\x18\x01 \x03(\x0b\x32#.kongflow.workerqueue.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf8\x0e\n\x12WorkerQueueService\x12\x81\x01\n\x0cGetQueuedJob\x12,.kongflow.workerqueue.v1.GetQueuedJobRequest\x1a-.kongflow.workerqueue.v1.GetQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x87\x01\n\x0eListQueuedJobs\x12..kongflow.workerqueue.v1.ListQueuedJobsRequest\x1a/.kongflow.workerqueue.v1.ListQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x02\x03\x04\x12\nqueue:read\x12\x8b\x01\n\x0fWatchQueuedJobs\x12/.kongflow.workerqueue.v1.WatchQueuedJobsRequest\x1a\x30.kongflow.workerqueue.v1.WatchQueuedJobsResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read0\x01\x12\x87\x01\n\x0eRetryQueuedJob\x12..kongflow.workerqueue.v1.RetryQueuedJobRequest\x1a/.kongflow.workerqueue.v1.RetryQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x43\x61ncelQueuedJob\x12/.kongflow.workerqueue.v1.CancelQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.CancelQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x8a\x01\n\x0f\x44\x65leteQueuedJob\x12/.kongflow.workerqueue.v1.DeleteQueuedJobRequest\x1a\x30.kongflow.workerqueue.v1.DeleteQueuedJobResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12z\n\nListQueues\x12*.kongflow.workerqueue.v1.ListQueuesRequest\x1a+.kongflow.workerqueue.v1.ListQueuesResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x83\x01\n\rGetQueueStats\x12-.kongflow.workerqueue.v1.GetQueueStatsRequest\x1a..kongflow.workerqueue.v1.GetQueueStatsResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12{\n\nPauseQueue\x12*.kongflow.workerqueue.v1.PauseQueueRequest\x1a+.kongflow.workerqueue.v1.PauseQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12~\n\x0bResumeQueue\x12+.kongflow.workerqueue.v1.ResumeQueueRequest\x1a,.kongflow.workerqueue.v1.ResumeQueueResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12\x90\x01\n\x11RedriveQueuedJobs\x12\x31.kongflow.workerqueue.v1.RedriveQueuedJobsRequest\x1a\x32.kongflow.workerqueue.v1.RedriveQueuedJobsResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:write\x12z\n\nGetRedrive\x12*.kongflow.workerqueue.v1.GetRedriveRequest\x1a+.kongflow.workerqueue.v1.GetRedriveResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x8c\x01\n\x10ListAuditEntries\x12\x30.kongflow.workerqueue.v1.ListAuditEntriesRequest\x1a\x31.kongflow.workerqueue.v1.ListAuditEntriesResponse\"\x13\xaa\x96\x1c\x0f\n\x01\x03\x12\nqueue:read\x12\x84\x01\n\rCancelRedrive\x12-.kongflow.workerqueue.v1.CancelRedriveRequest\x1a..kongflow.workerqueue.v1.CancelRedriveResponse\"\x14\xaa\x96\x1c\x10\n\x01\x03\x12\x0bqueue:writeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERQUEUESERVICE'].methods_by_name['GetQueuedJob']._serialized_options = b'\252\226\034\020\n\002\003\004\022\nqueue:read'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['ListQueuedJobs']._loaded_options = None
   _globals['_WORKERQUEUESERVICE'].methods_by_name['ListQueuedJobs']._serialized_options = b'\252\226\034\020\n\002\003\004\022\nqueue:read'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['WatchQueuedJobs']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['WatchQueuedJobs']._serialized_options = b'\252\226\034\017\n\001\003\022\nqueue:read'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['RetryQueuedJob']._loaded_options = None
   _globals['_WORKERQUEUESERVICE'].methods_by_name['RetryQueuedJob']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['CancelQueuedJob']._loaded_options = None
@@ -57,56 +60,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERQUEUESERVICE'].methods_by_name['RedriveQueuedJobs']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['GetRedrive']._loaded_options = None
   _globals['_WORKERQUEUESERVICE'].methods_by_name['GetRedrive']._serialized_options = b'\252\226\034\017\n\001\003\022\nqueue:read'
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
+  _globals['_WORKERQUEUESERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\252\226\034\017\n\001\003\022\nqueue:read'
   _globals['_WORKERQUEUESERVICE'].methods_by_name['CancelRedrive']._loaded_options = None
   _globals['_WORKERQUEUESERVICE'].methods_by_name['CancelRedrive']._serialized_options = b'\252\226\034\020\n\001\003\022\013queue:write'
-  _globals['_GETQUEUEDJOBREQUEST']._serialized_start=229
-  _globals['_GETQUEUEDJOBREQUEST']._serialized_end=266
-  _globals['_GETQUEUEDJOBRESPONSE']._serialized_start=268
-  _globals['_GETQUEUEDJOBRESPONSE']._serialized_end=357
-  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_start=359
-  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_end=466
-  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_start=469
-  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_end=602
-  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_start=604
-  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_end=687
-  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_start=689
-  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_end=780
-  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_start=782
-  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_end=846
-  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_start=848
-  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_end=940
-  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_start=942
-  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_end=1006
-  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_start=1008
-  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_end=1033
-  _globals['_LISTQUEUESREQUEST']._serialized_start=1035
-  _globals['_LISTQUEUESREQUEST']._serialized_end=1114
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=1116
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=1232
-  _globals['_GETQUEUESTATSREQUEST']._serialized_start=1234
-  _globals['_GETQUEUESTATSREQUEST']._serialized_end=1278
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=1280
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1373
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1375
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1440
-  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1442
-  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1516
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1518
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1584
-  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1586
-  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1661
-  _globals['_REDRIVEQUEUEDJOBSREQUEST']._serialized_start=1664
-  _globals['_REDRIVEQUEUEDJOBSREQUEST']._serialized_end=1815
-  _globals['_REDRIVEQUEUEDJOBSRESPONSE']._serialized_start=1818
-  _globals['_REDRIVEQUEUEDJOBSRESPONSE']._serialized_end=1965
-  _globals['_GETREDRIVEREQUEST']._serialized_start=1967
-  _globals['_GETREDRIVEREQUEST']._serialized_end=2002
-  _globals['_GETREDRIVERESPONSE']._serialized_start=2004
-  _globals['_GETREDRIVERESPONSE']._serialized_end=2084
-  _globals['_CANCELREDRIVEREQUEST']._serialized_start=2086
-  _globals['_CANCELREDRIVEREQUEST']._serialized_end=2148
-  _globals['_CANCELREDRIVERESPONSE']._serialized_start=2150
-  _globals['_CANCELREDRIVERESPONSE']._serialized_end=2233
-  _globals['_WORKERQUEUESERVICE']._serialized_start=2236
-  _globals['_WORKERQUEUESERVICE']._serialized_end=3863
+  _globals['_GETQUEUEDJOBREQUEST']._serialized_start=272
+  _globals['_GETQUEUEDJOBREQUEST']._serialized_end=309
+  _globals['_GETQUEUEDJOBRESPONSE']._serialized_start=311
+  _globals['_GETQUEUEDJOBRESPONSE']._serialized_end=400
+  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_start=402
+  _globals['_LISTQUEUEDJOBSREQUEST']._serialized_end=509
+  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_start=512
+  _globals['_LISTQUEUEDJOBSRESPONSE']._serialized_end=645
+  _globals['_WATCHQUEUEDJOBSREQUEST']._serialized_start=647
+  _globals['_WATCHQUEUEDJOBSREQUEST']._serialized_end=730
+  _globals['_WATCHQUEUEDJOBSRESPONSE']._serialized_start=733
+  _globals['_WATCHQUEUEDJOBSRESPONSE']._serialized_end=912
+  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_start=914
+  _globals['_RETRYQUEUEDJOBREQUEST']._serialized_end=997
+  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_start=999
+  _globals['_RETRYQUEUEDJOBRESPONSE']._serialized_end=1090
+  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_start=1092
+  _globals['_CANCELQUEUEDJOBREQUEST']._serialized_end=1156
+  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_start=1158
+  _globals['_CANCELQUEUEDJOBRESPONSE']._serialized_end=1250
+  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_start=1252
+  _globals['_DELETEQUEUEDJOBREQUEST']._serialized_end=1316
+  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_start=1318
+  _globals['_DELETEQUEUEDJOBRESPONSE']._serialized_end=1343
+  _globals['_LISTQUEUESREQUEST']._serialized_start=1345
+  _globals['_LISTQUEUESREQUEST']._serialized_end=1424
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=1426
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=1542
+  _globals['_GETQUEUESTATSREQUEST']._serialized_start=1544
+  _globals['_GETQUEUESTATSREQUEST']._serialized_end=1588
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=1590
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1683
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1685
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1750
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1752
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1826
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1828
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1894
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1896
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1971
+  _globals['_REDRIVEQUEUEDJOBSREQUEST']._serialized_start=1974
+  _globals['_REDRIVEQUEUEDJOBSREQUEST']._serialized_end=2125
+  _globals['_REDRIVEQUEUEDJOBSRESPONSE']._serialized_start=2128
+  _globals['_REDRIVEQUEUEDJOBSRESPONSE']._serialized_end=2275
+  _globals['_GETREDRIVEREQUEST']._serialized_start=2277
+  _globals['_GETREDRIVEREQUEST']._serialized_end=2312
+  _globals['_GETREDRIVERESPONSE']._serialized_start=2314
+  _globals['_GETREDRIVERESPONSE']._serialized_end=2394
+  _globals['_CANCELREDRIVEREQUEST']._serialized_start=2396
+  _globals['_CANCELREDRIVEREQUEST']._serialized_end=2458
+  _globals['_CANCELREDRIVERESPONSE']._serialized_start=2460
+  _globals['_CANCELREDRIVERESPONSE']._serialized_end=2543
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=2545
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=2654
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=2657
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=2797
+  _globals['_WORKERQUEUESERVICE']._serialized_start=2800
+  _globals['_WORKERQUEUESERVICE']._serialized_end=4712
 # @@protoc_insertion_point(module_scope)

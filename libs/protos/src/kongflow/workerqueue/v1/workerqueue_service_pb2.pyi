@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from kongflow.workerqueue.v1 import audit_entry_pb2 as _audit_entry_pb2
 from kongflow.workerqueue.v1 import queue_pb2 as _queue_pb2
 from kongflow.workerqueue.v1 import queued_job_pb2 as _queued_job_pb2
 from kongflow.workerqueue.v1 import redrive_pb2 as _redrive_pb2
@@ -85,8 +86,9 @@ class ListQueuedJobsRequest(_message.Message):
     filter: _builtins.str
     """Which jobs, as AIP-160 writes it, over `state`, `kind`, `queue`,
     `priority`, `environment_id`, `tag`, `error_code` (of the newest error, as
-    `INTERNAL`), `create_time`, `run_time` and `end_time`; for example
-    `state = "RETRYABLE" AND queue = "events"`.
+    `INTERNAL`), `create_time`, `run_time` and `end_time`, and, for operators
+    with the scope `queue:arguments`, over any value of the arguments, as
+    `args.event.id`; for example `state = "RETRYABLE" AND queue = "events"`.
     """
     def __init__(
         self,
@@ -130,6 +132,76 @@ class ListQueuedJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListQueuedJobsResponse: _TypeAlias = ListQueuedJobsResponse  # noqa: Y015
+
+@_typing.final
+class WatchQueuedJobsRequest(_message.Message):
+    """Asks for changes of queued jobs. With the metadata `kongflow-environment`
+    only of those of that environment.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    WITH_PRESENT_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    """Which jobs, as in ListQueuedJobs. A job that begins to match is told of,
+    and so is one that matched and does so no longer.
+    """
+    with_present: _builtins.bool
+    """Whether to begin with the jobs that match now, at most the newest 1,000."""
+    def __init__(
+        self,
+        *,
+        filter: _builtins.str = ...,
+        with_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "with_present", b"with_present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchQueuedJobsRequest: _TypeAlias = WatchQueuedJobsRequest  # noqa: Y015
+
+@_typing.final
+class WatchQueuedJobsResponse(_message.Message):
+    """Holds what changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_JOBS_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    DELETED_IDS_FIELD_NUMBER: _builtins.int
+    skipped: _builtins.bool
+    """Whether more may have changed than is told."""
+    present: _builtins.bool
+    """Whether these are the jobs that matched when the watch began."""
+    @_builtins.property
+    def queued_jobs(self) -> _containers.RepeatedCompositeFieldContainer[_queued_job_pb2.QueuedJob]:
+        """The jobs as they stand now, without arguments; with the oldest change
+        first. Empty when nothing has changed for a while.
+        """
+
+    @_builtins.property
+    def deleted_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The jobs that are not there any more."""
+
+    def __init__(
+        self,
+        *,
+        queued_jobs: _abc.Iterable[_queued_job_pb2.QueuedJob] | None = ...,
+        skipped: _builtins.bool = ...,
+        present: _builtins.bool = ...,
+        deleted_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_ids", b"deleted_ids", "present", b"present", "queued_jobs", b"queued_jobs", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchQueuedJobsResponse: _TypeAlias = WatchQueuedJobsResponse  # noqa: Y015
 
 @_typing.final
 class RetryQueuedJobRequest(_message.Message):
@@ -650,3 +722,65 @@ class CancelRedriveResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRedriveResponse: _TypeAlias = CancelRedriveResponse  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesRequest(_message.Message):
+    """Asks for a page of the audit trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, 50 when 0, never more than 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
+    filter: _builtins.str
+    """Which entries, as AIP-160 writes it, over `action`, `caller_name`,
+    `caller_key_id`, `queue`, `queued_job_id`, `kind`, `environment_id`,
+    `redrive_id` and `create_time`; for example
+    `action = "PAUSE" AND queue = "events"`.
+    """
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesRequest: _TypeAlias = ListAuditEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesResponse(_message.Message):
+    """Holds a page of the audit trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIT_ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gets the next page; empty on the last."""
+    @_builtins.property
+    def audit_entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_entry_pb2.AuditEntry]:
+        """The entries, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        audit_entries: _abc.Iterable[_audit_entry_pb2.AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa: Y015

@@ -46,6 +46,11 @@ class WorkerQueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsResponse.FromString,
                 _registered_method=True)
+        self.WatchQueuedJobs = channel.unary_stream(
+                '/kongflow.workerqueue.v1.WorkerQueueService/WatchQueuedJobs',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsResponse.FromString,
+                _registered_method=True)
         self.RetryQueuedJob = channel.unary_unary(
                 '/kongflow.workerqueue.v1.WorkerQueueService/RetryQueuedJob',
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.RetryQueuedJobRequest.SerializeToString,
@@ -91,6 +96,11 @@ class WorkerQueueServiceStub:
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.SerializeToString,
                 response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/kongflow.workerqueue.v1.WorkerQueueService/ListAuditEntries',
+                request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
         self.CancelRedrive = channel.unary_unary(
                 '/kongflow.workerqueue.v1.WorkerQueueService/CancelRedrive',
                 request_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.CancelRedriveRequest.SerializeToString,
@@ -105,7 +115,8 @@ class WorkerQueueServiceServicer:
 
     def GetQueuedJob(self, request, context):
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only, services the jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -113,7 +124,26 @@ class WorkerQueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueuedJobs(self, request, context):
-        """Lists queued jobs, newest first.
+        """Lists queued jobs, newest first; for services those of their own kinds. A
+        filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+        with others a page may be short, or empty, and have a next one: what is
+        rare is looked for over many calls.
+        Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchQueuedJobs(self, request, context):
+        """Watches queued jobs: answers with those that change, as they stand then,
+        looked for once a second. What a job was between two looks is passed over,
+        and when more changed than a look can see, the answer says so: to list
+        anew then shows how things stand. A caller that reads slowly makes the
+        looks rarer and holds nothing up. It goes on until the caller ends it or
+        its deadline comes; without a deadline it ends after an hour. It is not
+        resumed: a new call begins with the present state.
+        Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN; RESOURCE_EXHAUSTED
+        TOO_MANY_WATCHES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,6 +234,14 @@ class WorkerQueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEntries(self, request, context):
+        """Lists who stepped in, the newest first. With the metadata
+        `kongflow-environment` only what was done to that environment's jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRedrive(self, request, context):
         """Stops a redrive. One that has ended is answered as it stands.
         Errors: NOT_FOUND REDRIVE_NOT_FOUND.
@@ -224,6 +262,11 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
                     servicer.ListQueuedJobs,
                     request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsResponse.SerializeToString,
+            ),
+            'WatchQueuedJobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchQueuedJobs,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsResponse.SerializeToString,
             ),
             'RetryQueuedJob': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryQueuedJob,
@@ -269,6 +312,11 @@ def add_WorkerQueueServiceServicer_to_server(servicer, server):
                     servicer.GetRedrive,
                     request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.FromString,
                     response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
             'CancelRedrive': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRedrive,
@@ -332,6 +380,33 @@ class WorkerQueueService:
             '/kongflow.workerqueue.v1.WorkerQueueService/ListQueuedJobs',
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListQueuedJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchQueuedJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/WatchQueuedJobs',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.WatchQueuedJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -575,6 +650,33 @@ class WorkerQueueService:
             '/kongflow.workerqueue.v1.WorkerQueueService/GetRedrive',
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveRequest.SerializeToString,
             kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.GetRedriveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.workerqueue.v1.WorkerQueueService/ListAuditEntries',
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            kongflow_dot_workerqueue_dot_v1_dot_workerqueue__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

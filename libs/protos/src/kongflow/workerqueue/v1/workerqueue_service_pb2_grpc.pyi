@@ -37,11 +37,28 @@ class WorkerQueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WorkerQueueServiceAsyncStub: ...
     GetQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only, services the jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]
-    """Lists queued jobs, newest first."""
+    """Lists queued jobs, newest first; for services those of their own kinds. A
+    filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+    with others a page may be short, or empty, and have a next one: what is
+    rare is looked for over many calls.
+    Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
+    """
+    WatchQueuedJobs: _grpc.UnaryStreamMultiCallable[_workerqueue_service_pb2.WatchQueuedJobsRequest, _workerqueue_service_pb2.WatchQueuedJobsResponse]
+    """Watches queued jobs: answers with those that change, as they stand then,
+    looked for once a second. What a job was between two looks is passed over,
+    and when more changed than a look can see, the answer says so: to list
+    anew then shows how things stand. A caller that reads slowly makes the
+    looks rarer and holds nothing up. It goes on until the caller ends it or
+    its deadline comes; without a deadline it ends after an hour. It is not
+    resumed: a new call begins with the present state.
+    Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN; RESOURCE_EXHAUSTED
+    TOO_MANY_WATCHES.
+    """
     RetryQueuedJob: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RetryQueuedJobRequest, _workerqueue_service_pb2.RetryQueuedJobResponse]
     """Makes a queued job available at once: one that waits for its time, or one
     that has ended, which then has its attempts anew. A job that is available
@@ -90,6 +107,10 @@ class WorkerQueueServiceStub:
     """Gets how far a redrive is.
     Errors: NOT_FOUND REDRIVE_NOT_FOUND.
     """
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListAuditEntriesRequest, _workerqueue_service_pb2.ListAuditEntriesResponse]
+    """Lists who stepped in, the newest first. With the metadata
+    `kongflow-environment` only what was done to that environment's jobs.
+    """
     CancelRedrive: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelRedriveRequest, _workerqueue_service_pb2.CancelRedriveResponse]
     """Stops a redrive. One that has ended is answered as it stands.
     Errors: NOT_FOUND REDRIVE_NOT_FOUND.
@@ -104,11 +125,28 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetQueuedJobRequest, _workerqueue_service_pb2.GetQueuedJobResponse]  # type: ignore[assignment]
     """Gets a queued job with its arguments and errors. Operators see the
-    arguments with the scope `queue:arguments` only.
+    arguments with the scope `queue:arguments` only, services the jobs of
+    their own kinds only.
     Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
     """
     ListQueuedJobs: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListQueuedJobsRequest, _workerqueue_service_pb2.ListQueuedJobsResponse]  # type: ignore[assignment]
-    """Lists queued jobs, newest first."""
+    """Lists queued jobs, newest first; for services those of their own kinds. A
+    filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+    with others a page may be short, or empty, and have a next one: what is
+    rare is looked for over many calls.
+    Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
+    """
+    WatchQueuedJobs: _aio.UnaryStreamMultiCallable[_workerqueue_service_pb2.WatchQueuedJobsRequest, _workerqueue_service_pb2.WatchQueuedJobsResponse]  # type: ignore[assignment]
+    """Watches queued jobs: answers with those that change, as they stand then,
+    looked for once a second. What a job was between two looks is passed over,
+    and when more changed than a look can see, the answer says so: to list
+    anew then shows how things stand. A caller that reads slowly makes the
+    looks rarer and holds nothing up. It goes on until the caller ends it or
+    its deadline comes; without a deadline it ends after an hour. It is not
+    resumed: a new call begins with the present state.
+    Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN; RESOURCE_EXHAUSTED
+    TOO_MANY_WATCHES.
+    """
     RetryQueuedJob: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.RetryQueuedJobRequest, _workerqueue_service_pb2.RetryQueuedJobResponse]  # type: ignore[assignment]
     """Makes a queued job available at once: one that waits for its time, or one
     that has ended, which then has its attempts anew. A job that is available
@@ -157,6 +195,10 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     """Gets how far a redrive is.
     Errors: NOT_FOUND REDRIVE_NOT_FOUND.
     """
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.ListAuditEntriesRequest, _workerqueue_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Lists who stepped in, the newest first. With the metadata
+    `kongflow-environment` only what was done to that environment's jobs.
+    """
     CancelRedrive: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.CancelRedriveRequest, _workerqueue_service_pb2.CancelRedriveResponse]  # type: ignore[assignment]
     """Stops a redrive. One that has ended is answered as it stands.
     Errors: NOT_FOUND REDRIVE_NOT_FOUND.
@@ -174,7 +216,8 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.GetQueuedJobResponse, _abc.Awaitable[_workerqueue_service_pb2.GetQueuedJobResponse]]:
         """Gets a queued job with its arguments and errors. Operators see the
-        arguments with the scope `queue:arguments` only.
+        arguments with the scope `queue:arguments` only, services the jobs of
+        their own kinds only.
         Errors: NOT_FOUND QUEUED_JOB_NOT_FOUND.
         """
 
@@ -184,7 +227,29 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workerqueue_service_pb2.ListQueuedJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workerqueue_service_pb2.ListQueuedJobsResponse, _abc.Awaitable[_workerqueue_service_pb2.ListQueuedJobsResponse]]:
-        """Lists queued jobs, newest first."""
+        """Lists queued jobs, newest first; for services those of their own kinds. A
+        filter over `state`, `kind`, `queue` and `create_time` fills its pages;
+        with others a page may be short, or empty, and have a next one: what is
+        rare is looked for over many calls.
+        Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchQueuedJobs(
+        self,
+        request: _workerqueue_service_pb2.WatchQueuedJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_workerqueue_service_pb2.WatchQueuedJobsResponse], _abc.AsyncIterator[_workerqueue_service_pb2.WatchQueuedJobsResponse]]:
+        """Watches queued jobs: answers with those that change, as they stand then,
+        looked for once a second. What a job was between two looks is passed over,
+        and when more changed than a look can see, the answer says so: to list
+        anew then shows how things stand. A caller that reads slowly makes the
+        looks rarer and holds nothing up. It goes on until the caller ends it or
+        its deadline comes; without a deadline it ends after an hour. It is not
+        resumed: a new call begins with the present state.
+        Errors: PERMISSION_DENIED ARGUMENTS_HIDDEN; RESOURCE_EXHAUSTED
+        TOO_MANY_WATCHES.
+        """
 
     @_abc_1.abstractmethod
     def RetryQueuedJob(
@@ -286,6 +351,16 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workerqueue_service_pb2.GetRedriveResponse, _abc.Awaitable[_workerqueue_service_pb2.GetRedriveResponse]]:
         """Gets how far a redrive is.
         Errors: NOT_FOUND REDRIVE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _workerqueue_service_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workerqueue_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_workerqueue_service_pb2.ListAuditEntriesResponse]]:
+        """Lists who stepped in, the newest first. With the metadata
+        `kongflow-environment` only what was done to that environment's jobs.
         """
 
     @_abc_1.abstractmethod
