@@ -125,6 +125,9 @@ class TestAudit:
                 ),
                 AuditEntry(id="a2", action=AuditEntry.ACTION_PAUSE, queue="events"),
                 AuditEntry(id="a3", action=AuditEntry.ACTION_REDRIVE, redrive_id="r1"),
+                AuditEntry(
+                    id="a4", action=AuditEntry.ACTION_RUN, queue="events", periodic_job="nightly"
+                ),
             ]
         )
         ended = run(
@@ -132,7 +135,15 @@ class TestAudit:
             *("--by", "ann", "--since", "2026-01-01T00:00:00Z", "--wide"),
         )
         assert ended.code == 0, ended.err
-        for text in ("ann", "edit", "deliverEvent q1", "misspelt", '{"id": 1}', "queue events"):
+        for text in (
+            "ann",
+            "edit",
+            "deliverEvent q1",
+            "misspelt",
+            '{"id": 1}',
+            "queue events",
+            "periodic nightly",
+        ):
             assert text in ended.out
         request = system.only_call("ListAuditEntries", pb.ListAuditEntriesRequest)
         assert request.filter == (

@@ -25,6 +25,8 @@ _SESSION = as_operator_of_any_environment("workerqueue")
 def _subject(entry: AuditEntry) -> Cell:
     if entry.queued_job_id:
         return f"{entry.kind} {entry.queued_job_id}"
+    if entry.periodic_job:
+        return f"periodic {entry.periodic_job}"
     return f"redrive {entry.redrive_id}" if entry.redrive_id else f"queue {entry.queue}"
 
 

@@ -15,6 +15,7 @@ from kongflow_workerqueue.adapters import (
     ledger_maintenance,
     ledger_worker,
     queue_reader,
+    suspicion_rows,
 )
 from kongflow_workerqueue.adapters.job_rows import (
     INSERT_NEW_JOBS,
@@ -100,6 +101,17 @@ def statements() -> dict[str, Statement]:
             f"prune {state}": (prune, {"age": timedelta(days=1), "limit": 20})
             for state, prune in ledger_maintenance._PRUNE.items()
         },
+        "suspected": (suspicion_rows.SUSPECTED, {}),
+        "claim suspects": (
+            suspicion_rows.CLAIM_SUSPECTS,
+            {
+                "worker_id": WORKER,
+                "waiting_for": "alone:events",
+                "quiet": timedelta(),
+                "alone": timedelta(),
+                "limit": 20,
+            },
+        ),
         "throughput": (
             queue_reader._THROUGHPUT,
             {"queue": "events", "within": timedelta()},

@@ -127,8 +127,10 @@ def test_what_was_waited_for_is_no_less_than_nothing() -> None:
     """A clock that was set back shows no negative delay."""
     registry = CollectorRegistry()
     times = CallTimes(registry)
-    early = timedelta(seconds=-3)
-    job = ClaimedJob(new_id(), 1, "k", b"{}", "q", Priority.LOW, 0, 1, 0, None, None, waited=early)
+    job = ClaimedJob(
+        *(new_id(), 1, "k", b"{}", "q", Priority.LOW, 0, 1, 0, None, None),
+        waited=timedelta(seconds=-3),
+    )
     times.note_begin("k", [job])
     families = families_of(generate_latest(registry).decode())
     assert value(families, "kongflow_workerqueue_start_delay_seconds_sum", kind="k") == 0

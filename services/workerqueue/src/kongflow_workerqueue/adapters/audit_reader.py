@@ -35,6 +35,7 @@ _TARGETS: Mapping[str, FilterTarget] = {
     "kind": _COLUMNS.kind,
     "environment_id": _COLUMNS.environment_id,
     "redrive_id": _COLUMNS.redrive_id,
+    "periodic_job": _COLUMNS.periodic_job,
     "create_time": _COLUMNS.created_at,
 }
 
@@ -81,4 +82,5 @@ def _entry(row: Row[Any]) -> AuditEntry:
         environment_id=row.environment_id,
         redrive_id=row.redrive_id,
         former_args=None if row.former_args is None else orjson.dumps(row.former_args),
+        periodic_job=row.periodic_job,
     )

@@ -75,7 +75,8 @@ _NOT_PAUSED = (
 
 SUSPECTED = f"""
 SELECT waiting_for, max(suspicion) FROM workerqueue.queued_jobs
-WHERE suspicion > 0 AND state = 'scheduled' AND waiting_for LIKE 'alone:%' AND {_NOT_PAUSED}
+WHERE suspicion > 0 AND state = 'scheduled' AND starts_with(waiting_for, 'alone:')
+  AND {_NOT_PAUSED}
 GROUP BY waiting_for
 """
 

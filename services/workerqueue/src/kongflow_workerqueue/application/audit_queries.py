@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     RESUME = "resume"
     REDRIVE = "redrive"
     CANCEL_REDRIVE = "cancel_redrive"
+    RUN = "run"
 
 
 AUDIT_FIELDS = (
@@ -33,6 +34,7 @@ AUDIT_FIELDS = (
     FilterField("kind", FieldType.TEXT),
     FilterField("environment_id", FieldType.ID),
     FilterField("redrive_id", FieldType.ID),
+    FilterField("periodic_job", FieldType.TEXT),
     FilterField("create_time", FieldType.TIME),
 )
 
@@ -54,6 +56,7 @@ class AuditEntry:
     environment_id: UUID | None
     redrive_id: UUID | None
     former_args: bytes | None
+    periodic_job: str | None
 
 
 class AuditReader(Protocol):

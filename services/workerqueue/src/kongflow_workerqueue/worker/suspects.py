@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kongflow_common.errors import Contended, DependencyUnavailable
-from kongflow_workerqueue.application.ports import ClaimedJob, MaintenanceLedger, SuspectLedger
+from kongflow_workerqueue.application.ports import ClaimedJob, MaintenanceLedger
+from kongflow_workerqueue.application.suspect_ledger import SuspectLedger
 from kongflow_workerqueue.domain.suspicion import SUSPECTED, waiting_alone
 from kongflow_workerqueue.worker.call_runner import Call, CallRunner
 from kongflow_workerqueue.worker.finisher import Finisher

@@ -109,3 +109,8 @@ class TimedTarget:
     async def is_ready(self) -> bool:
         """Asks whether the target would take calls; see TaskTarget.is_ready."""
         return await self._target.is_ready()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection at this moment; see TaskTarget.is_connected."""
+        return self._target.is_connected

@@ -51,6 +51,8 @@ class AuditEntry(_message.Message):
         """A redrive was begun."""
         ACTION_CANCEL_REDRIVE: AuditEntry._Action.ValueType  # 8
         """A redrive was stopped."""
+        ACTION_RUN: AuditEntry._Action.ValueType  # 10
+        """A job of a periodic job was enqueued at once."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What was done."""
@@ -73,6 +75,8 @@ class AuditEntry(_message.Message):
     """A redrive was begun."""
     ACTION_CANCEL_REDRIVE: AuditEntry.Action.ValueType  # 8
     """A redrive was stopped."""
+    ACTION_RUN: AuditEntry.Action.ValueType  # 10
+    """A job of a periodic job was enqueued at once."""
 
     ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -87,6 +91,7 @@ class AuditEntry(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     REDRIVE_ID_FIELD_NUMBER: _builtins.int
     FORMER_ARGS_FIELD_NUMBER: _builtins.int
+    PERIODIC_JOB_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     action: Global___AuditEntry.Action.ValueType
@@ -111,6 +116,8 @@ class AuditEntry(_message.Message):
     """
     redrive_id: _builtins.str
     """Output only. The redrive; empty for jobs and queues."""
+    periodic_job: _builtins.str
+    """Output only. The name of the periodic job that was paused, resumed or run."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When."""
@@ -137,10 +144,11 @@ class AuditEntry(_message.Message):
         environment_id: _builtins.str = ...,
         redrive_id: _builtins.str = ...,
         former_args: _struct_pb2.Struct | None = ...,
+        periodic_job: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "former_args", b"former_args"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "caller_key_id", b"caller_key_id", "caller_name", b"caller_name", "create_time", b"create_time", "environment_id", b"environment_id", "former_args", b"former_args", "id", b"id", "kind", b"kind", "queue", b"queue", "queued_job_id", b"queued_job_id", "reason", b"reason", "redrive_id", b"redrive_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "caller_key_id", b"caller_key_id", "caller_name", b"caller_name", "create_time", b"create_time", "environment_id", b"environment_id", "former_args", b"former_args", "id", b"id", "kind", b"kind", "periodic_job", b"periodic_job", "queue", b"queue", "queued_job_id", b"queued_job_id", "reason", b"reason", "redrive_id", b"redrive_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
