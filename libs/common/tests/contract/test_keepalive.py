@@ -23,7 +23,7 @@ async def _slow(_request: bytes, _context: Any) -> bytes:
 @pytest.fixture
 async def target() -> AsyncIterator[str]:
     server = grpc.aio.server()
-    method = grpc.unary_unary_rpc_method_handler(_slow)
+    method: Any = grpc.unary_unary_rpc_method_handler(_slow)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("foreign.Slow", {"Call": method}),)
     )
