@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
 from kongflow_common.clock import SystemClock
 from kongflow_common.ids import new_id
-from kongflow_common.rpc.channel import service_channel
+from kongflow_common.rpc.channel import foreign_channel, service_channel
 from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
@@ -185,6 +185,10 @@ class _Assembly:
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
+            **{
+                f"touch with {name}": self.targets[name].keep_in_touch
+                for name in self.settings.task_descriptor_sets.keys() & self.targets.keys()
+            },
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
             **self._kept_duties([SweepLimits(keeper.request_sweep)]),
         }
@@ -323,7 +327,8 @@ def _targets(
     signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
     targets: dict[str, GrpcTarget] = {}
     for name, address in settings.task_targets.items():
-        channel = service_channel(address, settings)
+        foreign = name in settings.task_descriptor_sets
+        channel = (foreign_channel if foreign else service_channel)(address, settings)
         stack.push_async_callback(channel.close)
         kinds = [kind for kind in catalogue if kind.target == name]
         targets[name] = GrpcTarget(channel, kinds, partial(signer.token, name))

@@ -1,5 +1,8 @@
 """A target that the worker knows by its descriptor set alone: its messages are of its own pool."""
 
+import os
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -8,6 +11,7 @@ import pytest
 from bench.queue.kongflow import BATCH_KIND, SINGLE_KIND, TARGET, compile_descriptors
 from bench.queue.target import handler
 from kongflow_common.ids import new_id
+from kongflow_common.rpc.channel import FOREIGN_SERVERS
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.ports import NewJob
 from kongflow_workerqueue.domain.states import Priority
@@ -32,6 +36,16 @@ def noop(number: int, kind: str) -> NewJob:
     )
 
 
+def patience(port: int) -> set[int]:
+    """How long this process's connections to a port wait for an acknowledgement, in ms."""
+    found: set[int] = set()
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as connection:
+            if connection.getpeername()[1:2] == (port,):
+                found.add(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+    return found
+
+
 @pytest.mark.parametrize("kind", [BATCH_KIND, SINGLE_KIND])
 async def test_its_jobs_are_called(queue: QueueUnderTest, tmp_path: Path, kind: str) -> None:
     descriptors = tmp_path / "noop.binpb"
@@ -48,6 +62,7 @@ async def test_its_jobs_are_called(queue: QueueUnderTest, tmp_path: Path, kind: 
         await queue.enqueue([noop(number, kind) for number in range(JOBS)])
         async with running(settings):
             await eventually(lambda: queue.all_completed(JOBS))
+            assert patience(port) == {FOREIGN_SERVERS.timeout_ms}
     finally:
         await server.stop(0)
     assert sorted(received) == list(range(JOBS))

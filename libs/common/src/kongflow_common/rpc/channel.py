@@ -1,6 +1,7 @@
 """Calls to the other services: a channel that reconnects fast, and an identity on each call."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -16,10 +17,43 @@ from kongflow_common.rpc.tls import channel_credentials
 from kongflow_common.settings import ServiceSettings
 from kongflow_common.tracing import current_traceparent
 
-__all__ = ["RemoteError", "ServiceCaller", "error_info", "open_channel", "service_channel"]
+__all__ = [
+    "FOREIGN_SERVERS",
+    "OWN_SERVERS",
+    "Keepalive",
+    "RemoteError",
+    "ServiceCaller",
+    "error_info",
+    "foreign_channel",
+    "open_channel",
+    "service_channel",
+]
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How a channel finds out that its connection is dead.
+
+    What the other side's machine does not acknowledge for `timeout_ms` ends the connection, pings
+    and everything else that is written (TCP_USER_TIMEOUT); pings go out every `ping_ms`.
+    """
+
+    ping_ms: int
+    timeout_ms: int
+    without_calls: bool
+
+
+OWN_SERVERS = Keepalive(ping_ms=20_000, timeout_ms=5_000, without_calls=True)
+"""Our listeners permit pings every five seconds."""
+
+# gRPC's own servers end a connection after a few pings that come more often than every five
+# minutes, and all calls that it carries ("Too many pings"). And a program that is busy in its only
+# thread answers no ping, though nothing is wrong with it.
+FOREIGN_SERVERS = Keepalive(ping_ms=24 * 3_600_000, timeout_ms=10_000, without_calls=False)
+"""Whoever calls servers that others wrote writes something else from time to time."""
 
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
@@ -109,8 +143,16 @@ def service_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
     return open_channel(target, channel_credentials(settings))
 
 
+def foreign_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
+    """A channel to a server that may be anybody's, with its own defaults; the caller closes it."""
+    return open_channel(target, channel_credentials(settings), keepalive=FOREIGN_SERVERS)
+
+
 def open_channel(
-    target: str, credentials: grpc.ChannelCredentials | None = None
+    target: str,
+    credentials: grpc.ChannelCredentials | None = None,
+    *,
+    keepalive: Keepalive = OWN_SERVERS,
 ) -> grpc.aio.Channel:
     """A channel that reconnects within a second of its server being back."""
     options = [
@@ -120,9 +162,9 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", keepalive.ping_ms),
+        ("grpc.keepalive_timeout_ms", keepalive.timeout_ms),
+        ("grpc.keepalive_permit_without_calls", int(keepalive.without_calls)),
         ("grpc.http2.max_pings_without_data", 0),
         # Only the queued job tries again.
         ("grpc.enable_retries", 0),

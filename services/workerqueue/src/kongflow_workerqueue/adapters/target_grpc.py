@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ __all__ = ["GrpcTarget"]
 
 _STATUS_METADATA = "grpc-status-details-bin"
 _READY_SECONDS = 1.0
+_PULSE_SECONDS = 15.0
+_PULSE_ANSWER_SECONDS = 5.0
 _LONGEST_MESSAGE = 2_000
 _LARGEST_DETAILS = 16 * 1024
 
@@ -57,6 +60,7 @@ class GrpcTarget:
         self, channel: grpc.aio.Channel, kinds: Iterable[Kind], token: Callable[[], str]
     ) -> None:
         self._channel = channel
+        self._calls = 0
         self._token = token
         self._methods = {
             kind.kind: _Methods(
@@ -90,17 +94,11 @@ class GrpcTarget:
                 sent.append(index)
             except UnreadableArguments as error:
                 results[index] = _refused(str(error))
-        if len(requests) == 1 or methods.batch is None:
-            answers = [
-                await self._call_one(methods, jobs[index], request, deadline)
-                for index, request in zip(sent, requests, strict=True)
-            ]
-        elif requests:
-            answers = await self._call_batch(
-                methods, [jobs[index] for index in sent], requests, deadline
-            )
-        else:
-            answers = []
+        self._calls += 1
+        try:
+            answers = await self._answers(methods, [jobs[i] for i in sent], requests, deadline)
+        finally:
+            self._calls -= 1
         for index, answer in zip(sent, answers, strict=True):
             results[index] = answer
         return [result for result in results if result is not None]
@@ -125,6 +123,34 @@ class GrpcTarget:
     def is_connected(self) -> bool:
         """Whether there is a connection to the target at this moment."""
         return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
+    async def keep_in_touch(self, every: float = _PULSE_SECONDS) -> None:
+        """Writes something to the target while it has calls, until cancelled.
+
+        A connection that is dead is found out by what is written to it; in place of HTTP/2's
+        pings, of which servers endure only a few, it is a call, whatever the answer.
+        """
+        while True:
+            await asyncio.sleep(every)
+            if self._calls:
+                with suppress(grpc.aio.AioRpcError):
+                    await self._check_health(
+                        health_pb2.HealthCheckRequest(), timeout=_PULSE_ANSWER_SECONDS
+                    )
+
+    async def _answers(
+        self,
+        methods: _Methods,
+        jobs: Sequence[ClaimedJob],
+        requests: Sequence[Message],
+        deadline: datetime,
+    ) -> list[CallResult]:
+        if len(requests) == 1 or methods.batch is None:
+            return [
+                await self._call_one(methods, job, request, deadline)
+                for job, request in zip(jobs, requests, strict=True)
+            ]
+        return await self._call_batch(methods, jobs, requests, deadline) if requests else []
 
     async def _call_one(
         self, methods: _Methods, job: ClaimedJob, request: Message, deadline: datetime
