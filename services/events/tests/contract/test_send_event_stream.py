@@ -71,8 +71,9 @@ async def test_events_that_wait_are_stored_together(context: EventsContext) -> N
         answers = [answer async for answer in stream]
     results = [result for answer in answers for result in answer.results]
     assert len(results) == 2_000
-    # A few before the lock was met or while it was given back; the others by the thousand.
-    assert len(answers) < 100
+    # By the thousand, but for a few before the lock was met; on a busy machine, where reading
+    # the stream takes longer than storing, in groups of what has come meanwhile.
+    assert len(answers) < 500
     rows = await context.database.pool.execute("SELECT id, event_id FROM events.event_records")
     stored = {str(record_id): event_id for record_id, event_id in rows}
     assert [stored[each.event_record_id] for each in results] == [

@@ -39,9 +39,7 @@ async def test_a_target_is_written_to_while_it_has_calls_whatever_it_answers() -
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    job = ClaimedJob(
-        new_id(), 1, kind.kind, b"{}", "runs", Priority.HIGH, 0, 3, 0, None, None, timedelta()
-    )
+    job = ClaimedJob(new_id(), 1, kind.kind, b"{}", "runs", Priority.HIGH, 0, 3, 0, None, None)
     async with open_channel(f"127.0.0.1:{port}", keepalive=FOREIGN_SERVERS) as channel:
         target = GrpcTarget(channel, [kind], lambda: "token")
         touch = asyncio.create_task(target.keep_in_touch(every=0.01))

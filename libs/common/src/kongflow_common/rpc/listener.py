@@ -73,6 +73,7 @@ class Listener:
             add_reflection(reflection.aio.ReflectionServicer(listed), generic_only)
         self.address = _bind(self._server, address, credentials)
         self._quiet_moment: QuietMoment | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Accept calls; health says NOT_SERVING until it is told otherwise."""
@@ -90,8 +91,14 @@ class Listener:
     async def drain(self, seconds: float) -> None:
         """Refuse what is new, let what runs finish for at most `seconds`, then close.
 
-        Open streams do not hold the end up: ours end when what is new is refused.
+        Open streams do not hold the end up: ours end when what is new is refused. Whoever asks
+        again waits for the same end.
         """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(seconds))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, seconds: float) -> None:
         await self._health.enter_graceful_shutdown()
         self._pipeline.drain()
         if self._quiet_moment is not None:

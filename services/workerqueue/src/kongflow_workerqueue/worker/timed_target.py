@@ -109,8 +109,3 @@ class TimedTarget:
     async def is_ready(self) -> bool:
         """Asks whether the target would take calls; see TaskTarget.is_ready."""
         return await self._target.is_ready()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection at this moment; see TaskTarget.is_connected."""
-        return self._target.is_connected
