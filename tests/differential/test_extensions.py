@@ -66,7 +66,7 @@ def test_what_the_published_schema_takes_has_its_verdict() -> None:
         json.dumps({"payload": value(chance), "filter": written(chance)}) for _ in range(FILTERS)
     ]
     valid_there = valid_only_here = 0
-    for line, (_, verdict) in zip(lines, ask(lines), strict=True):
+    for line, (verdict, _) in zip(lines, ask(lines), strict=True):
         ours = judge(line)
         if verdict != "invalid":
             assert ours == verdict.replace("throws", "false"), line
