@@ -158,6 +158,7 @@ class EventsContext:
         account_id: str = "",
         generation: int | None = None,
         job_id: UUID | None = None,
+        wildcards: bool = False,
     ) -> pb.UpsertEventDispatcherResponse:
         """Upsert a dispatcher over the channel."""
         dispatcher = EventDispatcher(
@@ -166,6 +167,7 @@ class EventsContext:
             source=source,
             manual=manual,
             account_id=account_id,
+            name_match=_name_match(wildcards=wildcards),
         )
         dispatcher.dispatchable.job_version.job_id = str(job_id or new_id())
         if payload_filter is not None:
@@ -255,3 +257,7 @@ class EventsContext:
         """How many rows a table of the context holds."""
         [(rows,)] = await self.database.pool.execute(f"SELECT count(*) FROM events.{table}")
         return int(rows)
+
+
+def _name_match(*, wildcards: bool) -> EventDispatcher.NameMatch.ValueType:
+    return EventDispatcher.NAME_MATCH_WILDCARD if wildcards else EventDispatcher.NAME_MATCH_EXACT
