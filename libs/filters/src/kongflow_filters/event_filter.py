@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from kongflow_filters.javascript_values import is_number, key_order
-from kongflow_filters.match_list import EXTENSION, OR, BadEntry, check_match_list
+from kongflow_filters.match_list import (
+    EXTENSION,
+    OR,
+    BadEntry,
+    check_match_list,
+    count_wildcards,
+)
 from kongflow_filters.operators import OPERATORS, is_scalar_list
 
 __all__ = [
@@ -24,6 +30,9 @@ __all__ = [
 
 MAX_DEPTH: Final = 200
 """How deep objects and arrays of a filter may be nested; the filter itself is level 1."""
+
+MAX_WILDCARDS: Final = 100
+"""In one filter: each reads the whole of a value, where other conditions read its ends."""
 
 # The original's parser never copies this key, so it matches nothing.
 _NEVER_KEPT: Final = "__proto__"
@@ -104,6 +113,7 @@ class _FilterParser:
 
     def __init__(self) -> None:
         self.warnings: list[FilterWarning] = []
+        self._wildcards = 0
 
     def filter(self, value: object, path: _Path, depth: int = 1) -> FilterNode:
         _check_depth(path, depth)
@@ -171,6 +181,9 @@ class _FilterParser:
             check_match_list(written[EXTENSION])
         except BadEntry as error:
             raise _invalid((*path, *error.steps), error.reason) from None
+        self._wildcards += count_wildcards(written[EXTENSION])
+        if self._wildcards > MAX_WILDCARDS:
+            raise _invalid(path, f"is more than {MAX_WILDCARDS} wildcards in one filter")
         return {EXTENSION: written[EXTENSION]}
 
     def alternatives(self, items: list[object], path: _Path, depth: int) -> Sequence[object]:

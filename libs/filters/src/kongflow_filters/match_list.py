@@ -18,7 +18,14 @@ from kongflow_filters.simple_case import ends_with_ignoring_case, equals_ignorin
 from kongflow_filters.simple_case import starts_with_ignoring_case as starts_ignoring_case
 from kongflow_filters.wildcard import Wildcard
 
-__all__ = ["EXTENSION", "OR", "BadEntry", "check_match_list", "compile_match_list"]
+__all__ = [
+    "EXTENSION",
+    "OR",
+    "BadEntry",
+    "check_match_list",
+    "compile_match_list",
+    "count_wildcards",
+]
 
 EXTENSION: Final = "$kongflow"
 """The operator that holds a match list, and the key that holds alternatives."""
@@ -56,6 +63,19 @@ def check_match_list(items: object) -> None:
             continue
         with _Inside(index):
             _check_matcher(entry, _MATCHERS, "must be a string, number, boolean, null or a matcher")
+
+
+def count_wildcards(items: object) -> int:
+    """How many texts with stars a list that was checked holds; each reads a whole value."""
+    count = 0
+    for entry in cast("Sequence[object]", items):
+        if isinstance(entry, Mapping):
+            [(name, operand)] = entry.items()
+            if name == "anything-but" and isinstance(operand, Mapping):
+                count += count_wildcards([operand])
+            elif name == "wildcard":
+                count += len(operand) if type(operand) is list else 1
+    return count
 
 
 def compile_match_list(items: object) -> Check:

@@ -411,3 +411,17 @@ def test_an_explanation_names_the_list_and_the_alternatives() -> None:
     assert found is not None
     assert (found.path, found.operator) == ("payload.a", "$or")
     assert found.wanted == ({"b": ("x",)},)
+
+
+def test_a_filter_has_at_most_a_hundred_wildcards() -> None:
+    def of(number: int) -> dict[str, Any]:
+        several = {"anything-but": {"wildcard": ["a*"] * (number - 2)}}
+        return {
+            "a": [{"$kongflow": [{"wildcard": "a*"}, several]}],
+            "b": [{"$kongflow": [{"wildcard": "b*"}]}],
+        }
+
+    parse_filter(of(100))
+    with pytest.raises(InvalidFilter, match="more than 100 wildcards") as caught:
+        parse_filter(of(101))
+    assert caught.value.path == "b[0].$kongflow"
