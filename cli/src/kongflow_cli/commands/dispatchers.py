@@ -131,13 +131,12 @@ def put_dispatcher(  # noqa: PLR0913 - an option each
         dispatchable_id=dispatchable_id or job_id,
         dispatchable=Dispatchable(job_version=job_version),
         event_names=event,
-        name_match=(
-            EventDispatcher.NAME_MATCH_WILDCARD if wildcards else EventDispatcher.NAME_MATCH_EXACT
-        ),
         source=source or "",
         account_id=account or "",
         manual=manual,
     )
+    if wildcards:
+        dispatcher.name_match = EventDispatcher.NAME_MATCH_WILDCARD
     documents = Documents()
     if payload_filter is not None:
         document = documents.read("--filter", payload_filter)
