@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-__all__ = ["Wildcard", "literal_of"]
+__all__ = ["Wildcard"]
 
-_TOKEN: Final = re.compile(r"\\.|\\$|\*+|[^\\*]+", re.DOTALL)
+_PIECE: Final = re.compile(r"\\.|\\$|\*+|[^\\*]+", re.DOTALL)
 
 
 class Wildcard:
@@ -18,17 +18,17 @@ class Wildcard:
 
     def __init__(self, pattern: str) -> None:
         parts = [""]
-        for token in _TOKEN.findall(pattern):
-            if token == "*":
+        for piece in _PIECE.findall(pattern):
+            if piece == "*":
                 parts.append("")
-            elif token.startswith("*"):
+            elif piece.startswith("*"):
                 raise ValueError("must not have two stars in a row")
-            elif token.startswith("\\"):
-                if token[1:] not in ("*", "\\"):
+            elif piece.startswith("\\"):
+                if piece[1:] not in ("*", "\\"):
                     raise ValueError(r"a backslash stands only before a star or a backslash")
-                parts[-1] += token[1]
+                parts[-1] += piece[1]
             else:
-                parts[-1] += token
+                parts[-1] += piece
         self.prefix: str = parts[0]
         """What a text begins with; the whole text where there is no star."""
         self.suffix: str | None = parts[-1] if len(parts) > 1 else None
@@ -50,8 +50,3 @@ class Wildcard:
                 return False
             position = found + len(part)
         return True
-
-
-def literal_of(text: str) -> str:
-    """The pattern that only this text is of."""
-    return text.replace("\\", "\\\\").replace("*", "\\*")

@@ -29,9 +29,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     # Without the column such names would be taken as they are written.
     op.execute(
-        f"""
+        """
         UPDATE events.event_dispatchers SET enabled = false WHERE name_patterns IS NOT NULL;
-        DROP INDEX events.{_INDEX};
+        DROP INDEX events.event_dispatchers_name_patterns_idx;
         ALTER TABLE events.event_dispatchers DROP COLUMN name_patterns
         """
     )

@@ -149,11 +149,12 @@ class NameTable(Generic[Held]):
     def find(self, name: str, *, at_most: int) -> list[Held] | None:
         """What is held under patterns that the name is of; None when too many would be tried."""
         found: list[Held] = []
-        tried = 0
+        tried = 0  # Ends that are looked up, and patterns that are compared.
         for length in self._by_prefix.lengths:
             by_suffix = self._by_prefix.by_text.get(name[:length]) if length <= len(name) else None
             if by_suffix is None:
                 continue
+            tried += len(by_suffix.lengths)
             for end in by_suffix.lengths:
                 if end > len(name):
                     continue
