@@ -16,6 +16,9 @@ _COLUMNS = """
 ALTER TABLE workerqueue.queues ADD COLUMN IF NOT EXISTS max_running integer
     CONSTRAINT queues_max_running_check CHECK (max_running >= 1);
 
+-- The limits of each of its jobs.
+ALTER TABLE workerqueue.periodic_jobs ADD COLUMN IF NOT EXISTS limits jsonb;
+
 ALTER TABLE workerqueue.queued_jobs
     -- The line it stands in; null for the jobs without limits.
     ADD COLUMN IF NOT EXISTS limit_lane uuid,
@@ -395,6 +398,7 @@ def downgrade() -> None:
             DROP COLUMN max_running, DROP COLUMN rate_key, DROP COLUMN rate_interval,
             DROP COLUMN rate_burst;
         ALTER TABLE workerqueue.queues DROP COLUMN max_running;
+        ALTER TABLE workerqueue.periodic_jobs DROP COLUMN limits;
         """
     )
 

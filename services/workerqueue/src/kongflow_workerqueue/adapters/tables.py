@@ -383,6 +383,7 @@ PERIODIC_JOBS = Table(
     Column("cron", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("args", JSONB, nullable=False),
+    Column("limits", JSONB),
     PrimaryKeyConstraint("name", name="periodic_jobs_pkey"),
     CheckConstraint("length(name) BETWEEN 1 AND 200", name="periodic_jobs_name_check"),
 )
