@@ -356,6 +356,8 @@ END $$;
 """
 
 _AUDIT = """
+-- What a limit was set to; null when it was taken away.
+ALTER TABLE workerqueue.audit_entries ADD COLUMN IF NOT EXISTS max_running integer;
 ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
 ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
     action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
@@ -387,6 +389,7 @@ def downgrade() -> None:
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
                        'cancel_redrive', 'run')
         );
+        ALTER TABLE workerqueue.audit_entries DROP COLUMN max_running;
         DROP FUNCTION workerqueue.grant_starts(uuid[], bigint[]);
         DROP FUNCTION workerqueue.admit_limited(uuid[], text[], uuid, integer, integer);
         DROP FUNCTION workerqueue.queue_room(text, bigint);

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from kongflow_common.ids import new_id
+from kongflow_workerqueue.adapters.ledger_limits import _once_each
 from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.ports import ClaimedJob, NewJob
 from kongflow_workerqueue.domain.limits import (
@@ -341,6 +342,24 @@ async def test_the_lanes_of_a_key_share_it(ledger: LedgerUnderTest) -> None:
         running += [each.id for each in claimed]
         assert len(running) <= 2
     assert sorted(ended) == sorted(by_id)
+
+
+async def test_a_key_of_several_lanes_that_ended_is_gone_through_once(
+    ledger: LedgerUnderTest,
+) -> None:
+    assert _once_each(["a", None, "b", "a", None, "a"]) == ["a", None, "b", None, None, None]
+    lanes = [
+        LimitRules(serial=KeyRule(f"line {n}"), concurrency=ConcurrencyRule(KeyRule("k"), 2))
+        for n in range(5)
+    ]
+    jobs = [limited(rules) for rules in lanes]
+    await ledger.insert(*jobs)
+    ended = [
+        (job.limits.lane, job.limits.concurrency_key) for job in jobs[:3] if job.limits is not None
+    ]
+    # They are admitted all the same, from the lanes themselves and from those that share the key.
+    admission = await ledger.limits.admit_limited(ended, share=SHARE)
+    assert len(entries(admission)) == 2
 
 
 async def test_no_queue_is_filled_by_limited_jobs(ledger: LedgerUnderTest) -> None:

@@ -239,7 +239,7 @@ class PostgresOperatorLedger:
             await cursor.execute(_SET_LIMIT, {"queue": queue, "max_running": max_running})
             if max_running is not None:
                 await cursor.execute(_WITHDRAW_QUEUE, {"queue": queue})
-            await note(cursor, "limit", by, queue=queue)
+            await note(cursor, "limit", by, queue=queue, max_running=max_running)
             await cursor.execute(_ORDER, {"order": ""})
 
     @asynccontextmanager

@@ -319,6 +319,7 @@ AUDIT_ENTRIES = Table(
     Column("redrive_id", Uuid),
     Column("former_args", JSONB),
     Column("periodic_job", Text),
+    Column("max_running", Integer),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
         "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "

@@ -38,6 +38,11 @@ class KeyRule:
         return f"{owner}:{key}"
 
 
+def given_key(key: str | None) -> str | None:
+    """Return a key as it was given, of one as the ledger knows it."""
+    return None if key is None else key.partition(":")[2]
+
+
 _SORTED = orjson.OPT_SORT_KEYS
 
 
