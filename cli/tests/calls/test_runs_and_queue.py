@@ -81,9 +81,10 @@ class TestQueue:
         assert details[1]["value"] == {"type_url": "type.example.com/not.Known", "value": "AQ=="}
 
     def test_get_shows_the_keys_of_limits(self, system: RecordedSystem, run: Run) -> None:
-        keys = {"serial_key": "line", "concurrency_key": "mail", "rate_key": 'account:["a"]'}
         system.answers["GetQueuedJob"] = workerqueue_service_pb2.GetQueuedJobResponse(
-            queued_job=QueuedJob(id="q1", **keys)
+            queued_job=QueuedJob(
+                id="q1", serial_key="line", concurrency_key="mail", rate_key='account:["a"]'
+            )
         )
         ended = run("queue", "jobs", "get", "q1")
         assert ended.code == 0, ended.err
