@@ -15,6 +15,7 @@ from kongflow_workerqueue.catalogue.catalogue import (
     built_in_publications,
 )
 from kongflow_workerqueue.catalogue.kind import Kind
+from kongflow_workerqueue.domain.limits import KeyRule
 from kongflow_workerqueue.domain.retry import (
     LONGEST_DELAY,
     ExponentialRetry,
@@ -32,8 +33,8 @@ HEAD = (
     "What the system itself puts into its [worker queue](behaviour.md#queued-jobs), read from the "
     "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
     "of one kind and environment that have not ended (and were created no longer ago than the "
-    "time that is given); what an answer does to a job is under "
-    "[whose fault it is](behaviour.md#queued-job-outcomes).\n"
+    "time that is given), [limits](behaviour.md#limits) those of one environment and key; what an "
+    "answer does to a job is under [whose fault it is](behaviour.md#queued-job-outcomes).\n"
 )
 EVENTS = (
     "## Integration events\n\n"
@@ -50,6 +51,7 @@ COLUMNS = (
     "retries after",
     "in one call",
     "unique by",
+    "limits",
     "when given up",
 )
 
@@ -88,6 +90,7 @@ def row(kind: Kind) -> tuple[str, ...]:
         retries(kind),
         str(kind.max_batch_size) if kind.batch else "one",
         uniqueness(kind),
+        limits(kind),
         f"`{kind.discarded_kind.kind}`" if kind.discarded_kind else "–",
     )
 
@@ -127,6 +130,25 @@ def uniqueness(kind: Kind) -> str:
     if JobState.RUNNING not in rule.states:
         text += ", until it is called"
     return text
+
+
+def limits(kind: Kind) -> str:
+    """What holds the kind's jobs back beside their time."""
+    rules, parts = kind.limits, []
+    if rules.serial is not None:
+        parts.append(f"one after the other by {limit_key(rules.serial)}")
+    if rules.concurrency is not None:
+        most = rules.concurrency.max_running
+        parts.append(f"{most} at once by {limit_key(rules.concurrency.key)}")
+    if rules.rate is not None:
+        pace = f"one each {length(rules.rate.interval)}, {rules.rate.burst} at once"
+        parts.append(f"{pace} by {limit_key(rules.rate.key)}")
+    return "; ".join(parts) or "–"
+
+
+def limit_key(key: KeyRule) -> str:
+    """Which jobs share a limit, beside the environment."""
+    return ", ".join(f"`{name}`" for name in (key.key, *key.args))
 
 
 def length(duration: timedelta) -> str:

@@ -128,6 +128,8 @@ class TestAudit:
                 AuditEntry(
                     id="a4", action=AuditEntry.ACTION_RUN, queue="events", periodic_job="nightly"
                 ),
+                AuditEntry(id="a5", action=AuditEntry.ACTION_LIMIT, queue="runs", max_running=20),
+                AuditEntry(id="a6", action=AuditEntry.ACTION_LIMIT, queue="indexing"),
             ]
         )
         ended = run(
@@ -143,6 +145,8 @@ class TestAudit:
             '{"id": 1}',
             "queue events",
             "periodic nightly",
+            "queue runs: at most 20",
+            "queue indexing: no limit",
         ):
             assert text in ended.out
         request = system.only_call("ListAuditEntries", pb.ListAuditEntriesRequest)

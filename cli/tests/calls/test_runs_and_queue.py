@@ -80,6 +80,18 @@ class TestQueue:
         assert details[0]["reason"] == "RUN_AWAY"
         assert details[1]["value"] == {"type_url": "type.example.com/not.Known", "value": "AQ=="}
 
+    def test_get_shows_the_keys_of_limits(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["GetQueuedJob"] = workerqueue_service_pb2.GetQueuedJobResponse(
+            queued_job=QueuedJob(
+                id="q1", serial_key="line", concurrency_key="mail", rate_key='account:["a"]'
+            )
+        )
+        ended = run("queue", "jobs", "get", "q1")
+        assert ended.code == 0, ended.err
+        for name, key in (("Serial key", "line"), ("Concurrency key", "mail")):
+            assert re.search(rf"^{name} +{key}$", ended.out, re.MULTILINE), ended.out
+        assert 'account:["a"]' in ended.out
+
     def test_retry(self, system: RecordedSystem, run: Run) -> None:
         assert run("queue", "jobs", "retry", "q1").code == 0
         request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)

@@ -27,7 +27,12 @@ def _subject(entry: AuditEntry) -> Cell:
         return f"{entry.kind} {entry.queued_job_id}"
     if entry.periodic_job:
         return f"periodic {entry.periodic_job}"
-    return f"redrive {entry.redrive_id}" if entry.redrive_id else f"queue {entry.queue}"
+    if entry.redrive_id:
+        return f"redrive {entry.redrive_id}"
+    if entry.action == AuditEntry.ACTION_LIMIT:
+        most = f"at most {entry.max_running}" if entry.max_running else "no limit"
+        return f"queue {entry.queue}: {most}"
+    return f"queue {entry.queue}"
 
 
 def _former_args(entry: AuditEntry) -> Cell:

@@ -70,6 +70,9 @@ COLUMNS: list[Column[QueuedJob]] = [
 ]
 _DETAILS: list[Column[QueuedJob]] = [
     *COLUMNS[:-1],
+    Column("Serial key", lambda job: job.serial_key),
+    Column("Concurrency key", lambda job: job.concurrency_key),
+    Column("Rate key", lambda job: job.rate_key),
     Column("Turn", lambda job: str(job.turn)),
     Column("Tags", lambda job: ", ".join(job.tags)),
     Column("Trace", lambda job: job.traceparent),

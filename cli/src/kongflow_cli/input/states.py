@@ -56,6 +56,7 @@ class AuditAction(StrEnum):
     RESUME = "resume"
     REDRIVE = "redrive"
     CANCEL_REDRIVE = "cancel_redrive"
+    LIMIT = "limit"
     RUN = "run"
 
 

@@ -16,6 +16,9 @@ _COLUMNS = """
 ALTER TABLE workerqueue.queues ADD COLUMN IF NOT EXISTS max_running integer
     CONSTRAINT queues_max_running_check CHECK (max_running >= 1);
 
+-- The limits of each of its jobs.
+ALTER TABLE workerqueue.periodic_jobs ADD COLUMN IF NOT EXISTS limits jsonb;
+
 ALTER TABLE workerqueue.queued_jobs
     -- The line it stands in; null for the jobs without limits.
     ADD COLUMN IF NOT EXISTS limit_lane uuid,
@@ -142,7 +145,11 @@ DECLARE
     unstarted bigint;
     arrival bigint;
     instant bigint;
-    full_queues text[] := '{}';
+    -- By queue: how many more of it may run, and how many may stand in its window.
+    rooms jsonb := '{}';
+    room bigint;
+    window_room bigint;
+    is_crowded boolean := false;
 BEGIN
     -- The lock is not held for as long as a disk takes. An admission that a crash forgets is made
     -- again: no claim, which is written through, comes before it.
@@ -230,9 +237,22 @@ BEGIN
              LIMIT 1)
         LOOP
             EXIT WHEN job.state <> 'available' OR job.admitted_at IS NOT NULL;
-            EXIT WHEN EXISTS (SELECT FROM workerqueue.queues q
-                              WHERE q.name = job.queue AND q.paused_at IS NOT NULL);
-            EXIT WHEN workerqueue.queue_room(job.queue, 1) = 0;
+            IF NOT rooms ? job.queue THEN
+                rooms := rooms || jsonb_build_object(job.queue, jsonb_build_array(
+                    CASE WHEN EXISTS (SELECT FROM workerqueue.queues q
+                                      WHERE q.name = job.queue AND q.paused_at IS NOT NULL)
+                         THEN 0 ELSE workerqueue.queue_room(job.queue, share) END,
+                    share - (SELECT count(*) FROM (
+                        SELECT FROM workerqueue.queued_jobs w
+                        WHERE w.queue = job.queue AND w.limit_lane IS NOT NULL
+                          AND w.state = 'available' AND w.admitted_at IS NOT NULL
+                        -- The order is that of the index which holds nothing else.
+                        ORDER BY w.queue, w.rate_key
+                        LIMIT share) AS standing)));
+            END IF;
+            room := (rooms->job.queue->0)::bigint;
+            window_room := (rooms->job.queue->1)::bigint;
+            EXIT WHEN room <= 0;
             IF job.concurrency_key IS NOT NULL THEN
                 IF used IS NULL THEN
                     SELECT count(*) INTO used FROM workerqueue.queued_jobs w
@@ -262,19 +282,15 @@ BEGIN
                     EXIT;
                 END IF;
             END IF;
-            IF job.queue = ANY(full_queues) OR admit_limited.share <= (
-                SELECT count(*) FROM (
-                    SELECT FROM workerqueue.queued_jobs w
-                    WHERE w.queue = job.queue AND w.limit_lane IS NOT NULL
-                      AND w.state = 'available' AND w.admitted_at IS NOT NULL
-                    LIMIT admit_limited.share) AS standing)
-            THEN
-                full_queues := array_append(full_queues, job.queue);
+            IF window_room <= 0 THEN
+                is_crowded := true;
                 EXIT;
             END IF;
+            -- By the id: what is asked as IS TRUE no other index answers.
             PERFORM FROM workerqueue.queued_jobs w
-            WHERE w.id = job.id AND w.turn = job.turn AND w.state = 'available'
-              AND w.admitted_at IS NULL AND w.limit_lane = head.lane
+            WHERE w.id = job.id AND w.turn = job.turn
+              AND (w.state = 'available' AND w.admitted_at IS NULL
+                   AND w.limit_lane = head.lane) IS TRUE
             FOR UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
             UPDATE workerqueue.queued_jobs w SET admitted_at = clock_timestamp()
@@ -283,6 +299,8 @@ BEGIN
             INTO lane, id, turn, queue, priority, run_at, admitted_at;
             wait := NULL;
             RETURN NEXT;
+            rooms := rooms || jsonb_build_object(
+                job.queue, jsonb_build_array(room - 1, window_room - 1));
             used := used + 1;
             unstarted := unstarted + 1;
         END LOOP;
@@ -293,7 +311,7 @@ BEGIN
         wait := NULL;
         RETURN NEXT;
     END IF;
-    IF cardinality(full_queues) > 0 THEN
+    IF is_crowded THEN
         lane := NULL;
         id := NULL;
         wait := NULL;
@@ -315,7 +333,9 @@ BEGIN
         SELECT j.id, j.rate_key, j.rate_interval, j.rate_burst
         FROM unnest(ids, turns) AS e(id, turn)
         JOIN workerqueue.queued_jobs j ON j.id = e.id AND j.turn = e.turn
-        WHERE j.state = 'available' AND j.admitted_at IS NOT NULL AND j.rate_key IS NOT NULL
+        -- By the ids: what is asked as IS TRUE no other index answers.
+        WHERE (j.state = 'available' AND j.admitted_at IS NOT NULL
+               AND j.rate_key IS NOT NULL) IS TRUE
         -- By the key: two of these wait for each other, never both.
         ORDER BY j.rate_key, j.run_at, j.id
         FOR UPDATE OF j SKIP LOCKED
@@ -336,6 +356,8 @@ END $$;
 """
 
 _AUDIT = """
+-- What a limit was set to; null when it was taken away.
+ALTER TABLE workerqueue.audit_entries ADD COLUMN IF NOT EXISTS max_running integer;
 ALTER TABLE workerqueue.audit_entries DROP CONSTRAINT audit_entries_action_check;
 ALTER TABLE workerqueue.audit_entries ADD CONSTRAINT audit_entries_action_check CHECK (
     action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
@@ -367,6 +389,7 @@ def downgrade() -> None:
             action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive',
                        'cancel_redrive', 'run')
         );
+        ALTER TABLE workerqueue.audit_entries DROP COLUMN max_running;
         DROP FUNCTION workerqueue.grant_starts(uuid[], bigint[]);
         DROP FUNCTION workerqueue.admit_limited(uuid[], text[], uuid, integer, integer);
         DROP FUNCTION workerqueue.queue_room(text, bigint);
@@ -378,6 +401,7 @@ def downgrade() -> None:
             DROP COLUMN max_running, DROP COLUMN rate_key, DROP COLUMN rate_interval,
             DROP COLUMN rate_burst;
         ALTER TABLE workerqueue.queues DROP COLUMN max_running;
+        ALTER TABLE workerqueue.periodic_jobs DROP COLUMN limits;
         """
     )
 

@@ -12,11 +12,19 @@ from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.application.periodic_jobs import DeclaredPeriodicJob, PeriodicJob, Tick
 from kongflow_workerqueue.application.steer_periodic_jobs import SteerPeriodicJobs
 from kongflow_workerqueue.domain.errors import PeriodicJobNotFound
+from kongflow_workerqueue.domain.limits import (
+    ConcurrencyRule,
+    KeyRule,
+    LimitRules,
+    RateRule,
+    limits_of,
+)
 from kongflow_workerqueue.domain.schedule import Schedule
 from kongflow_workerqueue.domain.states import JobState, Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest
+from services.workerqueue.tests.integration.limits_under_test import entries, sweep
 
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 
@@ -249,3 +257,50 @@ class TestOperators:
         await periodic.declare([(declared(name), FAR) for name in ("b", "c", "a")])
         listed = await steer.list(after="a", limit=1)
         assert [job.name for job in listed] == ["b"]
+
+
+async def test_its_jobs_have_the_limits_of_their_kind(
+    ledger: LedgerUnderTest, periodic: PostgresPeriodicLedger
+) -> None:
+    limits = limits_of(
+        LimitRules(
+            serial=KeyRule("purge"),
+            concurrency=ConcurrencyRule(KeyRule("heavy"), 2),
+            rate=RateRule(KeyRule("heavy"), timedelta(seconds=3), 4),
+        ),
+        None,
+        {},
+    )
+    tick, _ = scheduler(periodic, declared(limits=limits))
+    await tick.declare()
+    await make_due(ledger)
+    await tick.do()
+    steer = SteerPeriodicJobs(periodic, new_id)
+    await steer.run("nightly", BY)
+    stored = await ledger.ids()
+    assert len(stored) == 2
+    for job_id in stored:
+        row = await ledger.row(job_id)
+        assert limits is not None
+        assert (row["limit_lane"], row["serial_key"]) == (str(limits.lane), ":purge")
+        assert (row["concurrency_key"], row["max_running"]) == (":heavy", 2)
+        assert (row["rate_key"], row["rate_interval"], row["rate_burst"]) == (
+            ":heavy",
+            3_000_000,
+            4,
+        )
+    # One after the other, as all jobs with its key.
+    assert len(entries(await sweep(ledger))) == 1
+
+
+async def test_a_kind_that_loses_its_limits_frees_its_jobs(
+    ledger: LedgerUnderTest, periodic: PostgresPeriodicLedger
+) -> None:
+    limits = limits_of(LimitRules(serial=KeyRule("purge")), None, {})
+    await scheduler(periodic, declared(limits=limits))[0].declare()
+    tick, _ = scheduler(periodic, declared())
+    await tick.declare()
+    await make_due(ledger)
+    await tick.do()
+    [job_id] = await ledger.ids()
+    assert (await ledger.row(job_id))["limit_lane"] is None

@@ -1,5 +1,6 @@
 """The keys of limits: whose jobs share one, and which stand in one line."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from kongflow_workerqueue.domain.limits import (
     RateRule,
     limits_of,
     rate_rule,
+    with_other_keys,
 )
 
 ENVIRONMENT = new_id()
@@ -78,3 +80,32 @@ def test_a_rate_is_an_interval() -> None:
 def test_a_rate_that_cannot_be_kept(count: int, period: timedelta, burst: int) -> None:
     with pytest.raises(ValueError, match=r"must be|takes more"):
         rate_rule(KeyRule("r"), count=count, period=period, burst=burst)
+
+
+def test_edited_arguments_change_the_keys_that_are_the_kinds() -> None:
+    rules = LimitRules(
+        serial=KeyRule("line", ("to",)),
+        concurrency=ConcurrencyRule(KeyRule("k", ("to",)), 2),
+        rate=RateRule(KeyRule("fixed"), timedelta(seconds=1), 1),
+    )
+    former, now = limits_of(rules, None, {"to": "a"}), limits_of(rules, None, {"to": "b"})
+    assert former is not None
+    assert with_other_keys(former, former, now) == now
+    # The command's own key is not the kind's; what its own line was made of is not known.
+    own = replace(former, concurrency_key=":own")
+    edited = with_other_keys(own, former, now)
+    assert now is not None
+    assert (edited.serial_key, edited.concurrency_key) == (now.serial_key, ":own")
+    assert with_other_keys(own, None, None) is own
+
+
+def test_only_the_limits_that_a_job_has_are_edited() -> None:
+    rules = LimitRules(
+        serial=KeyRule("line", ("to",)), concurrency=ConcurrencyRule(KeyRule("k", ("to",)), 2)
+    )
+    former, now = limits_of(rules, None, {"to": "a"}), limits_of(rules, None, {"to": "b"})
+    bare = limits_of(LimitRules(concurrency=rules.concurrency), None, {"to": "a"})
+    assert bare is not None
+    assert with_other_keys(bare, former, now) == limits_of(
+        LimitRules(concurrency=rules.concurrency), None, {"to": "b"}
+    )

@@ -83,4 +83,5 @@ def _entry(row: Row[Any]) -> AuditEntry:
         redrive_id=row.redrive_id,
         former_args=None if row.former_args is None else orjson.dumps(row.former_args),
         periodic_job=row.periodic_job,
+        max_running=row.max_running,
     )

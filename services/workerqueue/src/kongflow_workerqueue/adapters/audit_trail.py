@@ -1,6 +1,6 @@
 """Notes who stepped in, in the transaction that does what was asked."""
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import psycopg
@@ -11,26 +11,29 @@ from kongflow_workerqueue.application.intervention import Intervention
 _NOTE = """
 INSERT INTO workerqueue.audit_entries (
     id, action, caller, caller_name, caller_key_id, reason, queue, queued_job_id, environment_id,
-    kind, redrive_id, former_args, periodic_job)
+    kind, redrive_id, former_args, periodic_job, max_running)
 VALUES (%(entry)b::uuid, %(action)b::text, %(caller)b::text, %(caller_name)b::text,
         %(caller_key_id)b::text, %(reason)b::text, %(queue)b::text, %(job)b::uuid,
         %(environment)b::uuid, %(kind)b::text, %(redrive)b::uuid,
-        %(former_args)b::text::jsonb, %(periodic_job)b::text)
+        %(former_args)b::text::jsonb, %(periodic_job)b::text, %(max_running)b::integer)
 """
 
 
+class Subject(TypedDict, total=False):
+    """What was stepped into, and what is to be known of it later."""
+
+    queue: str
+    job_id: UUID | None
+    environment_id: UUID | None
+    kind: str
+    redrive_id: UUID
+    former_args: str
+    periodic_job: str
+    max_running: int | None
+
+
 async def note(
-    cursor: psycopg.AsyncCursor[Any],
-    action: str,
-    by: Intervention,
-    *,
-    queue: str | None = None,
-    job_id: UUID | None = None,
-    environment_id: UUID | None = None,
-    kind: str | None = None,
-    redrive_id: UUID | None = None,
-    former_args: str | None = None,
-    periodic_job: str | None = None,
+    cursor: psycopg.AsyncCursor[Any], action: str, by: Intervention, **subject: Unpack[Subject]
 ) -> None:
     """Write an entry of the audit trail."""
     await cursor.execute(
@@ -42,12 +45,13 @@ async def note(
             "caller_name": by.caller_name,
             "caller_key_id": by.caller_key_id,
             "reason": by.reason,
-            "queue": queue,
-            "job": job_id,
-            "environment": environment_id,
-            "kind": kind,
-            "redrive": redrive_id,
-            "former_args": former_args,
-            "periodic_job": periodic_job,
+            "queue": subject.get("queue"),
+            "job": subject.get("job_id"),
+            "environment": subject.get("environment_id"),
+            "kind": subject.get("kind"),
+            "redrive": subject.get("redrive_id"),
+            "former_args": subject.get("former_args"),
+            "periodic_job": subject.get("periodic_job"),
+            "max_running": subject.get("max_running"),
         },
     )

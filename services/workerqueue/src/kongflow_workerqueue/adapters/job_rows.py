@@ -51,7 +51,7 @@ LIMIT_COLUMNS = {
     "rate_interval": "(n.limits->>'rate_interval')::bigint",
     "rate_burst": "(n.limits->>'rate_burst')::integer",
 }
-"""The columns of a job's limits, from the one parameter that is null for nearly all jobs."""
+"""The columns of a job's limits, from the one value that is null for nearly all jobs."""
 
 
 def at_once(job: str, lane: str) -> str:
@@ -139,11 +139,14 @@ def new_job_row(job: NewJob) -> tuple[object, ...]:
         microseconds(job.longest_wait),
         microseconds(job.unique_for),
         state_bits(job.unique_states),
-        None if job.limits is None else _limits_document(job.limits),
+        limits_document(job.limits),
     )
 
 
-def _limits_document(limits: Limits) -> bytes:
+def limits_document(limits: Limits | None) -> bytes | None:
+    """Limits as LIMIT_COLUMNS read them."""
+    if limits is None:
+        return None
     return orjson.dumps(
         {
             "lane": str(limits.lane),

@@ -71,7 +71,7 @@ _REPLACEMENT = f"""
                         THEN j.unique_until ELSE {unique_until("now()")} END,
     metadata = n.metadata, traceparent = n.traceparent, waiting_for = n.waiting_for,
     tags = {TAGS}, {", ".join(f"{column} = {value}" for column, value in LIMIT_COLUMNS.items())},
-    attempt = 0, suspicion = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
+    attempt = 0, attempted_at = NULL, suspicion = 0, errors = NULL, run_at = {_RUN_AT_OF_ALL},
     turn = j.turn + CASE WHEN {_DUE} AND j.state <> 'available' THEN 1 ELSE 0 END,
     state = CASE WHEN {_DUE} THEN 'available' ELSE 'scheduled' END,
     admitted_at = CASE WHEN {_DUE} AND {at_once("n", "n.limits")} THEN now() END"""

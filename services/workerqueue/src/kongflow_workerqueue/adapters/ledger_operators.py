@@ -31,6 +31,7 @@ from kongflow_workerqueue.domain.errors import (
     QueuedJobRunning,
     QueueNotFound,
 )
+from kongflow_workerqueue.domain.limits import Limits, with_other_keys
 from kongflow_workerqueue.domain.states import JobState, Priority
 
 _LOCK = """
@@ -54,11 +55,16 @@ RETURNING j.turn, j.priority, j.run_at, j.admitted_at
 _EDIT = """
 UPDATE workerqueue.queued_jobs SET
     args = %(args)b::text::jsonb,
-    unique_key = CASE WHEN unique_key IS NOT NULL THEN %(unique_key)b::uuid END
+    unique_key = CASE WHEN unique_key IS NOT NULL THEN %(unique_key)b::uuid END,
+    limit_lane = %(lane)b::uuid, serial_key = %(serial_key)b::text,
+    concurrency_key = %(concurrency_key)b::text, rate_key = %(rate_key)b::text
 WHERE id = %(id)b::uuid
 """
 
-_ARGS = "SELECT args::text FROM workerqueue.queued_jobs WHERE id = %(id)b::uuid"
+_FORMER = """
+SELECT args::text, limit_lane, serial_key, concurrency_key, rate_key
+FROM workerqueue.queued_jobs WHERE id = %(id)b::uuid
+"""
 
 # The turn stays as it is: what the call still answers finds a job that does not run any more.
 _CANCEL = """
@@ -233,7 +239,7 @@ class PostgresOperatorLedger:
             await cursor.execute(_SET_LIMIT, {"queue": queue, "max_running": max_running})
             if max_running is not None:
                 await cursor.execute(_WITHDRAW_QUEUE, {"queue": queue})
-            await note(cursor, "limit", by, queue=queue)
+            await note(cursor, "limit", by, queue=queue, max_running=max_running)
             await cursor.execute(_ORDER, {"order": ""})
 
     @asynccontextmanager
@@ -257,10 +263,25 @@ async def _edit(
 ) -> None:
     if job.state is not JobState.DISCARDED:
         raise QueuedJobNotDiscarded(id_)
-    await cursor.execute(_ARGS, {"id": id_})
-    [(former_args,)] = await cursor.fetchall()
+    await cursor.execute(_FORMER, {"id": id_})
+    [(former_args, lane, serial_key, concurrency_key, rate_key)] = await cursor.fetchall()
+    limits = None
+    if lane is not None:
+        limits = Limits(
+            lane, serial_key=serial_key, concurrency_key=concurrency_key, rate_key=rate_key
+        )
+        limits = with_other_keys(limits, edit.former_limits, edit.limits)
     await cursor.execute(
-        _EDIT, {"id": id_, "args": edit.args.decode(), "unique_key": edit.unique_key}
+        _EDIT,
+        {
+            "id": id_,
+            "args": edit.args.decode(),
+            "unique_key": edit.unique_key,
+            "lane": limits and limits.lane,
+            "serial_key": limits and limits.serial_key,
+            "concurrency_key": limits and limits.concurrency_key,
+            "rate_key": limits and limits.rate_key,
+        },
     )
     await note(
         cursor,

@@ -11,7 +11,12 @@ import psycopg
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_workerqueue.adapters.audit_trail import note
-from kongflow_workerqueue.adapters.job_rows import microseconds, state_bits
+from kongflow_workerqueue.adapters.job_rows import (
+    LIMIT_COLUMNS,
+    limits_document,
+    microseconds,
+    state_bits,
+)
 from kongflow_workerqueue.application.intervention import Intervention
 from kongflow_workerqueue.application.periodic_jobs import (
     DeclaredPeriodicJob,
@@ -35,13 +40,14 @@ _DECLARED = RowParameters(
     unique_key="uuid",
     unique_for="bigint",
     unique_states="smallint",
+    limits="jsonb",
     cron="text",
     time_zone="text",
     next_at="timestamptz",
 )
 
 _VALUES = """kind, args, queue, priority, max_attempts, unique_key, unique_for, unique_states,
-    cron, time_zone"""
+    limits, cron, time_zone"""
 
 _DECLARE = f"""
 INSERT INTO workerqueue.periodic_jobs AS p (name, next_at, {_VALUES})
@@ -69,14 +75,15 @@ WHERE p.name = ANY(%(names)b) AND j.unique_key = p.unique_key AND j.unique_until
 
 _TICKS = RowParameters("t", name="text", at="timestamptz", next_at="timestamptz", job_id="uuid")
 
-_INSERT_JOBS = """
+_INSERT_JOBS = f"""
 INSERT INTO workerqueue.queued_jobs AS j (
     id, kind, args, queue, priority, max_attempts, unique_key, unique_until, unique_states,
-    metadata, run_at, state)
-SELECT m.job_id, m.kind, m.args, m.queue, m.priority, m.max_attempts, m.unique_key,
-       now() + m.unique_for * interval '1 microsecond', m.unique_states,
-       jsonb_build_object('periodic_job', m.name), m.run_at, 'available'
-FROM moved m
+    metadata, {", ".join(LIMIT_COLUMNS)}, run_at, state)
+SELECT n.job_id, n.kind, n.args, n.queue, n.priority, n.max_attempts, n.unique_key,
+       now() + n.unique_for * interval '1 microsecond', n.unique_states,
+       jsonb_build_object('periodic_job', n.name), {", ".join(LIMIT_COLUMNS.values())}, n.run_at,
+       'available'
+FROM moved n
 ON CONFLICT DO NOTHING
 RETURNING j.id, j.queue
 """
@@ -152,6 +159,7 @@ class PostgresPeriodicLedger:
                 job.unique_key,
                 microseconds(job.unique.window) if job.unique else None,
                 state_bits(job.unique.states) if job.unique else None,
+                limits_document(job.limits),
                 job.schedule.cron,
                 job.schedule.time_zone,
                 next_at,

@@ -73,8 +73,8 @@ RETURNING {CLAIMED_COLUMNS}
 
 _CLAIM_RATED = f"""
 UPDATE workerqueue.queued_jobs j SET {_TAKE}
-FROM workerqueue.grant_starts(%(ids)b, %(turns)b) AS g
-WHERE j.id = g.granted AND {_LIVING}
+WHERE j.id = ANY(ARRAY(SELECT granted FROM workerqueue.grant_starts(%(ids)b, %(turns)b)))
+  AND {_LIVING}
   AND j.queue <> ALL (ARRAY(SELECT name FROM workerqueue.queues WHERE paused_at IS NOT NULL))
 RETURNING {CLAIMED_COLUMNS}
 """

@@ -1,6 +1,7 @@
 """Reads queued jobs for operators, with SQLAlchemy Core."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,16 @@ from kongflow_workerqueue.adapters.job_filters import NEWEST_ERROR
 from kongflow_workerqueue.adapters.queued_job_lists import find_rows, reading_in_order
 from kongflow_workerqueue.adapters.tables import QUEUED_JOBS
 from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
+from kongflow_workerqueue.domain.limits import given_key
 from kongflow_workerqueue.domain.states import JobState, Priority
 
 _COLUMNS = QUEUED_JOBS.c
+_OF_ONE = ("args", "errors", "serial_key", "concurrency_key", "rate_key")
+"""What only one job is read with: lists do not show arguments, nor keys made of them."""
 _OF_LISTS = [
     column
     for column in _COLUMNS
-    if column.name in QueuedJob.__dataclass_fields__ and column.name not in {"args", "errors"}
+    if column.name in QueuedJob.__dataclass_fields__ and column.name not in _OF_ONE
 ]
 LIST_COLUMNS = [*_OF_LISTS, NEWEST_ERROR.label("newest_error")]
 """What lists show of a job."""
@@ -34,9 +38,17 @@ class PostgresQueuedJobReader:
 
     async def find(self, id_: UUID, environment_id: UUID | None) -> QueuedJob | None:
         """Return a job, whole; see QueuedJobReader.find."""
-        query = select(*_OF_LISTS, _COLUMNS.args, _COLUMNS.errors).where(_COLUMNS.id == id_)
+        query = select(*_OF_LISTS, *(_COLUMNS[name] for name in _OF_ONE)).where(_COLUMNS.id == id_)
         rows = await self._fetch(query, environment_id)
-        return _queued_job(rows[0], rows[0].args, rows[0].errors) if rows else None
+        if not rows:
+            return None
+        row = rows[0]
+        return replace(
+            _queued_job(row, row.args, row.errors),
+            serial_key=given_key(row.serial_key),
+            concurrency_key=given_key(row.concurrency_key),
+            rate_key=given_key(row.rate_key),
+        )
 
     async def page(
         self,

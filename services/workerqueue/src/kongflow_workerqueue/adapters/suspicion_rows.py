@@ -80,6 +80,7 @@ WHERE suspicion > 0 AND state = 'scheduled' AND starts_with(waiting_for, 'alone:
 GROUP BY waiting_for
 """
 
+# Whatever their limits say: when a suspect runs is for its target to bear. It counts for others.
 # The least suspected come first, so a group has none that is to run alone.
 CLAIM_SUSPECTS = f"""
 WITH next AS (

@@ -319,6 +319,7 @@ AUDIT_ENTRIES = Table(
     Column("redrive_id", Uuid),
     Column("former_args", JSONB),
     Column("periodic_job", Text),
+    Column("max_running", Integer),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
     CheckConstraint(
         "action IN ('retry', 'edit', 'cancel', 'delete', 'pause', 'resume', 'redrive', "
@@ -383,6 +384,7 @@ PERIODIC_JOBS = Table(
     Column("cron", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("args", JSONB, nullable=False),
+    Column("limits", JSONB),
     PrimaryKeyConstraint("name", name="periodic_jobs_pkey"),
     CheckConstraint("length(name) BETWEEN 1 AND 200", name="periodic_jobs_name_check"),
 )

@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     RESUME = "resume"
     REDRIVE = "redrive"
     CANCEL_REDRIVE = "cancel_redrive"
+    LIMIT = "limit"
     RUN = "run"
 
 
@@ -41,7 +42,10 @@ AUDIT_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Somebody stepped in. `former_args` is a UTF-8 JSON object."""
+    """Somebody stepped in. `former_args` is a UTF-8 JSON object.
+
+    Of a limit `max_running` is what was set, None when it was taken away.
+    """
 
     id: UUID
     created_at: datetime
@@ -57,6 +61,7 @@ class AuditEntry:
     redrive_id: UUID | None
     former_args: bytes | None
     periodic_job: str | None
+    max_running: int | None
 
 
 class AuditReader(Protocol):

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
-from kongflow_workerqueue.domain.limits import LimitRules
+from kongflow_workerqueue.domain.limits import LimitRules, Limits
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
 
@@ -47,6 +48,9 @@ class KindPolicy(Protocol):
     @property
     def json_names(self) -> Mapping[str, str]:
         """The JSON name of each argument, by every name that it may be written under."""
+
+    def limits_for(self, environment_id: UUID | None, args: bytes) -> Limits | None:
+        """Return the limits that the kind gives a job with these arguments, a JSON object."""
 
     def check_args(self, args: bytes) -> None:
         """Raise ArgsRefused unless the JSON object is a request of the kind's method."""

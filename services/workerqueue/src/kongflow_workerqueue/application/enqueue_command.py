@@ -9,7 +9,7 @@ from uuid import UUID
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, Catalogue, KindPolicy
-from kongflow_workerqueue.application.ports import NewJob, Removal
+from kongflow_workerqueue.application.ports import NewJob, QueuedJob, Removal
 from kongflow_workerqueue.domain.errors import KindNotOwned
 from kongflow_workerqueue.domain.limits import (
     NO_LIMITS,
@@ -134,26 +134,33 @@ def ledger_command(
 class Edit:
     """Other arguments for a job, and what it has in common then with those like it.
 
-    `unique_key` counts only for a job that has one.
+    `unique_key` counts only for a job that has one. The limits are those that the kind gives a job
+    with its former arguments, and with these.
     """
 
     args: bytes
     unique_key: UUID | None
+    former_limits: Limits | None = None
+    limits: Limits | None = None
 
 
-def edit_of(
-    kind: str, environment_id: UUID | None, queue: str, text: bytes, catalogue: Catalogue
-) -> Edit:
-    """Read other arguments for a job of a kind. Raises InvalidField."""
-    policy = catalogue.find(kind)
+def edit_of(job: QueuedJob, text: bytes, catalogue: Catalogue) -> Edit:
+    """Read other arguments for a job that is read whole. Raises InvalidField."""
+    policy = catalogue.find(job.kind)
     if policy is None:
-        raise InvalidField("args", f"cannot be checked: no target declares {kind}")
+        raise InvalidField("args", f"cannot be checked: no target declares {job.kind}")
     args = _checked_args(text, policy)
     unique = policy.unique
-    if unique is None:
-        return Edit(args.text, None)
-    compared = _compared(args.fields, unique, policy)
-    return Edit(args.text, unique_key(kind, environment_id, queue, compared, unique))
+    key = None
+    if unique is not None:
+        compared = _compared(args.fields, unique, policy)
+        key = unique_key(job.kind, job.environment_id, job.queue, compared, unique)
+    return Edit(
+        args.text,
+        key,
+        former_limits=policy.limits_for(job.environment_id, job.args or b"{}"),
+        limits=policy.limits_for(job.environment_id, args.text),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow_workerqueue.application.intervention import Intervention
+from kongflow_workerqueue.domain.limits import Limits
 from kongflow_workerqueue.domain.schedule import Schedule
 from kongflow_workerqueue.domain.states import Priority
 from kongflow_workerqueue.domain.uniqueness import Uniqueness
@@ -29,6 +30,7 @@ class DeclaredPeriodicJob:
     max_attempts: int
     unique_key: UUID | None = None
     unique: Uniqueness | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

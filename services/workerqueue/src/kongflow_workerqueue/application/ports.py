@@ -303,7 +303,10 @@ class AttemptError:
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A queued job as operators see it. `args` and `metadata` are UTF-8 JSON objects."""
+    """A queued job as operators see it. `args` and `metadata` are UTF-8 JSON objects.
+
+    The keys of limits are as they were given, without the environment, which they always are of.
+    """
 
     id: UUID
     kind: str
@@ -325,6 +328,9 @@ class QueuedJob:
     errors: tuple[AttemptError, ...]
     traceparent: str | None
     waiting_for: str | None
+    serial_key: str | None = None
+    concurrency_key: str | None = None
+    rate_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

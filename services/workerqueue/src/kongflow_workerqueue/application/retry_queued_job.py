@@ -61,11 +61,7 @@ class RetryQueuedJob:
         QueuedJobReplaced.
         """
         job = await self._queries.get(id_, environment_id)
-        edit = (
-            edit_of(job.kind, job.environment_id, job.queue, args, self._catalogue)
-            if args is not None
-            else None
-        )
+        edit = edit_of(job, args, self._catalogue) if args is not None else None
         admit_to = await self._dispatch.queues_with_room([job.queue])
         outcome = await self._ledger.retry(id_, environment_id, by, admit_to=admit_to, edit=edit)
         await self._dispatch.hand_over([(job.queue, outcome)])

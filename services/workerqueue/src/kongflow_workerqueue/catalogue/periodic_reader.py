@@ -53,4 +53,5 @@ def periodic_jobs(kinds: Iterable[Kind]) -> Iterator[DeclaredPeriodicJob]:
                 max_attempts=kind.max_attempts,
                 unique_key=key,
                 unique=kind.unique,
+                limits=kind.limits_for(None, periodic.args),
             )

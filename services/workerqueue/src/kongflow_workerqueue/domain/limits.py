@@ -1,7 +1,7 @@
 """Limits that jobs share by keys: one after the other, so many at once, so many in a time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -36,6 +36,11 @@ class KeyRule:
                 key = f"{self.key[:128]}:{sha256(key.encode()).hexdigest()}"
         owner = environment_id.hex if environment_id is not None else ""
         return f"{owner}:{key}"
+
+
+def given_key(key: str | None) -> str | None:
+    """Return a key as it was given, of one as the ledger knows it."""
+    return None if key is None else key.partition(":")[2]
 
 
 _SORTED = orjson.OPT_SORT_KEYS
@@ -116,11 +121,8 @@ def limits_of(
     serial_key = serial.resolve(environment_id, args) if serial else None
     concurrency_key = concurrency.key.resolve(environment_id, args) if concurrency else None
     rate_key = rate.key.resolve(environment_id, args) if rate else None
-    line: Sequence[str | None] = (
-        (serial_key,) if serial_key is not None else (None, concurrency_key, rate_key)
-    )
     return Limits(
-        lane=UUID(bytes=sha256(orjson.dumps(line)).digest()[:16]),
+        lane=_lane(serial_key, concurrency_key, rate_key),
         serial_key=serial_key,
         concurrency_key=concurrency_key,
         max_running=concurrency.max_running if concurrency else None,
@@ -128,3 +130,36 @@ def limits_of(
         rate_interval=rate.interval if rate else None,
         rate_burst=rate.burst if rate else None,
     )
+
+
+def with_other_keys(limits: Limits, former: Limits | None, now: Limits | None) -> Limits:
+    """Return a job's limits after its arguments were edited.
+
+    `former` and `now` are those that its kind gives for its former arguments and for these. The
+    keys that are the kind's become those of now; what the job's own command gave it stays: nobody
+    knows any more which arguments that was made of.
+    """
+    if former is None or now is None:
+        return limits
+    serial_key, concurrency_key, rate_key = (
+        after if own == before and own is not None else own
+        for own, before, after in (
+            (limits.serial_key, former.serial_key, now.serial_key),
+            (limits.concurrency_key, former.concurrency_key, now.concurrency_key),
+            (limits.rate_key, former.rate_key, now.rate_key),
+        )
+    )
+    return replace(
+        limits,
+        lane=_lane(serial_key, concurrency_key, rate_key),
+        serial_key=serial_key,
+        concurrency_key=concurrency_key,
+        rate_key=rate_key,
+    )
+
+
+def _lane(serial_key: str | None, concurrency_key: str | None, rate_key: str | None) -> UUID:
+    line: Sequence[str | None] = (
+        (serial_key,) if serial_key is not None else (None, concurrency_key, rate_key)
+    )
+    return UUID(bytes=sha256(orjson.dumps(line)).digest()[:16])

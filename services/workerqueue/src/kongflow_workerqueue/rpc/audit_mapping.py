@@ -16,6 +16,7 @@ _ACTIONS: Mapping[AuditAction, pb.AuditEntry.Action.ValueType] = {
     AuditAction.RESUME: pb.AuditEntry.ACTION_RESUME,
     AuditAction.REDRIVE: pb.AuditEntry.ACTION_REDRIVE,
     AuditAction.CANCEL_REDRIVE: pb.AuditEntry.ACTION_CANCEL_REDRIVE,
+    AuditAction.LIMIT: pb.AuditEntry.ACTION_LIMIT,
     AuditAction.RUN: pb.AuditEntry.ACTION_RUN,
 }
 
@@ -36,5 +37,6 @@ def entry_to_proto(entry: AuditEntry, *, with_args: bool) -> pb.AuditEntry:
         environment_id=str(entry.environment_id or ""),
         redrive_id=str(entry.redrive_id or ""),
         periodic_job=entry.periodic_job or "",
+        max_running=entry.max_running or 0,
         former_args=to_struct(entry.former_args) if with_args else None,
     )

@@ -57,6 +57,9 @@ def to_proto(job: QueuedJob) -> pb.QueuedJob:
         errors=[_to_error(error) for error in job.errors],
         traceparent=job.traceparent or "",
         waiting_for=job.waiting_for or "",
+        serial_key=job.serial_key or "",
+        concurrency_key=job.concurrency_key or "",
+        rate_key=job.rate_key or "",
     )
 
 

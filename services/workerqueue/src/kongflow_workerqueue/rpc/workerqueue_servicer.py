@@ -325,8 +325,9 @@ def _other_args(args: bytes) -> bytes | None:
 
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:
-    """What the caller may see of a job: arguments hold what users sent."""
+    """What the caller may see of a job: arguments hold what users sent, and keys may too."""
     message = to_proto(job)
     if not _sees_arguments():
-        message.ClearField("args")
+        for field in ("args", "serial_key", "concurrency_key", "rate_key"):
+            message.ClearField(field)
     return message

@@ -36,6 +36,18 @@ def test_a_kind_may_be_enqueued_by_the_clock(compile_kinds: CompileKinds) -> Non
     )
 
 
+def test_periodic_jobs_have_the_limits_of_their_kind(compile_kinds: CompileKinds) -> None:
+    kinds = compile_kinds(
+        send(
+            'kind: "mail.send" serial: {args: "to"} '
+            'periodic: {cron: "0 8 * * mon" args: "{\\"to\\": \\"all\\"}"}'
+        )
+    )
+    [job] = periodic_jobs(kinds)
+    assert job.limits is not None
+    assert job.limits.serial_key == ':mail.send:["all"]'
+
+
 @pytest.mark.parametrize(
     ("periodic", "says"),
     [

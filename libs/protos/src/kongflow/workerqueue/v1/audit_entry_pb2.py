@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/workerqueue/v1/audit_entry.proto\x12\x17kongflow.workerqueue.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x05\n\nAuditEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12;\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x42\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32*.kongflow.workerqueue.v1.AuditEntry.ActionR\x06\x61\x63tion\x12\x16\n\x06\x63\x61ller\x18\x04 \x01(\tR\x06\x63\x61ller\x12\x1f\n\x0b\x63\x61ller_name\x18\x05 \x01(\tR\ncallerName\x12\"\n\rcaller_key_id\x18\x06 \x01(\tR\x0b\x63\x61llerKeyId\x12\x16\n\x06reason\x18\x07 \x01(\tR\x06reason\x12\x14\n\x05queue\x18\x08 \x01(\tR\x05queue\x12\"\n\rqueued_job_id\x18\t \x01(\tR\x0bqueuedJobId\x12\x12\n\x04kind\x18\n \x01(\tR\x04kind\x12%\n\x0e\x65nvironment_id\x18\x0b \x01(\tR\renvironmentId\x12\x1d\n\nredrive_id\x18\x0c \x01(\tR\tredriveId\x12\x38\n\x0b\x66ormer_args\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\nformerArgs\x12!\n\x0cperiodic_job\x18( \x01(\tR\x0bperiodicJob\"\xcd\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_RETRY\x10\x01\x12\x0f\n\x0b\x41\x43TION_EDIT\x10\x02\x12\x11\n\rACTION_CANCEL\x10\x03\x12\x11\n\rACTION_DELETE\x10\x04\x12\x10\n\x0c\x41\x43TION_PAUSE\x10\x05\x12\x11\n\rACTION_RESUME\x10\x06\x12\x12\n\x0e\x41\x43TION_REDRIVE\x10\x07\x12\x19\n\x15\x41\x43TION_CANCEL_REDRIVE\x10\x08\x12\x0e\n\nACTION_RUN\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/workerqueue/v1/audit_entry.proto\x12\x17kongflow.workerqueue.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x06\n\nAuditEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12;\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x42\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32*.kongflow.workerqueue.v1.AuditEntry.ActionR\x06\x61\x63tion\x12\x16\n\x06\x63\x61ller\x18\x04 \x01(\tR\x06\x63\x61ller\x12\x1f\n\x0b\x63\x61ller_name\x18\x05 \x01(\tR\ncallerName\x12\"\n\rcaller_key_id\x18\x06 \x01(\tR\x0b\x63\x61llerKeyId\x12\x16\n\x06reason\x18\x07 \x01(\tR\x06reason\x12\x14\n\x05queue\x18\x08 \x01(\tR\x05queue\x12\"\n\rqueued_job_id\x18\t \x01(\tR\x0bqueuedJobId\x12\x12\n\x04kind\x18\n \x01(\tR\x04kind\x12%\n\x0e\x65nvironment_id\x18\x0b \x01(\tR\renvironmentId\x12\x1d\n\nredrive_id\x18\x0c \x01(\tR\tredriveId\x12\x38\n\x0b\x66ormer_args\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\nformerArgs\x12\x1f\n\x0bmax_running\x18\x0e \x01(\x05R\nmaxRunning\x12!\n\x0cperiodic_job\x18( \x01(\tR\x0bperiodicJob\"\xdf\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_RETRY\x10\x01\x12\x0f\n\x0b\x41\x43TION_EDIT\x10\x02\x12\x11\n\rACTION_CANCEL\x10\x03\x12\x11\n\rACTION_DELETE\x10\x04\x12\x10\n\x0c\x41\x43TION_PAUSE\x10\x05\x12\x11\n\rACTION_RESUME\x10\x06\x12\x12\n\x0e\x41\x43TION_REDRIVE\x10\x07\x12\x19\n\x15\x41\x43TION_CANCEL_REDRIVE\x10\x08\x12\x10\n\x0c\x41\x43TION_LIMIT\x10\t\x12\x0e\n\nACTION_RUN\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.workerqueue.v1.aud
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUDITENTRY']._serialized_start=134
-  _globals['_AUDITENTRY']._serialized_end=857
-  _globals['_AUDITENTRY_ACTION']._serialized_start=652
-  _globals['_AUDITENTRY_ACTION']._serialized_end=857
+  _globals['_AUDITENTRY']._serialized_end=908
+  _globals['_AUDITENTRY_ACTION']._serialized_start=685
+  _globals['_AUDITENTRY_ACTION']._serialized_end=908
 # @@protoc_insertion_point(module_scope)

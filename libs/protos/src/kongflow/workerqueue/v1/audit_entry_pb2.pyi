@@ -51,6 +51,8 @@ class AuditEntry(_message.Message):
         """A redrive was begun."""
         ACTION_CANCEL_REDRIVE: AuditEntry._Action.ValueType  # 8
         """A redrive was stopped."""
+        ACTION_LIMIT: AuditEntry._Action.ValueType  # 9
+        """How many jobs of a queue may run at once was set, or set free."""
         ACTION_RUN: AuditEntry._Action.ValueType  # 10
         """A job of a periodic job was enqueued at once."""
 
@@ -75,6 +77,8 @@ class AuditEntry(_message.Message):
     """A redrive was begun."""
     ACTION_CANCEL_REDRIVE: AuditEntry.Action.ValueType  # 8
     """A redrive was stopped."""
+    ACTION_LIMIT: AuditEntry.Action.ValueType  # 9
+    """How many jobs of a queue may run at once was set, or set free."""
     ACTION_RUN: AuditEntry.Action.ValueType  # 10
     """A job of a periodic job was enqueued at once."""
 
@@ -91,6 +95,7 @@ class AuditEntry(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     REDRIVE_ID_FIELD_NUMBER: _builtins.int
     FORMER_ARGS_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
     PERIODIC_JOB_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
@@ -105,7 +110,7 @@ class AuditEntry(_message.Message):
     reason: _builtins.str
     """Output only. Why, as the caller said; empty when nothing was said."""
     queue: _builtins.str
-    """Output only. The queue that was paused or resumed, or the job's."""
+    """Output only. The queue that was paused, resumed or limited, or the job's."""
     queued_job_id: _builtins.str
     """Output only. The queued job; empty for queues and redrives."""
     kind: _builtins.str
@@ -116,6 +121,10 @@ class AuditEntry(_message.Message):
     """
     redrive_id: _builtins.str
     """Output only. The redrive; empty for jobs and queues."""
+    max_running: _builtins.int
+    """Output only. Of ACTION_LIMIT how many jobs of the queue may run at once from
+    then on; 0 when the limit was taken away.
+    """
     periodic_job: _builtins.str
     """Output only. The name of the periodic job that was paused, resumed or run."""
     @_builtins.property
@@ -144,11 +153,12 @@ class AuditEntry(_message.Message):
         environment_id: _builtins.str = ...,
         redrive_id: _builtins.str = ...,
         former_args: _struct_pb2.Struct | None = ...,
+        max_running: _builtins.int = ...,
         periodic_job: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "former_args", b"former_args"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "caller_key_id", b"caller_key_id", "caller_name", b"caller_name", "create_time", b"create_time", "environment_id", b"environment_id", "former_args", b"former_args", "id", b"id", "kind", b"kind", "periodic_job", b"periodic_job", "queue", b"queue", "queued_job_id", b"queued_job_id", "reason", b"reason", "redrive_id", b"redrive_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "caller_key_id", b"caller_key_id", "caller_name", b"caller_name", "create_time", b"create_time", "environment_id", b"environment_id", "former_args", b"former_args", "id", b"id", "kind", b"kind", "max_running", b"max_running", "periodic_job", b"periodic_job", "queue", b"queue", "queued_job_id", b"queued_job_id", "reason", b"reason", "redrive_id", b"redrive_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

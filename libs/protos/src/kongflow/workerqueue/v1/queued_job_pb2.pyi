@@ -94,6 +94,9 @@ class QueuedJob(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
+    SERIAL_KEY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    RATE_KEY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     kind: _builtins.str
@@ -123,6 +126,20 @@ class QueuedJob(_message.Message):
     target cannot be asked, `kind` while no target knows the kind,
     `alone:<name>` while it is suspected of ending its target or its worker
     and may only run alone.
+    """
+    serial_key: _builtins.str
+    """Output only. The key whose jobs run one after the other; empty when it
+    stands in no such line. The three keys may hold values of arguments: they
+    are left out of lists, and for operators without the scope
+    `queue:arguments`.
+    """
+    concurrency_key: _builtins.str
+    """Output only. The key of which so many jobs run at once; empty when none
+    limits it.
+    """
+    rate_key: _builtins.str
+    """Output only. The key of which so many jobs begin in a time; empty when none
+    limits it.
     """
     @_builtins.property
     def run_time(self) -> _timestamp_pb2.Timestamp:
@@ -183,10 +200,13 @@ class QueuedJob(_message.Message):
         errors: _abc.Iterable[Global___AttemptError] | None = ...,
         traceparent: _builtins.str = ...,
         waiting_for: _builtins.str = ...,
+        serial_key: _builtins.str = ...,
+        concurrency_key: _builtins.str = ...,
+        rate_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt_time", b"attempt_time", "create_time", b"create_time", "end_time", b"end_time", "metadata", b"metadata", "run_time", b"run_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "attempt_time", b"attempt_time", "create_time", b"create_time", "end_time", b"end_time", "environment_id", b"environment_id", "errors", b"errors", "id", b"id", "job_key", b"job_key", "kind", b"kind", "max_attempts", b"max_attempts", "metadata", b"metadata", "priority", b"priority", "queue", b"queue", "run_time", b"run_time", "state", b"state", "tags", b"tags", "traceparent", b"traceparent", "turn", b"turn", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "attempt_time", b"attempt_time", "concurrency_key", b"concurrency_key", "create_time", b"create_time", "end_time", b"end_time", "environment_id", b"environment_id", "errors", b"errors", "id", b"id", "job_key", b"job_key", "kind", b"kind", "max_attempts", b"max_attempts", "metadata", b"metadata", "priority", b"priority", "queue", b"queue", "rate_key", b"rate_key", "run_time", b"run_time", "serial_key", b"serial_key", "state", b"state", "tags", b"tags", "traceparent", b"traceparent", "turn", b"turn", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
