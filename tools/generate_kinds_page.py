@@ -33,7 +33,8 @@ HEAD = (
     "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
     "of one kind and environment that have not ended (and were created no longer ago than the "
     "time that is given); what an answer does to a job is under "
-    "[whose fault it is](behaviour.md#queued-job-outcomes).\n"
+    "[whose fault it is](behaviour.md#queued-job-outcomes), what the clock enqueues under "
+    "[periodic jobs](behaviour.md#periodic-jobs), in UTC here.\n"
 )
 EVENTS = (
     "## Integration events\n\n"
@@ -51,6 +52,7 @@ COLUMNS = (
     "in one call",
     "unique by",
     "when given up",
+    "by the clock",
 )
 
 
@@ -89,6 +91,7 @@ def row(kind: Kind) -> tuple[str, ...]:
         str(kind.max_batch_size) if kind.batch else "one",
         uniqueness(kind),
         f"`{kind.discarded_kind.kind}`" if kind.discarded_kind else "–",
+        ", ".join(f"`{each.schedule.cron}`" for each in kind.periodic) or "–",
     )
 
 
