@@ -63,3 +63,10 @@ STATEMENTS: dict[str, Statement] = {
     "delete": (index_purge._DELETE, {"ids": array_parameter("uuid", [row_id(1), row_id(2)])}),
     "want a probe": (index_performance._WANT_PROBE, {"id": row_id(1)}),
 }
+
+
+async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) -> None:
+    read = await entries_read(database, "endpoints", lambda: STATEMENTS, fill=FILL)
+    assert {name: count for name, count in read.items() if count > 100} == {}, read
+    assert read["lock due"] >= 10, "the statistics count nothing"
+    assert read["delete items"] >= 2, "there was nothing to delete"

@@ -16,12 +16,14 @@ from kongflow_endpoints.domain.endpoint import INDEXED_AGAIN_AFTER
 
 _LEAST: Final = UUID(int=0)
 
+# Not as NOT EXISTS: on empty tables that is planned as a walk through all indexes.
 _DUE = f"""e.url IS NOT NULL AND e.environment_type IN ('PRODUCTION', 'STAGING')
-  AND NOT EXISTS (SELECT FROM endpoints.endpoint_indexes i
-                  WHERE i.endpoint_id = e.id AND i.created_at >
-                      now() - interval '{INDEXED_AGAIN_AFTER.total_seconds():.0f} seconds')
-  AND NOT EXISTS (SELECT FROM endpoints.endpoint_indexes i
-                  WHERE i.endpoint_id = e.id AND i.status = 'PENDING')"""  # nosec B608
+  AND (SELECT true FROM endpoints.endpoint_indexes i
+       WHERE i.endpoint_id = e.id AND i.created_at >
+           now() - interval '{INDEXED_AGAIN_AFTER.total_seconds():.0f} seconds'
+       LIMIT 1) IS NOT TRUE
+  AND (SELECT true FROM endpoints.endpoint_indexes i
+       WHERE i.endpoint_id = e.id AND i.status = 'PENDING' LIMIT 1) IS NOT TRUE"""  # nosec B608
 
 # Whoever begins an index of an endpoint holds the endpoint until the commit.
 _LOCK_DUE = f"""
