@@ -194,10 +194,10 @@ class _Endpoints(EndpointsTasksServiceServicer):
         return endpoints_pb.ProbeEndpointResponse()
 
     # What the clock sends is not noted: no test knows whether its moment comes.
-    async def AutoIndexProductionEndpoints(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    async def AutoIndexProductionEndpoints(self, request: Any, context: Any) -> Any:  # noqa: N802
         return endpoints_pb.AutoIndexProductionEndpointsResponse()
 
-    async def PurgeOldIndexings(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    async def PurgeOldIndexings(self, request: Any, context: Any) -> Any:  # noqa: N802
         return endpoints_pb.PurgeOldIndexingsResponse()
 
 
