@@ -34,7 +34,8 @@ HEAD = (
     "methods that are called. Attempts count the first try, timeouts one call, unique jobs those "
     "of one kind and environment that have not ended (and were created no longer ago than the "
     "time that is given), [limits](behaviour.md#limits) those of one environment and key; what an "
-    "answer does to a job is under [whose fault it is](behaviour.md#queued-job-outcomes).\n"
+    "answer does to a job is under [whose fault it is](behaviour.md#queued-job-outcomes), what the "
+    "clock enqueues under [periodic jobs](behaviour.md#periodic-jobs), in UTC here.\n"
 )
 EVENTS = (
     "## Integration events\n\n"
@@ -53,6 +54,7 @@ COLUMNS = (
     "unique by",
     "limits",
     "when given up",
+    "by the clock",
 )
 
 
@@ -92,6 +94,7 @@ def row(kind: Kind) -> tuple[str, ...]:
         uniqueness(kind),
         limits(kind),
         f"`{kind.discarded_kind.kind}`" if kind.discarded_kind else "–",
+        ", ".join(f"`{each.schedule.cron}`" for each in kind.periodic) or "–",
     )
 
 

@@ -32,9 +32,14 @@ from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
 from kongflow_endpoints.adapters.index_news import IndexNews
 from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
+from kongflow_endpoints.adapters.index_purge import PostgresIndexPurge
 from kongflow_endpoints.adapters.job_registry import GrpcJobRegistry
+from kongflow_endpoints.adapters.recurring_indexes import PostgresRecurringIndexes
 from kongflow_endpoints.adapters.secret_keys import RevealedKeys
 from kongflow_endpoints.adapters.unit_of_work import SqlUnitOfWork
+from kongflow_endpoints.application.auto_index_production_endpoints import (
+    AutoIndexProductionEndpoints,
+)
 from kongflow_endpoints.application.create_endpoint import CreateEndpoint
 from kongflow_endpoints.application.execute_job import ExecuteJob
 from kongflow_endpoints.application.index_endpoint import IndexEndpoint
@@ -43,13 +48,15 @@ from kongflow_endpoints.application.perform_endpoint_indexing import (
     PerformEndpointIndexing,
 )
 from kongflow_endpoints.application.ports import EndpointProgram, JobRegistry, SecretKeys
+from kongflow_endpoints.application.probe_endpoint import ProbeEndpoint
+from kongflow_endpoints.application.purge_old_indexings import PurgeOldIndexings
 from kongflow_endpoints.application.queries import EndpointQueries
 from kongflow_endpoints.application.register_job import FailRegisterJob, RegisterJobs
 from kongflow_endpoints.application.update_endpoint import DeleteEndpoint, UpdateEndpoint
 from kongflow_endpoints.application.validate_endpoint import ValidateEndpoint
 from kongflow_endpoints.rpc.endpoints_internal_servicer import EndpointsInternalServicer
 from kongflow_endpoints.rpc.endpoints_servicer import EndpointsServicer, EndpointUseCases
-from kongflow_endpoints.rpc.endpoints_tasks_servicer import EndpointsTasksServicer
+from kongflow_endpoints.rpc.endpoints_tasks_servicer import EndpointsTasksServicer, EndpointTasks
 from kongflow_endpoints.rpc.error_catalog import CATALOG
 from kongflow_endpoints.settings import EndpointsSettings
 
@@ -172,10 +179,15 @@ def grpc_services(
     )
     internal = EndpointsInternalServicer(ExecuteJob(reader, program, keys))
     tasks = EndpointsTasksServicer(
-        PerformEndpointIndexing(performance, program, keys, jobs),
-        FailEndpointIndex(performance),
-        RegisterJobs(performance, jobs),
-        FailRegisterJob(performance),
+        EndpointTasks(
+            PerformEndpointIndexing(performance, program, keys, jobs),
+            FailEndpointIndex(performance),
+            RegisterJobs(performance, jobs),
+            FailRegisterJob(performance),
+            ProbeEndpoint(reader, program, keys, unit_of_work),
+            AutoIndexProductionEndpoints(PostgresRecurringIndexes(database, relay)),
+            PurgeOldIndexings(PostgresIndexPurge(database)),
+        )
     )
     return (
         [

@@ -15,6 +15,7 @@ from kongflow.endpoints.v1.endpoint_pb2 import Endpoint, EndpointIndex
 from kongflow.endpoints.v1.endpoints_service_pb2_grpc import EndpointsServiceStub
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.principals import EnvironmentScope
+from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import InProcessServer, bearer
 from services.endpoints.tests.conftest import (
@@ -127,6 +128,59 @@ async def test_a_queued_job_without_an_environment_is_refused(
         await tasks(server).PerformEndpointIndexing(request, metadata=single(server, None))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     await perform(server, here, request.endpoint_index_id)
+
+
+async def test_what_the_clock_has_done_is_above_environments(
+    server: InProcessServer, programs: Programs, database: Database
+) -> None:
+    live = server.credentials.add_environment(slug="live", environment_type="PRODUCTION")
+    mine = bearer(server.credentials.add_secret_key(live))
+    first = (await created(server, mine, await programs(speaks()))).endpoint_index
+    await perform(server, live, first.id)
+    by_clock = single(server, None)
+    due, old = pb.AutoIndexProductionEndpointsRequest(), pb.PurgeOldIndexingsRequest()
+    assert (await tasks(server).AutoIndexProductionEndpoints(due, metadata=by_clock)).begun == 0
+    await database.pool.execute(
+        "UPDATE endpoints.endpoint_indexes SET created_at = now() - interval '8 days'"
+    )
+    assert (await tasks(server).PurgeOldIndexings(old, metadata=by_clock)).deleted == 0
+    assert (await tasks(server).AutoIndexProductionEndpoints(due, metadata=by_clock)).begun == 1
+    assert (await tasks(server).PurgeOldIndexings(old, metadata=by_clock)).deleted == 1
+    listed = await EndpointsServiceStub(server.channel).ListEndpointIndexes(
+        client_pb.ListEndpointIndexesRequest(endpoint_id=first.endpoint_id), metadata=mine
+    )
+    [begun] = listed.endpoint_indexes
+    assert (begun.state, begun.source) == (
+        EndpointIndex.STATE_PENDING,
+        EndpointIndex.SOURCE_INTERNAL,
+    )
+
+
+async def test_what_a_probe_measured_is_the_limit_of_executions(
+    server: InProcessServer, programs: Programs
+) -> None:
+    live = server.credentials.add_environment(slug="live", environment_type="PRODUCTION")
+    mine = bearer(server.credentials.add_secret_key(live))
+    other = await programs(speaks())
+    endpoint = (await created(server, mine, other)).endpoint
+    other.handle = lambda _headers, _body: (504, {}, b"")
+    metadata = single(server, live.environment_id)
+    request = pb.ProbeEndpointRequest(endpoint_id=endpoint.id)
+    await tasks(server).ProbeEndpoint(request, metadata=metadata)
+    limits = await EndpointsInternalServiceStub(server.tasks_channel).GetEndpointLimits(
+        internal_pb.GetEndpointLimitsRequest(
+            environment_id=str(live.environment_id), endpoint_id=endpoint.id
+        ),
+        metadata=bearer(server.service_token("runs")),
+    )
+    assert limits.run_chunk_execution_limit == Duration(seconds=10)
+    for refused in (single(server, None), metadata):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await tasks(server).ProbeEndpoint(
+                pb.ProbeEndpointRequest(endpoint_id="" if refused is metadata else endpoint.id),
+                metadata=refused,
+            )
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_an_endpoint_executes_a_job(

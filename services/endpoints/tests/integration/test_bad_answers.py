@@ -58,7 +58,7 @@ async def test_the_index_ends_and_holds_nothing(
     words: str,
 ) -> None:
     other = await programs(speaks())
-    _, index = await system.create(place, "shop", other.url)
+    _, index = await system.create(place, "shop", other.url, environment_type="DEVELOPMENT")
     other.handle = answer
     await system.perform(place.environment_id, index.id)
     failed = await system.read(place, index)
@@ -75,7 +75,7 @@ async def test_the_index_ends_and_holds_nothing(
     assert {each.kind for each in worker_queue.messages} <= {"performEndpointIndexing"}
     # The next one is as good as ever.
     other.handle = speaks(described())
-    _, again = await system.create(place, "shop", other.url)
+    _, again = await system.create(place, "shop", other.url, environment_type="DEVELOPMENT")
     assert (await system.run(place, again)).status is IndexStatus.SUCCESS
 
 
@@ -89,13 +89,15 @@ async def test_others_are_indexed_while_some_stall_or_flood(
         flooded: list[tuple[asyncio.Task[None], EndpointIndex]] = []
         for n in range(8):
             program = await programs(speaks(slug=f"bad-{n}"))
-            _, index = await system.create(place, f"bad-{n}", program.url)
+            _, index = await system.create(
+                place, f"bad-{n}", program.url, environment_type="DEVELOPMENT"
+            )
             program.stalls = n % 2 == 0
             program.handle = says(200, b" " * 17_000_000)
             task = asyncio.create_task(system.perform(place.environment_id, index.id))
             (stalled if program.stalls else flooded).append((task, index))
         good = await programs(speaks(*(described(f"j{n}") for n in range(50))))
-        _, index = await system.create(place, "shop", good.url)
+        _, index = await system.create(place, "shop", good.url, environment_type="DEVELOPMENT")
         assert (await system.run(place, index)).status is IndexStatus.SUCCESS
         for task, index in flooded:
             await task
@@ -108,7 +110,7 @@ async def test_others_are_indexed_while_some_stall_or_flood(
 
 async def test_a_thousand_jobs(system: System, programs: Programs, place: Place) -> None:
     other = await programs(speaks(*(described(f"j{n}") for n in range(1_000))))
-    _, index = await system.create(place, "shop", other.url)
+    _, index = await system.create(place, "shop", other.url, environment_type="DEVELOPMENT")
     await system.perform(place.environment_id, index.id)
     items = await system.items(place, index)
     batches = [items[start : start + 50] for start in range(0, len(items), 50)]
@@ -124,7 +126,7 @@ async def test_the_beginning_of_an_answer_is_kept(
     system: System, programs: Programs, place: Place
 ) -> None:
     other = await programs(speaks())
-    _, index = await system.create(place, "shop", other.url)
+    _, index = await system.create(place, "shop", other.url, environment_type="DEVELOPMENT")
     other.handle = says(200, b"<html>\x00\xff" + b"x" * 10_000)
     await system.perform(place.environment_id, index.id)
     failed = await system.read(place, index)

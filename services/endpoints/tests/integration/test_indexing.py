@@ -103,7 +103,7 @@ async def created(
     system: System, programs: Programs, place: Place, *jobs: Any, **others: Any
 ) -> tuple[Endpoint, EndpointIndex]:
     other = await programs(speaks(*jobs, **others))
-    return await system.create(place, "shop", other.url)
+    return await system.create(place, "shop", other.url, environment_type="DEVELOPMENT")
 
 
 async def test_an_endpoint_is_stored_with_its_first_index_and_its_job(
@@ -115,7 +115,9 @@ async def test_an_endpoint_is_stored_with_its_first_index_and_its_job(
     await eventually(lambda: len(worker_queue.messages) == 1)
     worker_queue.assert_enqueued("performEndpointIndexing", endpointIndexId=str(index.id))
     assert worker_queue.messages[0].environment_id == place.environment_id
-    again, _ = await system.create(place, "shop", endpoint.url or "")
+    again, _ = await system.create(
+        place, "shop", endpoint.url or "", environment_type="DEVELOPMENT"
+    )
     assert (again.id, again.indexing_hook_identifier) == (endpoint.id, "a" * 10)
 
 
@@ -123,11 +125,11 @@ async def test_an_endpoint_that_does_not_answer_is_not_stored(
     system: System, place: Place, worker_queue: RecordingWorkerQueue
 ) -> None:
     with pytest.raises(EndpointPingFailed):
-        await system.create(place, "shop", "http://127.0.0.1:1/")
+        await system.create(place, "shop", "http://127.0.0.1:1/", environment_type="DEVELOPMENT")
     assert await system.reader.find(place.environment_id, "shop") is None
     system.keys.key = None
     with pytest.raises(EndpointPingFailed, match="no secret key"):
-        await system.create(place, "shop", "http://127.0.0.1:1/")
+        await system.create(place, "shop", "http://127.0.0.1:1/", environment_type="DEVELOPMENT")
     assert worker_queue.messages == []
 
 

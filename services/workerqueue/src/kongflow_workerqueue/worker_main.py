@@ -33,6 +33,7 @@ from kongflow_workerqueue.adapters.wake_postgres import PostgresWakeUps
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
 from kongflow_workerqueue.application.admit_limited import AdmitLimited
+from kongflow_workerqueue.application.periodic_jobs import DeclaredPeriodicJob
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
@@ -299,10 +300,14 @@ class _Assembly:
             PruneFinished(self.maintenance, _retention(self.settings)),
             WaitAlarm(self.oversight, self.registry),
             ReportDepths(self.maintenance, self.registry),
-            TickPeriodicJobs(
-                self.periodic, list(periodic_jobs(self.catalogue)), new_id, queues_filled
-            ),
+            TickPeriodicJobs(self.periodic, self._periodic_jobs(), new_id, queues_filled),
         )
+
+    def _periodic_jobs(self) -> list[DeclaredPeriodicJob]:
+        """Those of the targets that this worker was told of: others' would pile up uncalled."""
+        known = self.settings.task_targets.keys() | self.settings.task_descriptor_sets.keys()
+        mine = [kind for kind in self.catalogue if kind.target in known]
+        return list(periodic_jobs(mine))
 
 
 def _in_background(

@@ -189,6 +189,17 @@ class _Endpoints(EndpointsTasksServiceServicer):
         self._server.given_up.append(request)
         return endpoints_pb.FailRegisterJobResponse()
 
+    async def ProbeEndpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ProbeEndpoint", request.endpoint_id, context)
+        return endpoints_pb.ProbeEndpointResponse()
+
+    # What the clock sends is not noted: no test knows whether its moment comes.
+    async def AutoIndexProductionEndpoints(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return endpoints_pb.AutoIndexProductionEndpointsResponse()
+
+    async def PurgeOldIndexings(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return endpoints_pb.PurgeOldIndexingsResponse()
+
 
 class _Events(EventsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

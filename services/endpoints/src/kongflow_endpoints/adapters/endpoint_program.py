@@ -40,6 +40,9 @@ MAX_ITEMS: Final = 10_000
 MAX_REDIRECTS: Final = 6
 # An execution's output, and what stands around it.
 MAX_EXECUTION_BYTES: Final = 8 * 1024 * 1024
+# Platforms say in pages of their own that they ended something.
+MAX_PROBE_BYTES: Final = 1024 * 1024
+PROBE_GRACE_SECONDS: Final = 10.0
 
 _API_VERSION: Final = "2023-09-29"
 _USER_AGENT: Final = "triggerdotdev-server/2.0.0"
@@ -192,13 +195,26 @@ class HttpEndpointProgram:
         self, url: str, key: SecretStr, body: bytes, timeout: timedelta
     ) -> Called | NotCalled:
         limits = RequestLimits(timeout.total_seconds(), MAX_EXECUTION_BYTES)
-        headers = {**_headers(key, "EXECUTE_JOB"), "content-type": "application/json"}
+        return await self._do_within(url, key, "EXECUTE_JOB", body, limits)
+
+    async def probe(self, url: str, key: SecretStr, lasting: timedelta) -> Called | NotCalled:
+        body = orjson.dumps({"timeout": lasting // timedelta(milliseconds=1)})
+        # What it answers comes when the time is over, so we wait a little longer.
+        seconds = time_left(lasting.total_seconds() + PROBE_GRACE_SECONDS)
+        limits = RequestLimits(seconds, MAX_PROBE_BYTES)
+        return await self._do_within(url, key, "PROBE_EXECUTION_TIMEOUT", body, limits)
+
+    async def _do_within(
+        self, url: str, key: SecretStr, action: str, body: bytes, limits: RequestLimits
+    ) -> Called | NotCalled:
+        headers = {**_headers(key, action), "content-type": "application/json"}
         try:
             answer = await self._executing.request(
                 "POST", url, headers=headers, body=body, limits=limits
             )
         except CallTimedOut as error:
-            return NotCalled(str(error), permanent=False, timed_out=True, duration=timeout)
+            waited = timedelta(seconds=limits.timeout_seconds)
+            return NotCalled(str(error), permanent=False, timed_out=True, duration=waited)
         except (UrlRefused, AnswerTooLarge) as error:
             return NotCalled(str(error), permanent=True, timed_out=False, duration=timedelta())
         except NotReached as error:

@@ -6,14 +6,18 @@ from uuid import UUID
 
 import orjson
 
-from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.message import OutboxMessage, Priority
 from kongflow_common.outbox.store import Outbox
 
-__all__ = ["OutboxEndpointsQueue", "perform_indexing", "register_job"]
+__all__ = ["OutboxEndpointsQueue", "perform_indexing", "probe_endpoint", "register_job"]
 
 
 def perform_indexing(
-    index_id: UUID, environment_id: UUID, *, run_at: datetime | None = None
+    index_id: UUID,
+    environment_id: UUID,
+    *,
+    run_at: datetime | None = None,
+    priority: Priority = Priority.OF_KIND,
 ) -> OutboxMessage:
     """Has an index performed."""
     return OutboxMessage.enqueue(
@@ -21,6 +25,16 @@ def perform_indexing(
         orjson.dumps({"endpointIndexId": str(index_id)}),
         environment_id=environment_id,
         run_at=run_at,
+        priority=priority,
+    )
+
+
+def probe_endpoint(endpoint_id: UUID, environment_id: UUID) -> OutboxMessage:
+    """Has an endpoint's limit measured."""
+    return OutboxMessage.enqueue(
+        "probeEndpoint",
+        orjson.dumps({"endpointId": str(endpoint_id)}),
+        environment_id=environment_id,
     )
 
 

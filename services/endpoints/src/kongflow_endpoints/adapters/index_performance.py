@@ -12,14 +12,16 @@ from kongflow_common.db.row_parameters import RowParameters, array_parameter
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
-from kongflow_endpoints.adapters.endpoints_queue import register_job
+from kongflow_endpoints.adapters.endpoints_queue import probe_endpoint, register_job
 from kongflow_endpoints.adapters.index_news import INDEX_FAILURE, INDEX_SUCCESS, IndexNews
 from kongflow_endpoints.adapters.rows import failure_document, statistics_document
 from kongflow_endpoints.adapters.tables import SCHEMA
 from kongflow_endpoints.application.ports import DueIndex, DueItem, Indexed, Settled
 from kongflow_endpoints.domain.endpoint import (
+    PROBED_AGAIN_AFTER,
     Endpoint,
     IndexFailure,
+    LimitOrigin,
     NewItem,
     Outcome,
     Place,
@@ -30,7 +32,8 @@ from kongflow_endpoints.domain.endpoint import (
 _ENDPOINT = """e.id, e.slug, e.url, e.environment_id, e.project_id, e.organization_id,
     e.indexing_hook_identifier, e.version, e.sdk_version, e.run_chunk_execution_limit,
     e.start_task_threshold, e.before_execute_task_threshold, e.before_complete_task_threshold,
-    e.after_complete_task_threshold, e.created_at, e.updated_at"""
+    e.after_complete_task_threshold, e.created_at, e.updated_at, e.environment_type,
+    e.run_chunk_execution_limit_origin"""
 
 _ENDPOINT_SETTINGS = (
     "indexing_hook_identifier",
@@ -43,6 +46,7 @@ _ENDPOINT_SETTINGS = (
     "after_complete_task_threshold",
     "created_at",
     "updated_at",
+    "environment_type",
 )
 
 _BEGIN = f"""
@@ -86,6 +90,16 @@ UPDATE endpoints.endpoints SET
     sdk_version = coalesce(%(sdk_version)b::text, sdk_version)
 WHERE id = %(endpoint_id)b::uuid
 """
+
+# Whoever writes the time asks for the probe. A limit that was measured, or said, is kept.
+_WANT_PROBE = f"""
+UPDATE endpoints.endpoints SET probe_requested_at = now()
+WHERE id = %(id)b::uuid AND url IS NOT NULL AND environment_type <> 'DEVELOPMENT'
+  AND run_chunk_execution_limit_origin = 'DEFAULT'
+  AND (probe_requested_at IS NULL
+       OR probe_requested_at < now() - interval '{PROBED_AGAIN_AFTER.total_seconds():.0f} seconds')
+RETURNING id
+"""  # nosec B608
 
 _ITEMS = RowParameters(
     "n",
@@ -227,6 +241,10 @@ class PostgresIndexPerformance:
             if not pending:
                 ended = await _end_complete(connection, [index.id])
                 messages = self._told(environment_id, ended) if tells else []
+            if index.endpoint.may_be_probed and await _fetch(
+                connection, _WANT_PROBE, {"id": index.endpoint.id}
+            ):
+                messages.append(probe_endpoint(index.endpoint.id, environment_id))
             await _send(connection, messages, claimed_by)
         self._relay.committed(messages, claimed_by)
         return True
@@ -322,8 +340,9 @@ def _endpoint(values: Sequence[Any]) -> Endpoint:
     place = Place(
         known.pop("environment_id"), known.pop("project_id"), known.pop("organization_id")
     )
-    rest = dict(zip(_ENDPOINT_SETTINGS, values[6:], strict=True))
-    return Endpoint(place=place, **known, **rest)
+    rest = dict(zip(_ENDPOINT_SETTINGS, values[6:-1], strict=True))
+    origin = LimitOrigin(values[-1])
+    return Endpoint(place=place, run_chunk_execution_limit_origin=origin, **known, **rest)
 
 
 def _statistics(rows: Sequence[tuple[Any, ...]]) -> Statistics:

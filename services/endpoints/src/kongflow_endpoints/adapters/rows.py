@@ -16,6 +16,7 @@ from kongflow_endpoints.domain.endpoint import (
     IndexSource,
     IndexStatus,
     ItemKind,
+    LimitOrigin,
     Outcome,
     Place,
     Statistics,
@@ -54,6 +55,8 @@ def to_endpoint(row: Row[Any]) -> Endpoint:
         after_complete_task_threshold=row.after_complete_task_threshold,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        environment_type=row.environment_type,
+        run_chunk_execution_limit_origin=LimitOrigin(row.run_chunk_execution_limit_origin),
     )
 
 

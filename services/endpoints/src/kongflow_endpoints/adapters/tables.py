@@ -48,6 +48,9 @@ ENDPOINTS = Table(
     Column("after_complete_task_threshold", Integer, nullable=False, server_default=text("750")),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("environment_type", Text),
+    Column("run_chunk_execution_limit_origin", Text, nullable=False, server_default="DEFAULT"),
+    Column("probe_requested_at", TIME),
     PrimaryKeyConstraint("id", name="endpoints_pkey"),
     UniqueConstraint("environment_id", "slug", name="endpoints_environment_id_slug_key"),
     CheckConstraint("char_length(slug) BETWEEN 1 AND 100", name="endpoints_slug_check"),
@@ -56,6 +59,15 @@ ENDPOINTS = Table(
         "run_chunk_execution_limit BETWEEN 10000 AND 120000",
         name="endpoints_run_chunk_execution_limit_check",
     ),
+    CheckConstraint(
+        "run_chunk_execution_limit_origin IN ('DEFAULT', 'PROBE', 'USER')",
+        name="endpoints_run_chunk_execution_limit_origin_check",
+    ),
+)
+Index(
+    "endpoints_recurring_idx",
+    ENDPOINTS.c.id,
+    postgresql_where=text("url IS NOT NULL AND environment_type IN ('PRODUCTION', 'STAGING')"),
 )
 Index(
     "endpoints_environment_id_created_at_idx",
@@ -105,6 +117,17 @@ Index(
     ENDPOINT_INDEXES.c.endpoint_id,
     ENDPOINT_INDEXES.c.created_at,
     ENDPOINT_INDEXES.c.id,
+)
+Index(
+    "endpoint_indexes_pending_idx",
+    ENDPOINT_INDEXES.c.endpoint_id,
+    postgresql_where=ENDPOINT_INDEXES.c.status == "PENDING",
+)
+Index(
+    "endpoint_indexes_ended_idx",
+    ENDPOINT_INDEXES.c.created_at,
+    ENDPOINT_INDEXES.c.id,
+    postgresql_where=text("status IN ('SUCCESS', 'FAILURE')"),
 )
 
 ENDPOINT_INDEX_ITEMS = Table(

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, null, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ from kongflow_endpoints.domain.endpoint import (
     EndpointIndex,
     IndexSource,
     IndexStatus,
+    LimitOrigin,
     Place,
 )
 
@@ -51,8 +52,9 @@ class SqlEndpointRepository:
         url: str,
         version: str | None,
         hook_identifier: str,
+        environment_type: str,
     ) -> Endpoint:
-        changed = {"url": url, **_known(version)}
+        changed = {"url": url, "environment_type": environment_type, **_known(version)}
         statement = (
             postgresql.insert(ENDPOINTS)
             .values(
@@ -64,7 +66,10 @@ class SqlEndpointRepository:
                 organization_id=place.organization_id,
                 indexing_hook_identifier=hook_identifier,
             )
-            .on_conflict_do_update(constraint="endpoints_environment_id_slug_key", set_=changed)
+            .on_conflict_do_update(
+                constraint="endpoints_environment_id_slug_key",
+                set_={**changed, **_of_another_url(url)},
+            )
             .returning(*ENDPOINTS.c)
         )
         return to_endpoint((await self._connection.execute(statement)).one())
@@ -83,16 +88,51 @@ class SqlEndpointRepository:
         endpoint_id: UUID,
         *,
         url: str | None,
-        run_chunk_execution_limit: int,
+        run_chunk_execution_limit: int | None = None,
         version: str | None = None,
     ) -> Endpoint:
+        values: dict[str, Any] = {"url": url, **_of_another_url(url), **_known(version)}
+        if run_chunk_execution_limit is not None:
+            values["run_chunk_execution_limit"] = run_chunk_execution_limit
+            values["run_chunk_execution_limit_origin"] = LimitOrigin.USER.value
         statement = (
             update(ENDPOINTS)
             .where(ENDPOINTS.c.id == endpoint_id)
-            .values(url=url, run_chunk_execution_limit=run_chunk_execution_limit, **_known(version))
+            .values(values)
             .returning(*ENDPOINTS.c)
         )
         return to_endpoint((await self._connection.execute(statement)).one())
+
+    async def measured(self, endpoint_id: UUID, url: str, run_chunk_execution_limit: int) -> bool:
+        columns = ENDPOINTS.c
+        statement = (
+            update(ENDPOINTS)
+            .where(
+                columns.id == endpoint_id,
+                columns.url == url,
+                columns.run_chunk_execution_limit_origin != LimitOrigin.USER.value,
+            )
+            .values(
+                run_chunk_execution_limit=run_chunk_execution_limit,
+                run_chunk_execution_limit_origin=LimitOrigin.PROBE.value,
+            )
+            .returning(columns.id)
+        )
+        return (await self._connection.execute(statement)).one_or_none() is not None
+
+
+def _of_another_url(url: str | None) -> dict[str, ColumnElement[Any]]:
+    """Another place may be another platform: what was measured of the old one counts no more."""
+    columns = ENDPOINTS.c
+    moved = columns.url.is_distinct_from(url)
+    origin = columns.run_chunk_execution_limit_origin
+    measured = origin == LimitOrigin.PROBE.value
+    return {
+        "run_chunk_execution_limit_origin": case(
+            (and_(moved, measured), LimitOrigin.DEFAULT.value), else_=origin
+        ),
+        "probe_requested_at": case((moved, null()), else_=columns.probe_requested_at),
+    }
 
 
 def _known(version: str | None) -> dict[str, str]:

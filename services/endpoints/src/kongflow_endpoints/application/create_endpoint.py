@@ -41,7 +41,9 @@ class CreateEndpoint:
         self._unit_of_work = unit_of_work
         self._choose = choose
 
-    async def __call__(self, place: Place, slug: str, url: str) -> tuple[Endpoint, EndpointIndex]:
+    async def __call__(
+        self, place: Place, slug: str, url: str, *, environment_type: str
+    ) -> tuple[Endpoint, EndpointIndex]:
         """The endpoint and the index that was begun.
 
         Raises EndpointPingFailed, and InvalidField `url`.
@@ -50,7 +52,13 @@ class CreateEndpoint:
         version = await self._program.ping(url, slug, key)
         async with self._unit_of_work() as uow:
             endpoint = await uow.endpoints.upsert(
-                new_id(), place, slug, url, version, new_hook_identifier(self._choose)
+                new_id(),
+                place,
+                slug,
+                url,
+                version,
+                new_hook_identifier(self._choose),
+                environment_type,
             )
             index = await uow.indexes.add(endpoint, NewIndex(IndexSource.INTERNAL))
             await uow.queue.enqueue_index_endpoint(index.id, place.environment_id)

@@ -87,6 +87,10 @@ class EndpointProgram(Protocol):
         """Has it execute a job, once."""
         ...
 
+    async def probe(self, url: str, key: SecretStr, lasting: timedelta) -> Called | NotCalled:
+        """Has it do nothing for so long: its platform may end that sooner."""
+        ...
+
 
 class SecretKeys(Protocol):
     """The keys by which programs know us."""
@@ -167,6 +171,7 @@ class EndpointRepository(Protocol):
         url: str,
         version: str | None,
         hook_identifier: str,
+        environment_type: str,
     ) -> Endpoint:
         """Stores an endpoint, or gives the one with the slug another URL.
 
@@ -183,10 +188,20 @@ class EndpointRepository(Protocol):
         endpoint_id: UUID,
         *,
         url: str | None,
-        run_chunk_execution_limit: int,
+        run_chunk_execution_limit: int | None = None,
         version: str | None = None,
     ) -> Endpoint:
-        """Gives an endpoint these values; a version that is None stays."""
+        """Gives an endpoint these values; a limit and a version that are None stay.
+
+        A limit is the user's from then on; one that was measured at another URL is so no more.
+        """
+        ...
+
+    async def measured(self, endpoint_id: UUID, url: str, run_chunk_execution_limit: int) -> bool:
+        """Gives an endpoint the limit that was measured at its URL.
+
+        Answers False where it has another URL by now, or a user's limit.
+        """
         ...
 
 

@@ -55,8 +55,7 @@ class UpdateEndpoint:
             changed = await uow.endpoints.change(
                 endpoint.id,
                 url=endpoint.url if url is None else url,
-                run_chunk_execution_limit=run_chunk_execution_limit
-                or endpoint.run_chunk_execution_limit,
+                run_chunk_execution_limit=run_chunk_execution_limit,
                 version=version,
             )
             index = None
@@ -79,9 +78,5 @@ class DeleteEndpoint:
             endpoint = await uow.endpoints.lock(environment_id, endpoint_id)
             if endpoint is None:
                 raise EndpointNotFound(endpoint_id)
-            await uow.endpoints.change(
-                endpoint.id,
-                url=None,
-                run_chunk_execution_limit=endpoint.run_chunk_execution_limit,
-            )
+            await uow.endpoints.change(endpoint.id, url=None)
             await uow.commit()

@@ -14,6 +14,13 @@ from kongflow_common.payload import JsonDocument
 
 MERGED_WITHIN: Final = timedelta(minutes=15)
 HOOK_DELAY: Final = timedelta(seconds=5)
+INDEXED_AGAIN_AFTER: Final = timedelta(minutes=10)
+KEPT_FOR: Final = timedelta(days=7)
+"""How long an index is kept that has ended and is not its endpoint's newest."""
+PROBED_AGAIN_AFTER: Final = timedelta(days=1)
+"""When an endpoint is probed again whose limit could not be measured."""
+SHORTEST_CHUNK_MS: Final = 10_000
+LONGEST_CHUNK_MS: Final = 120_000
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 # The original's alphabet, which has no w.
@@ -37,6 +44,14 @@ class IndexSource(StrEnum):
     API = "API"
     INTERNAL = "INTERNAL"
     HOOK = "HOOK"
+
+
+class LimitOrigin(StrEnum):
+    """Where an endpoint's limit of an execution comes from; the lower ones stand above."""
+
+    DEFAULT = "DEFAULT"
+    PROBE = "PROBE"
+    USER = "USER"
 
 
 class ItemKind(StrEnum):
@@ -79,7 +94,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A program of the user's; `url` None once it is deleted. Times in milliseconds."""
+    """A program of the user's; `url` None once it is deleted. Times in milliseconds.
+
+    `environment_type` is in capitals, for example `DEVELOPMENT`; None where it is not known.
+    """
 
     id: UUID
     slug: str
@@ -95,6 +113,16 @@ class Endpoint:
     after_complete_task_threshold: int
     created_at: datetime
     updated_at: datetime
+    environment_type: str | None
+    run_chunk_execution_limit_origin: LimitOrigin
+
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether its platform's limit matters and nobody has said or measured it."""
+        return (
+            self.environment_type not in {None, "DEVELOPMENT"}
+            and self.run_chunk_execution_limit_origin is LimitOrigin.DEFAULT
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +214,12 @@ def checked_slug(text: str, field: str) -> str:
     if _SLUG.fullmatch(text) is None:
         raise InvalidField(field, "must be 1 to 100 letters, digits, dashes, underscores and dots")
     return text
+
+
+def measured_chunk(duration: timedelta) -> int:
+    """The limit of an execution, in milliseconds, where a platform let one last so long."""
+    milliseconds = duration // timedelta(milliseconds=1)
+    return min(max(milliseconds, SHORTEST_CHUNK_MS), LONGEST_CHUNK_MS)
 
 
 def new_hook_identifier(choose: Callable[[str], str]) -> str:

@@ -56,6 +56,7 @@ class EndpointsServicer:
                 mapping.place_of(current_environment()),
                 checked_slug(request.endpoint.slug, "slug"),
                 checked_url(request.endpoint.url, "url"),
+                environment_type=current_environment().type,
             )
         return pb.CreateEndpointResponse(
             endpoint=mapping.endpoint(endpoint), endpoint_index=mapping.index(index)

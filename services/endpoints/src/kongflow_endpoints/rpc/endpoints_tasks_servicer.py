@@ -1,7 +1,8 @@
-"""Answers the worker queue: performs indexes and registers what they found."""
+"""Answers the worker queue: what endpoints have done later, or by the clock."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -11,10 +12,15 @@ from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.task_results import TaskOutcome, job_results
+from kongflow_endpoints.application.auto_index_production_endpoints import (
+    AutoIndexProductionEndpoints,
+)
 from kongflow_endpoints.application.perform_endpoint_indexing import (
     FailEndpointIndex,
     PerformEndpointIndexing,
 )
+from kongflow_endpoints.application.probe_endpoint import ProbeEndpoint
+from kongflow_endpoints.application.purge_old_indexings import PurgeOldIndexings
 from kongflow_endpoints.application.register_job import (
     FailRegisterJob,
     RegisterItem,
@@ -29,26 +35,30 @@ class _Metadata(Protocol):
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointTasks:
+    """What the worker queue may have done."""
+
+    perform_endpoint_indexing: PerformEndpointIndexing
+    fail_endpoint_index: FailEndpointIndex
+    register_jobs: RegisterJobs
+    fail_register_job: FailRegisterJob
+    probe_endpoint: ProbeEndpoint
+    auto_index_production_endpoints: AutoIndexProductionEndpoints
+    purge_old_indexings: PurgeOldIndexings
+
+
 class EndpointsTasksServicer:
     """kongflow.endpoints.tasks.v1.EndpointsTasksService."""
 
-    def __init__(
-        self,
-        perform_endpoint_indexing: PerformEndpointIndexing,
-        fail_endpoint_index: FailEndpointIndex,
-        register_jobs: RegisterJobs,
-        fail_register_job: FailRegisterJob,
-    ) -> None:
-        self._perform_endpoint_indexing = perform_endpoint_indexing
-        self._fail_endpoint_index = fail_endpoint_index
-        self._register_jobs = register_jobs
-        self._fail_register_job = fail_register_job
+    def __init__(self, tasks: EndpointTasks) -> None:
+        self._do = tasks
 
     async def PerformEndpointIndexing(
         self, request: pb.PerformEndpointIndexingRequest, context: _Metadata
     ) -> pb.PerformEndpointIndexingResponse:
         """Performs an index."""
-        await self._perform_endpoint_indexing(
+        await self._do.perform_endpoint_indexing(
             _environment_of_call(context),
             required_id(request.endpoint_index_id, "endpoint_index_id"),
         )
@@ -58,7 +68,7 @@ class EndpointsTasksServicer:
         self, request: pb.FailEndpointIndexRequest, context: _Metadata
     ) -> pb.FailEndpointIndexResponse:
         """Ends an index that was given up."""
-        await self._fail_endpoint_index(
+        await self._do.fail_endpoint_index(
             _environment_of_call(context),
             required_id(request.request.endpoint_index_id, "request.endpoint_index_id"),
             _reason(request.discard),
@@ -69,7 +79,7 @@ class EndpointsTasksServicer:
         self, request: pb.RegisterJobRequest, context: _Metadata
     ) -> pb.RegisterJobResponse:
         """Registers the job of an item."""
-        [outcome] = await self._register_jobs(_environment_of_call(context), [_item(request)])
+        [outcome] = await self._do.register_jobs(_environment_of_call(context), [_item(request)])
         if outcome is not None:
             raise outcome
         return pb.RegisterJobResponse()
@@ -87,7 +97,7 @@ class EndpointsTasksServicer:
             except InvalidField as error:
                 outcomes[place] = error
         for environment_id, group in by_environment.items():
-            taken = await self._register_jobs(environment_id, [item for _, item in group])
+            taken = await self._do.register_jobs(environment_id, [item for _, item in group])
             for (place, _), outcome in zip(group, taken, strict=True):
                 outcomes[place] = outcome
         return pb.BatchRegisterJobsResponse(results=job_results(outcomes, CATALOG))
@@ -96,10 +106,33 @@ class EndpointsTasksServicer:
         self, request: pb.FailRegisterJobRequest, context: _Metadata
     ) -> pb.FailRegisterJobResponse:
         """Ends an item that was given up."""
-        await self._fail_register_job(
+        await self._do.fail_register_job(
             _environment_of_call(context), _item(request.request), _reason(request.discard)
         )
         return pb.FailRegisterJobResponse()
+
+    async def ProbeEndpoint(
+        self, request: pb.ProbeEndpointRequest, context: _Metadata
+    ) -> pb.ProbeEndpointResponse:
+        """Measures an endpoint's limit."""
+        await self._do.probe_endpoint(
+            _environment_of_call(context), required_id(request.endpoint_id, "endpoint_id")
+        )
+        return pb.ProbeEndpointResponse()
+
+    async def AutoIndexProductionEndpoints(
+        self, _request: pb.AutoIndexProductionEndpointsRequest, _context: object
+    ) -> pb.AutoIndexProductionEndpointsResponse:
+        """Begins the indexes that are due."""
+        begun = await self._do.auto_index_production_endpoints()
+        return pb.AutoIndexProductionEndpointsResponse(begun=begun)
+
+    async def PurgeOldIndexings(
+        self, _request: pb.PurgeOldIndexingsRequest, _context: object
+    ) -> pb.PurgeOldIndexingsResponse:
+        """Deletes old indexes."""
+        deleted = await self._do.purge_old_indexings()
+        return pb.PurgeOldIndexingsResponse(deleted=deleted)
 
 
 def _item(request: pb.RegisterJobRequest) -> RegisterItem:

@@ -24,6 +24,8 @@ from kongflow_common.rpc.timestamps import to_duration, to_timestamp
 from kongflow_endpoints.application.execute_job import Execution
 from kongflow_endpoints.application.ports import Called, EndpointKey, NewIndex
 from kongflow_endpoints.domain.endpoint import (
+    LONGEST_CHUNK_MS,
+    SHORTEST_CHUNK_MS,
     Endpoint,
     EndpointIndex,
     IndexFailure,
@@ -38,7 +40,6 @@ from kongflow_endpoints.domain.endpoint import (
 
 _LONGEST_EXECUTION = timedelta(seconds=300)
 _MILLISECOND = timedelta(milliseconds=1)
-_CHUNK_LIMITS_MS = (10_000, 120_000)
 
 _STATES = {
     status: endpoint_pb2.EndpointIndex.State.Value(f"STATE_{status.name}") for status in IndexStatus
@@ -80,7 +81,7 @@ def new_index(request: pb.IndexEndpointRequest, principal: Principal) -> NewInde
 def chunk_limit(duration: Duration, field: str) -> int:
     """How long an execution may take, in milliseconds; raises InvalidField."""
     milliseconds = duration.ToMilliseconds()
-    low, high = _CHUNK_LIMITS_MS
+    low, high = SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS
     if not low <= milliseconds <= high:
         raise InvalidField(field, f"must be between {low // 1000} and {high // 1000} seconds")
     return milliseconds

@@ -10,7 +10,16 @@ SELECT version_id, event_record_id, event_id, external_account_id FROM jobs.test
 WHERE environment_id = %(environment_id)b::uuid AND request_id = %(request_id)b::text
 """
 
+# Whoever keeps one takes old ones away: so there are never more than those of the last days.
 _KEEP = """
+WITH old AS MATERIALIZED (
+    SELECT environment_id, request_id FROM jobs.test_requests
+    WHERE created_at < now() - interval '7 days' AND request_id <> %(request_id)b::text
+    ORDER BY created_at LIMIT 10 FOR UPDATE SKIP LOCKED
+), forgotten AS (
+    DELETE FROM jobs.test_requests t USING old o
+    WHERE (t.environment_id, t.request_id) = (o.environment_id, o.request_id)
+)
 INSERT INTO jobs.test_requests
     (environment_id, request_id, version_id, event_record_id, event_id, external_account_id)
 VALUES (%(environment_id)b::uuid, %(request_id)b::text, %(version_id)b::uuid,

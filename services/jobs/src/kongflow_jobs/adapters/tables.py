@@ -260,3 +260,4 @@ TEST_REQUESTS = Table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("environment_id", "request_id", name="test_requests_pkey"),
 )
+Index("test_requests_created_at_idx", TEST_REQUESTS.c.created_at)

@@ -20,10 +20,10 @@ _LIMIT = 100
 
 
 class TickPeriodicJobs:
-    """Of the periodic jobs that this worker's catalogue declares.
+    """Of the periodic jobs that this worker's targets declare.
 
     A moment that passed while nobody was there is made up for, but only the last of several. One
-    that no catalogue declares any more is left alone: its kind may be gone with it.
+    that no target declares any more is left alone: its kind may be gone with it.
     """
 
     name = "tick_periodic_jobs"

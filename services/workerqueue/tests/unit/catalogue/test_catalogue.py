@@ -55,6 +55,17 @@ def test_our_own_kinds_have_the_policy_that_stands_beside_their_method() -> None
     assert catalogue.find("unheardOf") is None
 
 
+def test_our_own_periodic_jobs_are_one_at_a_time_and_wait_for_whatever_somebody_waits_for() -> None:
+    kinds = [kind for kind in built_in_kinds() if kind.periodic]
+    assert {each.name: each.schedule.cron for kind in kinds for each in kind.periodic} == {
+        "autoIndexProductionEndpoints": "*/5 * * * *",
+        "purgeOldIndexings": "0 * * * *",
+    }
+    for kind in kinds:
+        assert (kind.queue, kind.priority) == ("maintenance", Priority.LOW)
+        assert kind.unique is not None
+
+
 def test_options_are_read_although_their_module_was_imported_last() -> None:
     """Options parsed before their extension is known stay silently empty.
 

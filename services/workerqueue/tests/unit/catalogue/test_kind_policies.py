@@ -21,7 +21,9 @@ from kongflow_workerqueue.domain.uniqueness import Uniqueness
 from services.workerqueue.tests.unit.catalogue.mail import CompileKinds, send
 
 ALL = Uniqueness()
+KIND_ALONE = Uniqueness(args=None)
 OUR_KINDS = {
+    "autoIndexProductionEndpoints": ("maintenance", Priority.LOW, 3, 120, KIND_ALONE),
     "deliverEvent": ("events", Priority.HIGH, 6, 10, ALL),
     "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
     "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
@@ -35,6 +37,8 @@ OUR_KINDS = {
         Uniqueness(window=timedelta(minutes=15)),
     ),
     "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
+    "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
+    "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (
         "default",
         Priority.NORMAL,

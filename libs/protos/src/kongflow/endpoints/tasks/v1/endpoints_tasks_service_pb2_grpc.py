@@ -60,6 +60,21 @@ class EndpointsTasksServiceStub:
                 request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobRequest.SerializeToString,
                 response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobResponse.FromString,
                 _registered_method=True)
+        self.ProbeEndpoint = channel.unary_unary(
+                '/kongflow.endpoints.tasks.v1.EndpointsTasksService/ProbeEndpoint',
+                request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointRequest.SerializeToString,
+                response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointResponse.FromString,
+                _registered_method=True)
+        self.AutoIndexProductionEndpoints = channel.unary_unary(
+                '/kongflow.endpoints.tasks.v1.EndpointsTasksService/AutoIndexProductionEndpoints',
+                request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsResponse.FromString,
+                _registered_method=True)
+        self.PurgeOldIndexings = channel.unary_unary(
+                '/kongflow.endpoints.tasks.v1.EndpointsTasksService/PurgeOldIndexings',
+                request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.FromString,
+                _registered_method=True)
 
 
 class EndpointsTasksServiceServicer:
@@ -106,6 +121,32 @@ class EndpointsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProbeEndpoint(self, request, context):
+        """Measures how long an endpoint's platform lets an execution last, and keeps
+        that as the endpoint's run_chunk_execution_limit. Idempotent; an endpoint
+        that is gone, has no URL, or whose limit a user has set is left as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AutoIndexProductionEndpoints(self, request, context):
+        """Begins an index of each endpoint of a PRODUCTION or STAGING environment
+        that has a URL, and neither an index of the last ten minutes nor one that
+        is still to begin. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeOldIndexings(self, request, context):
+        """Deletes indexes that ended and are older than seven days, with their
+        items; the newest index of each endpoint stays. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EndpointsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +174,21 @@ def add_EndpointsTasksServiceServicer_to_server(servicer, server):
                     servicer.FailRegisterJob,
                     request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobRequest.FromString,
                     response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobResponse.SerializeToString,
+            ),
+            'ProbeEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeEndpoint,
+                    request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointRequest.FromString,
+                    response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointResponse.SerializeToString,
+            ),
+            'AutoIndexProductionEndpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.AutoIndexProductionEndpoints,
+                    request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsRequest.FromString,
+                    response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsResponse.SerializeToString,
+            ),
+            'PurgeOldIndexings': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeOldIndexings,
+                    request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.FromString,
+                    response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +327,87 @@ class EndpointsTasksService:
             '/kongflow.endpoints.tasks.v1.EndpointsTasksService/FailRegisterJob',
             kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobRequest.SerializeToString,
             kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.FailRegisterJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.endpoints.tasks.v1.EndpointsTasksService/ProbeEndpoint',
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointRequest.SerializeToString,
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.ProbeEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AutoIndexProductionEndpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.endpoints.tasks.v1.EndpointsTasksService/AutoIndexProductionEndpoints',
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsRequest.SerializeToString,
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.AutoIndexProductionEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeOldIndexings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.endpoints.tasks.v1.EndpointsTasksService/PurgeOldIndexings',
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.SerializeToString,
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,20 @@ class EndpointsTasksServiceStub:
     """Ends an item whose queued job was given up: FAILED, with the reason.
     Idempotent.
     """
+    ProbeEndpoint: _grpc.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.ProbeEndpointRequest, _endpoints_tasks_service_pb2.ProbeEndpointResponse]
+    """Measures how long an endpoint's platform lets an execution last, and keeps
+    that as the endpoint's run_chunk_execution_limit. Idempotent; an endpoint
+    that is gone, has no URL, or whose limit a user has set is left as it is.
+    """
+    AutoIndexProductionEndpoints: _grpc.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.AutoIndexProductionEndpointsRequest, _endpoints_tasks_service_pb2.AutoIndexProductionEndpointsResponse]
+    """Begins an index of each endpoint of a PRODUCTION or STAGING environment
+    that has a URL, and neither an index of the last ten minutes nor one that
+    is still to begin. Idempotent.
+    """
+    PurgeOldIndexings: _grpc.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeOldIndexingsRequest, _endpoints_tasks_service_pb2.PurgeOldIndexingsResponse]
+    """Deletes indexes that ended and are older than seven days, with their
+    items; the newest index of each endpoint stays. Idempotent.
+    """
 
 @_typing.type_check_only
 class EndpointsTasksServiceAsyncStub(EndpointsTasksServiceStub):
@@ -76,6 +90,20 @@ class EndpointsTasksServiceAsyncStub(EndpointsTasksServiceStub):
     FailRegisterJob: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.FailRegisterJobRequest, _endpoints_tasks_service_pb2.FailRegisterJobResponse]  # type: ignore[assignment]
     """Ends an item whose queued job was given up: FAILED, with the reason.
     Idempotent.
+    """
+    ProbeEndpoint: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.ProbeEndpointRequest, _endpoints_tasks_service_pb2.ProbeEndpointResponse]  # type: ignore[assignment]
+    """Measures how long an endpoint's platform lets an execution last, and keeps
+    that as the endpoint's run_chunk_execution_limit. Idempotent; an endpoint
+    that is gone, has no URL, or whose limit a user has set is left as it is.
+    """
+    AutoIndexProductionEndpoints: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.AutoIndexProductionEndpointsRequest, _endpoints_tasks_service_pb2.AutoIndexProductionEndpointsResponse]  # type: ignore[assignment]
+    """Begins an index of each endpoint of a PRODUCTION or STAGING environment
+    that has a URL, and neither an index of the last ten minutes nor one that
+    is still to begin. Idempotent.
+    """
+    PurgeOldIndexings: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeOldIndexingsRequest, _endpoints_tasks_service_pb2.PurgeOldIndexingsResponse]  # type: ignore[assignment]
+    """Deletes indexes that ended and are older than seven days, with their
+    items; the newest index of each endpoint stays. Idempotent.
     """
 
 class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -128,6 +156,38 @@ class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_endpoints_tasks_service_pb2.FailRegisterJobResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.FailRegisterJobResponse]]:
         """Ends an item whose queued job was given up: FAILED, with the reason.
         Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def ProbeEndpoint(
+        self,
+        request: _endpoints_tasks_service_pb2.ProbeEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_endpoints_tasks_service_pb2.ProbeEndpointResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.ProbeEndpointResponse]]:
+        """Measures how long an endpoint's platform lets an execution last, and keeps
+        that as the endpoint's run_chunk_execution_limit. Idempotent; an endpoint
+        that is gone, has no URL, or whose limit a user has set is left as it is.
+        """
+
+    @_abc_1.abstractmethod
+    def AutoIndexProductionEndpoints(
+        self,
+        request: _endpoints_tasks_service_pb2.AutoIndexProductionEndpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_endpoints_tasks_service_pb2.AutoIndexProductionEndpointsResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.AutoIndexProductionEndpointsResponse]]:
+        """Begins an index of each endpoint of a PRODUCTION or STAGING environment
+        that has a URL, and neither an index of the last ten minutes nor one that
+        is still to begin. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeOldIndexings(
+        self,
+        request: _endpoints_tasks_service_pb2.PurgeOldIndexingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_endpoints_tasks_service_pb2.PurgeOldIndexingsResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.PurgeOldIndexingsResponse]]:
+        """Deletes indexes that ended and are older than seven days, with their
+        items; the newest index of each endpoint stays. Idempotent.
         """
 
 def add_EndpointsTasksServiceServicer_to_server(servicer: EndpointsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
