@@ -7,8 +7,13 @@ from typing import Final
 from kongflow_common.errors import Contended, FieldViolation, InvalidFields
 from kongflow_common.loop_turns import LoopTurns
 from kongflow_common.tracing import current_traceparent
-from kongflow_events.application.event_entry import EventEntry, SendEvent
-from kongflow_events.application.ports import NewEvent, StoredEvent, UnitOfWorkFactory
+from kongflow_events.application.event_entry import Entrance, EventEntry, SendEvent
+from kongflow_events.application.ports import (
+    NewEvent,
+    SchemasChanged,
+    StoredEvent,
+    UnitOfWorkFactory,
+)
 from kongflow_events.application.send_events import log_events
 
 __all__ = ["SendEventsTogether"]
@@ -32,17 +37,21 @@ class SendEventsTogether:
 
         Raises InvalidFields when one of them is not valid: `requests[3].event.name`.
         """
-        items = await self._prepared(commands)
+        entrance = self._entry.begin()
+        items = await self._prepared(entrance, commands)
         for attempt in range(1, _ATTEMPTS):
             try:
                 return await self._store(items)
+            except SchemasChanged:
+                await entrance.renew(items[0][0])
+                items = await self._prepared(entrance, [command for command, _ in items])
             except Contended:
                 # Whoever was in the way goes first, or is met again.
                 await asyncio.sleep(attempt * _PAUSE_SECONDS)
         return await self._store(items)
 
     async def _prepared(
-        self, commands: Iterable[SendEvent | InvalidFields]
+        self, entrance: Entrance, commands: Iterable[SendEvent | InvalidFields]
     ) -> Sequence[tuple[SendEvent, NewEvent]]:
         turns, traceparent = LoopTurns(), current_traceparent()
         items: list[tuple[SendEvent, NewEvent]] = []
@@ -53,7 +62,7 @@ class SendEventsTogether:
             try:
                 if isinstance(command, InvalidFields):
                     raise command
-                items.append((command, self._entry.prepare(command, traceparent=traceparent)))
+                items.append((command, await entrance.prepare(command, traceparent=traceparent)))
             except InvalidFields as error:
                 violations += [
                     FieldViolation(f"requests[{index}].{each.field}", each.description)
