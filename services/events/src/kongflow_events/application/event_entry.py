@@ -212,6 +212,18 @@ class Entrance:
         schemas = await self.renew(command)
         return self._entry.prepare(command, schemas, traceparent=traceparent)
 
+    async def current(self, command: SendEvent, event: NewEvent) -> NewEvent:
+        """The event as of the present schemas. Raises InvalidFields.
+
+        For what replaces a stored event: that takes no comparison of versions.
+        """
+        schemas = self._schemas
+        if schemas is None or not self._is_fresh:
+            schemas = await self.renew(command)
+        if event.schemas_version == schemas.version:
+            return event
+        return self._entry.prepare(command, schemas, traceparent=event.traceparent)
+
     async def renew(self, command: SendEvent) -> EnvironmentSchemas:
         """Read the schemas anew, of the environment of any of the events."""
         schemas = _NO_SCHEMAS

@@ -53,6 +53,7 @@ class IngestSendEvent:
             if not self._entry.may_replace(stored):
                 _log("event repeated", stored.record)
                 return stored.record
+            event = await entrance.current(command, event)
             async with self._unit_of_work() as uow:
                 repeat = await self._entry.send_again(uow, command, event)
                 if repeat is not None and repeat.replaced:

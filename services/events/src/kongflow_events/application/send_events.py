@@ -168,7 +168,7 @@ class _Call:
             if outcome.is_new:
                 self._entry.refresh(item.event, outcome.record)
             elif self._entry.may_replace(outcome):
-                repeats.append(item)
+                repeats += await self._current(item)
         # In one order everywhere, so that two calls do not wait for each other crosswise; those
         # of one event stay in theirs.
         repeats.sort(key=lambda item: item.event.event_id)
@@ -176,6 +176,14 @@ class _Call:
             await self._send_again(repeats[start : start + _REPEATS_AT_ONCE])
         if outdated and rounds > 1:
             await self._add(await self._checked_again(outdated), rounds=rounds - 1)
+
+    async def _current(self, item: _Item) -> Sequence[_Item]:
+        try:
+            event = await self._entrance.current(item.command, item.event)
+        except InvalidFields as error:
+            self.outcomes[item.place] = error
+            return ()
+        return (_Item(item.place, item.command, event),)
 
     async def _checked_again(self, items: Sequence[_Item]) -> Sequence[_Item]:
         """The events that fit the present schemas too."""
