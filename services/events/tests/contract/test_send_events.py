@@ -155,9 +155,10 @@ async def test_the_server_answers_others_while_it_takes_many_events_in(
     many = asyncio.ensure_future(context.send_many(*requests))
     longest = 0.0
     while not many.done():
-        before = time.perf_counter()
+        # What this thread worked, not what it waited for on a busy machine.
+        before = time.thread_time()
         await asyncio.sleep(0)
-        longest = max(longest, time.perf_counter() - before)
+        longest = max(longest, time.thread_time() - before)
     assert all(each.is_new for each in await many)
     # This loop is the client's too, which encodes and decodes the messages in one go.
     assert longest < 0.5
