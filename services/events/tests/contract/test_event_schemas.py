@@ -279,3 +279,14 @@ async def test_a_pattern_is_matched_in_linear_time(context: EventsContext) -> No
     why = await refused(context.send(NAME, payload={"a": "a" * 400_000 + "b"}))
     assert list(why) == ["event.payload.a"]
     assert len(why["event.payload.a"]) < 400
+
+
+async def test_nobody_is_refused_by_a_schema_that_is_gone(context: EventsContext) -> None:
+    await register(context, ORDER)
+    await refused(context.send(NAME, payload={}))
+    await stub(context).DeleteEventSchema(
+        schemas_pb.DeleteEventSchemaRequest(event_name=NAME, version=1), metadata=context.as_sender
+    )
+    await context.send(NAME, payload={})
+    [result] = await context.send_many(request_of({}))
+    assert result.status.code == 0

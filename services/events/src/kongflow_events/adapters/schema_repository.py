@@ -1,6 +1,7 @@
 """Schemas of events in the database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -97,12 +98,14 @@ class SqlSchemaRepository:
         )
         return _schema((await self._connection.execute(statement)).one())
 
-    async def set_mode(self, schema: EventSchema, mode: SchemaMode) -> None:
-        await self._connection.execute(
+    async def set_mode(self, schema: EventSchema, mode: SchemaMode) -> EventSchema:
+        updated_at = await self._connection.scalar(
             update(EVENT_SCHEMAS)
             .where(_SCHEMA.id == schema.id)
             .values(mode=mode.value, updated_at=func.now())
+            .returning(_SCHEMA.updated_at)
         )
+        return replace(schema, mode=mode, updated_at=updated_at)
 
     async def delete(self, environment_id: UUID, event_name: str, version: int) -> bool:
         statement = (

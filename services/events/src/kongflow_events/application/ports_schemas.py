@@ -68,8 +68,8 @@ class SchemaRepository(Protocol):
         """Store the next version."""
         ...
 
-    async def set_mode(self, schema: EventSchema, mode: SchemaMode) -> None:
-        """Write another mode."""
+    async def set_mode(self, schema: EventSchema, mode: SchemaMode) -> EventSchema:
+        """Write another mode; the schema as it is then."""
         ...
 
     async def delete(self, environment_id: UUID, event_name: str, version: int) -> bool:

@@ -1,6 +1,6 @@
 """Registers a schema for the events of a name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -54,9 +54,9 @@ class RegisterEventSchema:
             newest = await uow.schemas.newest(new.environment_id, new.event_name)
             if newest is not None and _is_same(newest.definition, schema):
                 if newest.mode is not new.mode:
-                    await uow.schemas.set_mode(newest, new.mode)
+                    newest = await uow.schemas.set_mode(newest, new.mode)
                     await uow.commit()
-                return RegisteredSchema(replace(newest, mode=new.mode), is_new=False)
+                return RegisteredSchema(newest, is_new=False)
             if newest is not None:
                 before = cast("dict[str, Any]", newest.definition.load())
                 found = differences(before, schema, new.compatibility)
