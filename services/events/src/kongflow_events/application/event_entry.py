@@ -86,7 +86,7 @@ class EventEntry:
     ) -> None:
         self._clock = clock
         self._directory = directory
-        self._schemas = schemas
+        self._schemas = schemas or _NoDirectory()
 
     def begin(self) -> "Entrance":
         """What one call brings its events in by."""
@@ -183,6 +183,16 @@ class EventEntry:
         return Repeat(planned, replaced=True)
 
 
+class _NoDirectory:
+    """Implements SchemaDirectory where there are no schemas."""
+
+    def known(self, environment_id: UUID) -> EnvironmentSchemas:
+        return _NO_SCHEMAS
+
+    async def read(self, environment_id: UUID) -> EnvironmentSchemas:
+        return _NO_SCHEMAS
+
+
 class Entrance:
     """Makes the events of one call ready, which are all of one environment.
 
@@ -190,11 +200,11 @@ class Entrance:
     stored; before one is refused they are read once.
     """
 
-    def __init__(self, entry: EventEntry, directory: SchemaDirectory | None) -> None:
+    def __init__(self, entry: EventEntry, directory: SchemaDirectory) -> None:
         self._entry = entry
         self._directory = directory
-        self._schemas: EnvironmentSchemas | None = None if directory is not None else _NO_SCHEMAS
-        self._is_fresh = directory is None
+        self._schemas: EnvironmentSchemas | None = None
+        self._is_fresh = False
 
     async def prepare(self, command: SendEvent, *, traceparent: str | None = None) -> NewEvent:
         """The event as it is to be stored. Raises InvalidFields.
@@ -226,14 +236,11 @@ class Entrance:
 
     async def renew(self, command: SendEvent) -> EnvironmentSchemas:
         """Read the schemas anew, of the environment of any of the events."""
-        schemas = _NO_SCHEMAS
-        if self._directory is not None:
-            schemas = await self._directory.read(command.tenancy.environment_id)
+        schemas = await self._directory.read(command.tenancy.environment_id)
         self._schemas, self._is_fresh = schemas, True
         return schemas
 
     async def _known(self, environment_id: UUID) -> EnvironmentSchemas:
-        assert self._directory is not None
         known = self._directory.known(environment_id)
         if known is None:
             known, self._is_fresh = await self._directory.read(environment_id), True

@@ -10,7 +10,7 @@ from kongflow_events.application.ports import EventKey, Selection
 from kongflow_events.application.queries import EventQueries
 from kongflow_events.domain.cloud_event import CloudEvent
 from kongflow_events.domain.cloud_event_record import event_of
-from kongflow_events.domain.event_record import EventRecord
+from kongflow_events.domain.event_record import EventContent, EventRecord
 
 __all__ = ["CloudEventPage", "ReadCloudEvents", "RecordedCloudEvent", "SourceContexts"]
 
@@ -50,8 +50,8 @@ class ReadCloudEvents:
         """One event. Raises EventNotFound."""
         whole = await self._events.get(environment_id, key)
         notes = await self._sources.read_source_contexts([whole.record.id])
-        assert whole.content is not None
-        event = event_of(whole.record, whole.content, notes.get(whole.record.id))
+        content = whole.content or EventContent()
+        event = event_of(whole.record, content, notes.get(whole.record.id))
         return RecordedCloudEvent(whole.record, event)
 
     async def list(self, selection: Selection) -> CloudEventPage:
