@@ -157,7 +157,9 @@ def grpc_services(
 
     reader = SqlReader(database)
     compiler = JsonSchemaCompiler()
-    entry = EventEntry(clock, directory, schemas or MemorySchemaDirectory(database))
+    if schemas is None:
+        schemas = MemorySchemaDirectory(database)
+    entry = EventEntry(clock, directory, schemas)
     queries = EventQueries(reader)
     events = EventsServicer(
         send_event=IngestSendEvent(intake, unit_of_work, entry),

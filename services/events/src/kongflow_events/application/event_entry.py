@@ -86,7 +86,7 @@ class EventEntry:
     ) -> None:
         self._clock = clock
         self._directory = directory
-        self._schemas = schemas or _NoDirectory()
+        self._schemas = schemas if schemas is not None else _NoDirectory()
 
     def begin(self) -> "Entrance":
         """What one call brings its events in by."""

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from kongflow_common.errors import Contended, KongflowError
-from kongflow_common.filtering import Filter
+from kongflow_common.errors import KongflowError
 from kongflow_common.payload import JsonDocument
-from kongflow_events.application.ports_schemas import SchemaRepository
+from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
+from kongflow_events.application.selection import Selection
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
@@ -84,13 +84,6 @@ class StoredEvent:
 
     record: EventRecord
     is_new: bool
-
-
-class SchemasChanged(Contended):
-    """The event was checked with schemas that are not the present ones: check it again."""
-
-    def __init__(self) -> None:
-        super().__init__("a schema, or the event itself, changed at this moment; send it again")
 
 
 class EventIntake(Protocol):
@@ -375,16 +368,6 @@ class RunCreator(Protocol):
         Raises DependencyUnavailable when nobody could be asked.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which rows a list shows: those of an environment, newest first, that follow `after`."""
-
-    environment_id: UUID
-    filter: Filter | None
-    after: UUID | None
-    limit: int
 
 
 class EventReader(Protocol):

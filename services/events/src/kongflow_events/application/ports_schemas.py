@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from kongflow_common.errors import Contended
 from kongflow_common.payload import JsonDocument
 from kongflow_events.domain.event_schema import (
     EnvironmentSchemas,
@@ -20,7 +21,15 @@ __all__ = [
     "SchemaRepository",
     "SchemaRoom",
     "SchemaSelection",
+    "SchemasChanged",
 ]
+
+
+class SchemasChanged(Contended):
+    """The event was checked with schemas that are not the present ones: check it again."""
+
+    def __init__(self) -> None:
+        super().__init__("a schema, or the event itself, changed at this moment; send it again")
 
 
 class SchemaDirectory(Protocol):
