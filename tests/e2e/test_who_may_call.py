@@ -75,19 +75,7 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         metadata=metadata,
         timeout=TIMEOUT,
     ).event_record
-    schema = (
-        EventSchemasServiceStub(channels["events"])
-        .RegisterEventSchema(
-            schemas_pb.RegisterEventSchemaRequest(
-                event_schema=event_schema_pb2.EventSchema(
-                    event_name=name, schema=Payload(json=b'{"type": "object"}')
-                )
-            ),
-            metadata=metadata,
-            timeout=TIMEOUT,
-        )
-        .event_schema
-    )
+    schema_id = register_schema(name, metadata, channels)
     runs: list[str] = []
 
     def has_run() -> bool:
@@ -118,8 +106,22 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         job.id,
         job.latest_version.id,
         name,
-        schema.id,
+        schema_id,
     )
+
+
+def register_schema(name: str, metadata: Metadata, channels: dict[str, grpc.Channel]) -> str:
+    """Has a schema for the events of a name; answers its id."""
+    answer = EventSchemasServiceStub(channels["events"]).RegisterEventSchema(
+        schemas_pb.RegisterEventSchemaRequest(
+            event_schema=event_schema_pb2.EventSchema(
+                event_name=name, schema=Payload(json=b'{"type": "object"}')
+            )
+        ),
+        metadata=metadata,
+        timeout=TIMEOUT,
+    )
+    return answer.event_schema.id
 
 
 def register(system: LocalSystem, channels: dict[str, grpc.Channel]) -> tuple[str, str]:

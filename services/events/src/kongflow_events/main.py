@@ -48,7 +48,12 @@ from kongflow_events.application.event_schema_queries import EventSchemaQueries
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
-from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
+from kongflow_events.application.ports import (
+    DispatcherDirectory,
+    EventIntake,
+    RunCreator,
+    UnitOfWorkFactory,
+)
 from kongflow_events.application.ports_schemas import SchemaDirectory
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
@@ -156,7 +161,6 @@ def grpc_services(
         return SqlEventsUnitOfWork(database, relay, compiled)
 
     reader = SqlReader(database)
-    compiler = JsonSchemaCompiler()
     if schemas is None:
         schemas = MemorySchemaDirectory(database)
     entry = EventEntry(clock, directory, schemas)
@@ -178,13 +182,6 @@ def grpc_services(
         try_filter=TryFilter(),
         backtest_filter=BacktestFilter(reader),
     )
-    schema_reader = SqlSchemaReader(database)
-    event_schemas = EventSchemasServicer(
-        register=RegisterEventSchema(unit_of_work, compiler),
-        check=CheckEventSchema(schema_reader, compiler),
-        delete=DeleteEventSchema(unit_of_work),
-        schemas=EventSchemaQueries(schema_reader),
-    )
     desk = SqlDeliveryDesk(database, compiled, relay)
     deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
@@ -203,7 +200,7 @@ def grpc_services(
             GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events),
             GrpcService(
                 event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
-                event_schemas,
+                schemas_servicer(database, unit_of_work),
             ),
         ],
         [
@@ -215,4 +212,15 @@ def grpc_services(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
             ),
         ],
+    )
+
+
+def schemas_servicer(database: Database, unit_of_work: UnitOfWorkFactory) -> EventSchemasServicer:
+    """The methods that keep schemas."""
+    compiler, reader = JsonSchemaCompiler(), SqlSchemaReader(database)
+    return EventSchemasServicer(
+        register=RegisterEventSchema(unit_of_work, compiler),
+        check=CheckEventSchema(reader, compiler),
+        delete=DeleteEventSchema(unit_of_work),
+        schemas=EventSchemaQueries(reader),
     )
