@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
-from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2
+from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, event_schema_pb2
+from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
 from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
 from kongflow.runs.v1 import runs_service_pb2 as runs_pb
@@ -34,12 +35,29 @@ class Tenant:
     endpoint_index_id: str
     job_id: str
     version_id: str
+    schema_name: str
+    schema_id: str
 
 
 def stranger_event(owner: Tenant) -> events_pb.SendEventRequest:
     """An event with the id of one of the owner's."""
     return events_pb.SendEventRequest(
         event=event_record_pb2.EventRecord(name="stranger", event_id=owner.event_id)
+    )
+
+
+def stranger_cloud_event(owner: Tenant) -> events_pb.SendCloudEventRequest:
+    """A CloudEvent with the id of one of the owner's events."""
+    request = events_pb.SendCloudEventRequest()
+    event = request.cloud_event.event
+    event.id, event.source, event.type, event.spec_version = owner.event_id, "s", "stranger", "1.0"
+    return request
+
+
+def stranger_schema() -> event_schema_pb2.EventSchema:
+    """A schema for the stranger's own events."""
+    return event_schema_pb2.EventSchema(
+        event_name="stranger.checked", schema=Payload(json=b'{"type": "object"}')
     )
 
 
@@ -73,6 +91,41 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
     "EventsService.SendEventStream": (
         OWN,
         lambda owner: events_pb.SendEventStreamRequest(requests=[stranger_event(owner)]),
+    ),
+    "EventsService.SendCloudEvent": (OWN, stranger_cloud_event),
+    "EventsService.SendCloudEvents": (
+        OWN,
+        lambda owner: events_pb.SendCloudEventsRequest(
+            requests=[stranger_cloud_event(owner)] * 2, atomic=True
+        ),
+    ),
+    "EventsService.GetCloudEvent": (
+        NOT_FOUND,
+        lambda owner: events_pb.GetCloudEventRequest(id=owner.event_record_id),
+    ),
+    "EventsService.ListCloudEvents": (
+        OWN,
+        lambda _: events_pb.ListCloudEventsRequest(page_size=1000),
+    ),
+    "EventSchemasService.RegisterEventSchema": (
+        OWN,
+        lambda _: schemas_pb.RegisterEventSchemaRequest(event_schema=stranger_schema()),
+    ),
+    "EventSchemasService.CheckEventSchema": (
+        OWN,
+        lambda _: schemas_pb.CheckEventSchemaRequest(event_schema=stranger_schema()),
+    ),
+    "EventSchemasService.GetEventSchema": (
+        NOT_FOUND,
+        lambda owner: schemas_pb.GetEventSchemaRequest(event_name=owner.schema_name),
+    ),
+    "EventSchemasService.ListEventSchemas": (
+        OWN,
+        lambda _: schemas_pb.ListEventSchemasRequest(page_size=1000),
+    ),
+    "EventSchemasService.DeleteEventSchema": (
+        NOT_FOUND,
+        lambda owner: schemas_pb.DeleteEventSchemaRequest(event_name=owner.schema_name, version=1),
     ),
     "EventsService.UpsertEventDispatcher": (
         OWN,

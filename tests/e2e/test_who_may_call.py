@@ -9,11 +9,14 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.common.v1 import access_pb2
+from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
 from kongflow.endpoints.v1.endpoints_service_pb2_grpc import EndpointsServiceStub
-from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2
+from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, event_schema_pb2
+from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
+from kongflow.events.v1.event_schemas_service_pb2_grpc import EventSchemasServiceStub
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
 from kongflow.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
@@ -72,6 +75,7 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         metadata=metadata,
         timeout=TIMEOUT,
     ).event_record
+    schema_id = register_schema(name, metadata, channels)
     runs: list[str] = []
 
     def has_run() -> bool:
@@ -101,7 +105,23 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         index_id,
         job.id,
         job.latest_version.id,
+        name,
+        schema_id,
     )
+
+
+def register_schema(name: str, metadata: Metadata, channels: dict[str, grpc.Channel]) -> str:
+    """Has a schema for the events of a name; answers its id."""
+    answer = EventSchemasServiceStub(channels["events"]).RegisterEventSchema(
+        schemas_pb.RegisterEventSchemaRequest(
+            event_schema=event_schema_pb2.EventSchema(
+                event_name=name, schema=Payload(json=b'{"type": "object"}')
+            )
+        ),
+        metadata=metadata,
+        timeout=TIMEOUT,
+    )
+    return answer.event_schema.id
 
 
 def register(system: LocalSystem, channels: dict[str, grpc.Channel]) -> tuple[str, str]:
@@ -208,7 +228,7 @@ def test_a_method_for_services_is_not_there_for_clients(
 
 
 # These would leave the owner without what the others ask for.
-DESTRUCTIVE = frozenset({"DeleteEndpoint"})
+DESTRUCTIVE = frozenset({"DeleteEndpoint", "DeleteEventSchema"})
 
 
 @pytest.mark.parametrize("method", CLIENT_METHODS, ids=str)
@@ -228,7 +248,15 @@ def test_a_stranger_sees_and_changes_nothing(
         return
     answer = method.call(channels[method.context])(request, metadata=stranger, timeout=TIMEOUT)
     text = str(answer)
-    for kind in ("event_record", "dispatcher", "run", "endpoint", "endpoint_index", "version"):
+    for kind in (
+        "event_record",
+        "dispatcher",
+        "run",
+        "endpoint",
+        "endpoint_index",
+        "version",
+        "schema",
+    ):
         assert getattr(owner, f"{kind}_id") not in text
 
 

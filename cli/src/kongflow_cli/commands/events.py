@@ -15,6 +15,7 @@ from kongflow.runs.v1 import runs_service_pb2
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1.job_options_pb2 import Priority
 from kongflow_cli.client.bulk_send import send_lines
+from kongflow_cli.client.cloud_event_send import send_cloud_events
 from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
@@ -77,6 +78,7 @@ _DETAILS: list[Column[EventRecord]] = [
     Column("Cancelled", lambda event: time_of(event, "cancelled_time")),
     Column("Payload", lambda event: document_cell(event, "payload")),
     Column("Context", lambda event: document_cell(event, "context")),
+    Column("Does not fit", lambda event: "\n".join(event.schema_check.warnings)),
 ]
 _VERDICTS: list[Column[DispatcherVerdict]] = [
     Column("Verdict", lambda verdict: verdict_cell(verdict.matched)),
@@ -119,6 +121,13 @@ def send_event(  # noqa: PLR0913 - an option each
     atomic: Annotated[
         bool, typer.Option("--atomic", help="With --file: all of them are stored, or none.")
     ] = False,
+    cloudevent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Send the CloudEvent of a file or of -, in JSON, or each of an array of them.",
+        ),
+    ] = None,
     from_line: Annotated[
         int, typer.Option(min=1, metavar="N", help="With --file: leave out the lines before.")
     ] = 1,
@@ -179,6 +188,12 @@ def send_event(  # noqa: PLR0913 - an option each
     """
     if at is not None and after is not None:
         raise CliError("--at and --after exclude each other.", USAGE)
+    if cloudevent is not None:
+        if name or file or event_id or payload is not None or context is not None or source:
+            raise CliError("The CloudEvent says what is sent.", USAGE)
+        options = events_service_pb2.SendCloudEventRequest(account_id=account or "", test=test)
+        _put_delivery(options, at, after, priority)
+        raise typer.Exit(send_cloud_events(session, cloudevent, options, _COLUMNS))
     if file is None:
         _check_one(name, is_for_many=atomic or from_line > 1)
     elif event_id or payload is not None or context is not None:
@@ -198,12 +213,7 @@ def send_event(  # noqa: PLR0913 - an option each
     if happened is not None:
         event.event_time.CopyFrom(to_timestamp(happened))
     request = events_service_pb2.SendEventRequest(event=event, account_id=account or "", test=test)
-    if at is not None:
-        request.deliver_time.CopyFrom(to_timestamp(at))
-    if after is not None:
-        request.deliver_after.CopyFrom(to_duration(after))
-    if priority is not None:
-        request.priority = Priority.Value(f"PRIORITY_{priority.name}")
+    _put_delivery(request, at, after, priority)
     if file is not None:
         with opened_lines("--file", file) as lines:
             code = send_lines(session, event_lines(lines, request, from_line), together=atomic)
@@ -214,12 +224,45 @@ def send_event(  # noqa: PLR0913 - an option each
         repeat=f"Whether it is stored is not known: repeat the command with --id {event_id}.",
     )
     session.printer.resource(response.event_record, _COLUMNS)
+    for warning in response.event_record.schema_check.warnings:
+        session.printer.remark(f"Warning: {warning}")
+
+
+def _put_delivery(
+    request: events_service_pb2.SendEventRequest | events_service_pb2.SendCloudEventRequest,
+    at: datetime | None,
+    after: timedelta | None,
+    priority: PriorityWord | None,
+) -> None:
+    if at is not None:
+        request.deliver_time.CopyFrom(to_timestamp(at))
+    if after is not None:
+        request.deliver_after.CopyFrom(to_duration(after))
+    if priority is not None:
+        request.priority = Priority.Value(f"PRIORITY_{priority.name}")
 
 
 @app.command("get")
 @with_options(session=_SESSION)
-def get_event(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
+def get_event(
+    session: Session,
+    record_id: _RecordId = None,
+    event_id: _EventId = None,
+    *,
+    cloudevent: Annotated[
+        bool, typer.Option("--cloudevent", help="As a CloudEvent in JSON, and nothing else.")
+    ] = False,
+) -> None:
     """Show an event with its payload and context, and the runs that came of it."""
+    if cloudevent:
+        found_event = session.call(
+            EventsServiceStub(session.channel).GetCloudEvent,
+            events_service_pb2.GetCloudEventRequest(
+                **_one_key(record_id, event_id), format=events_service_pb2.CLOUD_EVENT_FORMAT_JSON
+            ),
+        )
+        session.printer.line(found_event.cloud_event.json.decode())
+        return
     response = session.call(
         EventsServiceStub(session.channel).GetEventRecord,
         events_service_pb2.GetEventRecordRequest(**_one_key(record_id, event_id)),

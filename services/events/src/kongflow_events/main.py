@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
-from kongflow.events.v1 import events_service_pb2
+from kongflow.events.v1 import event_schemas_service_pb2, events_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -29,22 +29,36 @@ from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirect
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
+from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
 from kongflow_events.adapters.run_creator import GrpcRunCreator
+from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
+from kongflow_events.adapters.schema_repository import SqlSchemaReader
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.check_event_schema import CheckEventSchema
+from kongflow_events.application.delete_event_schema import DeleteEventSchema
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.event_entry import EventEntry
+from kongflow_events.application.event_schema_queries import EventSchemaQueries
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
-from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
+from kongflow_events.application.ports import (
+    DispatcherDirectory,
+    EventIntake,
+    RunCreator,
+    UnitOfWorkFactory,
+)
+from kongflow_events.application.ports_schemas import SchemaDirectory
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.register_event_schema import RegisterEventSchema
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
@@ -52,6 +66,7 @@ from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
+from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import EventsServicer
 from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
@@ -133,6 +148,7 @@ def grpc_services(
     compiled: CompiledDispatchers,
     directory: DispatcherDirectory | None = None,
     *,
+    schemas: SchemaDirectory | None = None,
     bulk_calls: int = 2,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for the worker queue.
@@ -145,7 +161,10 @@ def grpc_services(
         return SqlEventsUnitOfWork(database, relay, compiled)
 
     reader = SqlReader(database)
-    entry = EventEntry(clock, directory)
+    if schemas is None:
+        schemas = MemorySchemaDirectory(database)
+    entry = EventEntry(clock, directory, schemas)
+    queries = EventQueries(reader)
     events = EventsServicer(
         send_event=IngestSendEvent(intake, unit_of_work, entry),
         send_many=BulkSender(
@@ -155,7 +174,8 @@ def grpc_services(
             catalog=CATALOG,
         ),
         cancel_event=CancelEvent(unit_of_work, clock),
-        events=EventQueries(reader),
+        events=queries,
+        cloud_events=ReadCloudEvents(queries, reader),
         upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
         dispatchers=DispatcherQueries(reader),
         explain_event=ExplainEvent(reader, reader),
@@ -176,7 +196,13 @@ def grpc_services(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
     return (
-        [GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events)],
+        [
+            GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events),
+            GrpcService(
+                event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
+                schemas_servicer(database, unit_of_work),
+            ),
+        ],
         [
             GrpcService(
                 events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
@@ -186,4 +212,15 @@ def grpc_services(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
             ),
         ],
+    )
+
+
+def schemas_servicer(database: Database, unit_of_work: UnitOfWorkFactory) -> EventSchemasServicer:
+    """The methods that keep schemas."""
+    compiler, reader = JsonSchemaCompiler(), SqlSchemaReader(database)
+    return EventSchemasServicer(
+        register=RegisterEventSchema(unit_of_work, compiler),
+        check=CheckEventSchema(reader, compiler),
+        delete=DeleteEventSchema(unit_of_work),
+        schemas=EventSchemaQueries(reader),
     )

@@ -84,6 +84,12 @@ class SqlReader:
         ).where(_RECORD.id.in_(record_ids))
         return {row[0]: _content(row) for row in await self._read(statement)}
 
+    async def read_source_contexts(self, record_ids: Sequence[UUID]) -> Mapping[UUID, JsonDocument]:
+        statement = select(_RECORD.id, cast(_RECORD.source_context, Text)).where(
+            _RECORD.id.in_(record_ids), _RECORD.source_context.is_not(None)
+        )
+        return {row[0]: JsonDocument(row[1].encode()) for row in await self._read(statement)}
+
     async def find_dispatcher(self, environment_id: UUID, key: EventKey) -> EventDispatcher | None:
         statement = select_dispatchers().where(
             _DISPATCHER.environment_id == environment_id, dispatcher_key(key)

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, literal, update
+from sqlalchemy import ColumnElement, Text, cast, func, literal, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kongflow_common.errors import Contended
 from kongflow_common.payload import JsonDocument
 from kongflow_events.adapters.new_event_rows import (
     ADD_ACCOUNTS,
@@ -21,9 +20,14 @@ from kongflow_events.adapters.new_event_rows import (
     event_key,
     keys_of_missing,
 )
-from kongflow_events.adapters.record_rows import record_key, select_records, to_record
+from kongflow_events.adapters.record_rows import (
+    check_document,
+    record_key,
+    select_records,
+    to_record,
+)
 from kongflow_events.adapters.tables import EVENT_RECORDS
-from kongflow_events.application.ports import EventKey, NewEvent, StoredEvent
+from kongflow_events.application.ports import EventKey, NewEvent, SchemasChanged, StoredEvent
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["SqlEventRepository"]
@@ -56,7 +60,7 @@ class SqlEventRepository:
             existing = await self._execute(READ_EXISTING, keys_of_missing(events, records))
         stored: list[StoredEvent] = []
         for answer in answers(events, records, existing):
-            if isinstance(answer, Contended):
+            if isinstance(answer, SchemasChanged):
                 raise answer
             stored.append(answer)
         return stored
@@ -75,14 +79,22 @@ class SqlEventRepository:
         return to_record(row) if row is not None else None
 
     async def replan(
-        self, record: EventRecord, payload: JsonDocument | None, context: JsonDocument | None
+        self,
+        record: EventRecord,
+        payload: JsonDocument | None,
+        context: JsonDocument | None,
+        source_context: JsonDocument | None = None,
     ) -> EventRecord:
         documents = {"payload": payload, "context": context}
-        changed = {
-            name: cast(literal(document.text.decode(), Text), JSONB)
+        changed: dict[str, object] = {
+            name: _jsonb(document.text)
             for name, document in documents.items()
             if document is not None
         }
+        if payload is not None:
+            check = check_document(record.schema_check)
+            changed["source_context"] = _jsonb(source_context.text if source_context else None)
+            changed["schema_check"] = _jsonb(check)
         statement = (
             update(EVENT_RECORDS)
             .where(EVENT_RECORDS.c.id == record.id)
@@ -122,3 +134,7 @@ class SqlEventRepository:
                 delivered_at=now if done and total else None,
             )
         )
+
+
+def _jsonb(text: bytes | None) -> ColumnElement[Any]:
+    return cast(literal(text.decode() if text is not None else None, Text), JSONB)

@@ -7,13 +7,17 @@ from typing import Final, Self, TypeAlias
 from uuid import UUID
 
 from kongflow_common.db.row_parameters import ArrayParameter, RowParameters
-from kongflow_common.errors import Contended
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.columns import CLAIM_SECONDS
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_events.adapters.event_messages import deliver_event, invoke_dispatcher
-from kongflow_events.adapters.record_rows import RECORD_COLUMNS, RECORD_SOURCE, to_record
-from kongflow_events.application.ports import NewEvent, StoredEvent
+from kongflow_events.adapters.record_rows import (
+    RECORD_COLUMNS,
+    RECORD_SOURCE,
+    check_document,
+    to_record,
+)
+from kongflow_events.application.ports import NewEvent, SchemasChanged, StoredEvent
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = [
@@ -68,6 +72,8 @@ EVENTS: Final = RowParameters(
     traceparent="text",
     version="bigint",
     matched="integer",
+    schemas="bigint",
+    notes="jsonb",
 )
 
 INVOCATIONS: Final = RowParameters(
@@ -104,14 +110,17 @@ _INVOKE: Final = f"""
       JOIN stored ON stored.id = i.record_id AND stored.processed_at IS NOT NULL
 """
 
-# An event is matched only as of the present version of its environment's dispatchers. That is read
+# An event is stored only if it was checked with the present schemas of its environment, and is
+# matched only as of the present version of its dispatchers. That is read
 # by the statement that stores it: whoever changes one has committed before, and then the version
 # is another, or is not seen by this event.
 _NEW: Final = f"""
-    SELECT e.*, e.version = coalesce((
-               SELECT v.version FROM events.dispatcher_versions v
-                WHERE v.environment_id = e.environment_id), 0) AS is_matched
+    SELECT e.*, e.version = coalesce(v.version, 0) AS is_matched
       FROM {EVENTS.source}
+      LEFT JOIN LATERAL (
+               SELECT d.version, d.schema_version FROM events.dispatcher_versions d
+                WHERE d.environment_id = e.environment_id LIMIT 1) v ON true
+     WHERE e.schemas = coalesce(v.schema_version, 0)
 """
 
 
@@ -121,13 +130,15 @@ def _add_events(account_id: str, accounts: str) -> str:
         INSERT INTO events.event_records (
             id, event_id, name, "timestamp", payload, payload_type, context, source,
             organization_id, environment_id, project_id, external_account_id, deliver_at,
-            is_test, priority, processed_at, delivered_at, matched_count)
+            is_test, priority, processed_at, delivered_at, matched_count, source_context,
+            schema_check)
         SELECT e.id, e.event_id, e.name, coalesce(e.timestamp, now()), e.payload,
                e.payload_type, e.context, e.source, e.organization_id, e.environment_id,
                e.project_id, {account_id}, coalesce(e.deliver_at, now()), e.is_test, e.priority,
                CASE WHEN e.is_matched THEN now() END,
                CASE WHEN e.is_matched AND e.matched > 0 THEN now() END,
-               CASE WHEN e.is_matched THEN e.matched ELSE 0 END
+               CASE WHEN e.is_matched THEN e.matched ELSE 0 END,
+               nullif(e.notes->'context', 'null'), nullif(e.notes->'check', 'null')
           FROM e {accounts}
         ON CONFLICT (event_id, environment_id) DO NOTHING
         RETURNING id, environment_id, created_at, external_account_id, processed_at, priority
@@ -275,6 +286,8 @@ class Arrival:
             event.traceparent,
             event.matched.version if event.matched is not None else None,
             len(_taking(event)),
+            event.schemas_version,
+            _notes(event),
         )
 
     @property
@@ -282,6 +295,17 @@ class Arrival:
         event = self.event
         for message, dispatcher_id in zip(self.invocations, _taking(event), strict=True):
             yield message.id, dispatcher_id, event.id, event.traceparent
+
+
+def _notes(event: NewEvent) -> bytes | None:
+    """What few events have: a source context, and what a schema found."""
+    if event.source_context is None and event.schema_check is None:
+        return None
+    check = check_document(event.schema_check)
+    return b'{"context":%b,"check":%b}' % (
+        event.source_context.text if event.source_context is not None else b"null",
+        check if check is not None else b"null",
+    )
 
 
 def _taking(event: NewEvent) -> Sequence[UUID]:
@@ -321,8 +345,12 @@ def answers(
     events: Sequence[NewEvent],
     records: Mapping[UUID, EventRecord],
     existing_rows: Sequence[Sequence[object]],
-) -> Sequence[StoredEvent | Contended]:
-    """What became of each event; `existing_rows` are those that READ_EXISTING gave."""
+) -> Sequence[StoredEvent | SchemasChanged]:
+    """What became of each event; `existing_rows` are those that READ_EXISTING gave.
+
+    One that has no record was checked with schemas that are out of date, or was deleted at this
+    moment: both are to be sent again.
+    """
     found = [to_record(row) for row in existing_rows]
     existing = {(record.tenancy.environment_id, record.event_id): record for record in found}
     return [_answer(event, records, existing) for event in events]
@@ -349,6 +377,7 @@ def _record(event: NewEvent, row: StoredRow) -> EventRecord:
         priority=event.priority,
         account_id=event.account_id,
         external_account_id=external_account_id,
+        schema_check=event.schema_check,
     )
 
 
@@ -356,12 +385,12 @@ def _answer(
     event: NewEvent,
     records: Mapping[UUID, EventRecord],
     existing: Mapping[Key, EventRecord],
-) -> StoredEvent | Contended:
+) -> StoredEvent | SchemasChanged:
     record = records.get(event.id)
     if record is not None:
         return StoredEvent(record, is_new=True)
     record = existing.get(event_key(event))
     if record is None:
-        return Contended("the event with this id was deleted at this moment; send it again")
+        return SchemasChanged()
     # Its own record, when a part of the batch was committed before another part failed.
     return StoredEvent(record, is_new=record.id == event.id)

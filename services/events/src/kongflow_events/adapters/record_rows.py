@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+import orjson
 from sqlalchemy import ColumnElement, Select, select
 
 from kongflow_events.adapters.tables import EVENT_RECORDS, EXTERNAL_ACCOUNTS
 from kongflow_events.application.ports import EventKey
 from kongflow_events.domain.event_record import EventRecord, PayloadType, Priority, Tenancy
+from kongflow_events.domain.schema_check import SchemaCheck
 
-__all__ = ["RECORD_COLUMNS", "RECORD_SOURCE", "record_key", "select_records", "to_record"]
+__all__ = [
+    "RECORD_COLUMNS",
+    "RECORD_SOURCE",
+    "check_document",
+    "record_key",
+    "select_records",
+    "to_record",
+]
 
 _RECORD_NAMES: Final = (
     "id",
@@ -34,6 +43,7 @@ _RECORD_NAMES: Final = (
     "delivery_revision",
     "delivery_cursor",
     "external_account_id",
+    "schema_check",
 )
 
 RECORD_SOURCE: Final = """events.event_records r
@@ -81,5 +91,21 @@ def to_record(row: Sequence[Any]) -> EventRecord:
         delivery_revision=row[19],
         delivery_cursor=row[20],
         external_account_id=row[21],
-        account_id=cast("str | None", row[22]),
+        schema_check=_check(row[22]),
+        account_id=cast("str | None", row[23]),
     )
+
+
+def check_document(check: SchemaCheck | None) -> bytes | None:
+    """What a schema found, as the column holds it."""
+    if check is None:
+        return None
+    return orjson.dumps({"version": check.version, "warnings": check.warnings})
+
+
+def _check(value: Any) -> SchemaCheck | None:
+    if value is None:
+        return None
+    # Core has read it already; raw statements with binary results give it as text or bytes.
+    members = orjson.loads(value) if isinstance(value, str | bytes) else value
+    return SchemaCheck(members["version"], tuple(members["warnings"]))

@@ -25,6 +25,7 @@ __all__ = [
     "DISPATCHER_VERSIONS",
     "EVENT_DISPATCHERS",
     "EVENT_RECORDS",
+    "EVENT_SCHEMAS",
     "EXTERNAL_ACCOUNTS",
     "METADATA",
     "OUTBOX",
@@ -91,6 +92,8 @@ EVENT_RECORDS = Table(
     Column("priority", SmallInteger, nullable=False, server_default=text("1")),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    # {version, warnings} where a schema found something.
+    Column("schema_check", JSONB),
     UniqueConstraint(
         "event_id", "environment_id", name="event_records_event_id_environment_id_key"
     ),
@@ -191,6 +194,39 @@ DISPATCHER_VERSIONS = Table(
     Column("environment_id", UUID, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("complete_since", BigInteger, nullable=False, server_default=text("0")),
+    # Raised by a trigger on event_schemas.
+    Column("schema_version", BigInteger, nullable=False, server_default=text("0")),
+)
+
+EVENT_SCHEMAS = Table(
+    "event_schemas",
+    METADATA,
+    Column("id", UUID, primary_key=True),
+    Column("environment_id", UUID, nullable=False),
+    Column("event_name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    # Deleted versions keep their numbers from being given again; their definition is empty.
+    Column("deleted_at", TIMESTAMP(timezone=True)),
+    UniqueConstraint(
+        "environment_id",
+        "event_name",
+        "version",
+        name="event_schemas_environment_id_event_name_version_key",
+    ),
+    CheckConstraint(
+        "char_length(event_name) BETWEEN 1 AND 512", name="event_schemas_event_name_check"
+    ),
+    CheckConstraint("mode IN ('REJECT', 'WARN', 'OFF')", name="event_schemas_mode_check"),
+)
+Index(
+    "event_schemas_environment_id_id_idx",
+    EVENT_SCHEMAS.c.environment_id,
+    EVENT_SCHEMAS.c.id,
+    postgresql_where=EVENT_SCHEMAS.c.deleted_at.is_(None),
 )
 
 OUTBOX = outbox_table(METADATA, SCHEMA)

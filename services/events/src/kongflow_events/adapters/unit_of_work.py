@@ -9,11 +9,13 @@ from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
 from kongflow_events.adapters.event_repository import SqlEventRepository
 from kongflow_events.adapters.events_queue import OutboxEventsQueue
+from kongflow_events.adapters.schema_repository import SqlSchemaRepository
 from kongflow_events.application.ports import (
     DispatcherRepository,
     EventRepository,
     EventsQueue,
 )
+from kongflow_events.application.ports_schemas import SchemaRepository
 
 __all__ = ["SqlEventsUnitOfWork"]
 
@@ -24,6 +26,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     events: EventRepository
     dispatchers: DispatcherRepository
     queue: EventsQueue
+    schemas: SchemaRepository
 
     def __init__(
         self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
@@ -35,6 +38,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self._records = SqlEventRepository(connection)
         self.events = self._records
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
+        self.schemas = SqlSchemaRepository(connection)
         self.queue = OutboxEventsQueue(self.outbox)
 
     def after_commit(self) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
 
 from kongflow_common.clock import Clock
 from kongflow_common.errors import InvalidField
@@ -14,6 +16,7 @@ from kongflow_events.application.ports import (
     NewEvent,
     StoredEvent,
 )
+from kongflow_events.application.ports_schemas import SchemaDirectory
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.dispatcher_match import MatchableEvent
 from kongflow_events.domain.event_record import (
@@ -26,8 +29,12 @@ from kongflow_events.domain.event_record import (
     Resent,
     Tenancy,
 )
+from kongflow_events.domain.event_schema import EnvironmentSchemas, SchemaRefused
+from kongflow_events.domain.schema_check import SchemaCheck
 
-__all__ = ["EventEntry", "Repeat", "SendEvent"]
+__all__ = ["Entrance", "EventEntry", "Repeat", "SendEvent"]
+
+_NO_SCHEMAS: Final = EnvironmentSchemas()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,10 @@ class SendEvent:
     deliver_after: timedelta | None = None
     account_id: str | None = None
     is_test: bool = False
-    priority: Priority = Priority.HIGH
+    priority: Priority | None = None
+    schema_version: int | None = None
+    schema_uri: str | None = None
+    source_context: JsonDocument | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +78,36 @@ class EventEntry:
     so is delivered with the same transaction (docs/behaviour.md#delivering-an-event).
     """
 
-    def __init__(self, clock: Clock, directory: DispatcherDirectory | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        directory: DispatcherDirectory | None = None,
+        schemas: SchemaDirectory | None = None,
+    ) -> None:
         self._clock = clock
         self._directory = directory
+        self._schemas = schemas if schemas is not None else _NoDirectory()
 
-    def prepare(self, command: SendEvent, *, traceparent: str | None = None) -> NewEvent:
-        """The event as it is to be stored. Raises InvalidField.
+    def begin(self) -> "Entrance":
+        """What one call brings its events in by."""
+        return Entrance(self, self._schemas)
 
-        `traceparent` is the present one, for who asks for many.
-        """
+    def prepare(
+        self, command: SendEvent, schemas: EnvironmentSchemas, *, traceparent: str | None = None
+    ) -> NewEvent:
+        """The event as it is to be stored. Raises InvalidFields, SchemaRefused among them."""
         deliver_at = _deliver_at(command, self._clock)
         payload_type = command.payload_type or PayloadType.JSON
         source = command.source or DEFAULT_SOURCE
         content = EventContent(command.payload or EMPTY_OBJECT, command.context or EMPTY_OBJECT)
+        check: SchemaCheck | None = None
+        if schemas.by_name or command.schema_version is not None:
+            check = schemas.check(
+                command.name,
+                content.payload,
+                version=command.schema_version,
+                uri=command.schema_uri,
+            )
         matched: MatchedDispatchers | None = None
         # Which account an event belongs to is known only once it is stored.
         if self._directory is not None and deliver_at is None and command.account_id is None:
@@ -102,10 +129,13 @@ class EventEntry:
             tenancy=command.tenancy,
             deliver_at=deliver_at,
             is_test=command.is_test,
-            priority=command.priority,
+            priority=command.priority or Priority.HIGH,
             account_id=command.account_id,
             traceparent=current_traceparent() if traceparent is None else traceparent,
             matched=matched,
+            schemas_version=schemas.version,
+            schema_check=check,
+            source_context=command.source_context,
         )
 
     def refresh(self, event: NewEvent, record: EventRecord) -> None:
@@ -133,15 +163,89 @@ class EventEntry:
         stored = await uow.events.lock(command.tenancy.environment_id, event.event_id)
         if stored is None:
             return None
-        resent = Resent(command.payload, command.context, command.payload_type, event.deliver_at)
+        resent = Resent(
+            command.payload,
+            command.context,
+            command.payload_type,
+            event.deliver_at,
+            event.source_context,
+            event.schema_check,
+        )
         replaced = stored.resend(resent, self._clock.now())
         if replaced is None:
             return Repeat(stored, replaced=False)
-        planned = await uow.events.replan(replaced, resent.payload, resent.context)
+        planned = await uow.events.replan(
+            replaced, resent.payload, resent.context, resent.source_context
+        )
         await uow.queue.enqueue_deliver_event(
             planned, run_at=event.deliver_at, traceparent=event.traceparent
         )
         return Repeat(planned, replaced=True)
+
+
+class _NoDirectory:
+    """Implements SchemaDirectory where there are no schemas."""
+
+    def known(self, environment_id: UUID) -> EnvironmentSchemas:
+        return _NO_SCHEMAS
+
+    async def read(self, environment_id: UUID) -> EnvironmentSchemas:
+        return _NO_SCHEMAS
+
+
+class Entrance:
+    """Makes the events of one call ready, which are all of one environment.
+
+    The schemas that are known may be out of date. That an event fits is compared when it is
+    stored; before one is refused they are read once.
+    """
+
+    def __init__(self, entry: EventEntry, directory: SchemaDirectory) -> None:
+        self._entry = entry
+        self._directory = directory
+        self._schemas: EnvironmentSchemas | None = None
+        self._is_fresh = False
+
+    async def prepare(self, command: SendEvent, *, traceparent: str | None = None) -> NewEvent:
+        """The event as it is to be stored. Raises InvalidFields.
+
+        `traceparent` is the present one, for who asks for many.
+        """
+        schemas = self._schemas
+        if schemas is None:
+            schemas = await self._known(command.tenancy.environment_id)
+        try:
+            return self._entry.prepare(command, schemas, traceparent=traceparent)
+        except SchemaRefused:
+            if self._is_fresh:
+                raise
+        schemas = await self.renew(command)
+        return self._entry.prepare(command, schemas, traceparent=traceparent)
+
+    async def current(self, command: SendEvent, event: NewEvent) -> NewEvent:
+        """The event as of the present schemas. Raises InvalidFields.
+
+        For what replaces a stored event: that takes no comparison of versions.
+        """
+        schemas = self._schemas
+        if schemas is None or not self._is_fresh:
+            schemas = await self.renew(command)
+        if event.schemas_version == schemas.version:
+            return event
+        return self._entry.prepare(command, schemas, traceparent=event.traceparent)
+
+    async def renew(self, command: SendEvent) -> EnvironmentSchemas:
+        """Read the schemas anew, of the environment of any of the events."""
+        schemas = await self._directory.read(command.tenancy.environment_id)
+        self._schemas, self._is_fresh = schemas, True
+        return schemas
+
+    async def _known(self, environment_id: UUID) -> EnvironmentSchemas:
+        known = self._directory.known(environment_id)
+        if known is None:
+            known, self._is_fresh = await self._directory.read(environment_id), True
+        self._schemas = known
+        return known
 
 
 def _deliver_at(command: SendEvent, clock: Clock) -> datetime | None:

@@ -6,7 +6,13 @@ from typing import Final
 from kongflow_common.errors import Contended
 from kongflow_events.application.deliveries import log_delivered
 from kongflow_events.application.event_entry import EventEntry, SendEvent
-from kongflow_events.application.ports import Delivery, EventIntake, NewEvent, UnitOfWorkFactory
+from kongflow_events.application.ports import (
+    Delivery,
+    EventIntake,
+    NewEvent,
+    SchemasChanged,
+    UnitOfWorkFactory,
+)
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["IngestSendEvent"]
@@ -32,15 +38,22 @@ class IngestSendEvent:
         self._entry = entry
 
     async def __call__(self, command: SendEvent) -> EventRecord:
-        event = self._entry.prepare(command)
+        entrance = self._entry.begin()
+        event = await entrance.prepare(command)
         for _ in range(_ROUNDS):
-            stored = await self._intake.add(event)
+            try:
+                stored = await self._intake.add(event)
+            except SchemasChanged:
+                await entrance.renew(command)
+                event = await entrance.prepare(command)
+                continue
             if stored.is_new:
                 self._note(event, stored.record)
                 return stored.record
             if not self._entry.may_replace(stored):
                 _log("event repeated", stored.record)
                 return stored.record
+            event = await entrance.current(command, event)
             async with self._unit_of_work() as uow:
                 repeat = await self._entry.send_again(uow, command, event)
                 if repeat is not None and repeat.replaced:
@@ -48,7 +61,7 @@ class IngestSendEvent:
             if repeat is not None:
                 _log("event replaced" if repeat.replaced else "event repeated", repeat.record)
                 return repeat.record
-        raise Contended("the event with this id comes and goes; nothing was stored")
+        raise Contended("the event, or schemas, change all the time; nothing was stored")
 
     def _note(self, event: NewEvent, record: EventRecord) -> None:
         _log("event accepted", record)

@@ -8,8 +8,9 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from kongflow_common.errors import KongflowError
-from kongflow_common.filtering import Filter
 from kongflow_common.payload import JsonDocument
+from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
+from kongflow_events.application.selection import Selection
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
@@ -20,6 +21,7 @@ from kongflow_events.domain.event_record import (
     Priority,
     Tenancy,
 )
+from kongflow_events.domain.schema_check import SchemaCheck
 
 __all__ = [
     "Delivery",
@@ -41,6 +43,7 @@ __all__ = [
     "NewEvent",
     "NewRun",
     "RunCreator",
+    "SchemasChanged",
     "Selection",
     "StoredEvent",
     "UnitOfWorkFactory",
@@ -69,6 +72,10 @@ class NewEvent:
     traceparent: str
     matched: MatchedDispatchers | None = None
     """The dispatchers that take it; None when it is to be matched later."""
+    schemas_version: int = 0
+    """Of which version of its environment's schemas it was checked."""
+    schema_check: SchemaCheck | None = None
+    source_context: JsonDocument | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ class EventIntake(Protocol):
         An event whose dispatchers are known is stored as delivered, with an invocation for each,
         unless a dispatcher of its environment has changed since.
         Where the environment has an event of this id already nothing is stored, and that one
-        is answered.
+        is answered. Raises SchemasChanged, and stores nothing, when a schema of the environment
+        has changed since the event was checked.
         """
         ...
 
@@ -130,9 +138,16 @@ class EventRepository(Protocol):
         ...
 
     async def replan(
-        self, record: EventRecord, payload: JsonDocument | None, context: JsonDocument | None
+        self,
+        record: EventRecord,
+        payload: JsonDocument | None,
+        context: JsonDocument | None,
+        source_context: JsonDocument | None = None,
     ) -> EventRecord:
-        """Write payload type, delivery time and revision, and the documents that are given."""
+        """Write payload type, delivery time and revision, and the documents that are given.
+
+        With a payload its source context and its check are replaced too.
+        """
         ...
 
     async def cancel(self, record: EventRecord) -> EventRecord:
@@ -229,6 +244,9 @@ class EventsUnitOfWork(Protocol):
 
     @property
     def queue(self) -> EventsQueue: ...
+
+    @property
+    def schemas(self) -> SchemaRepository: ...
 
     async def commit(self) -> None: ...
 
@@ -350,16 +368,6 @@ class RunCreator(Protocol):
         Raises DependencyUnavailable when nobody could be asked.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which rows a list shows: those of an environment, newest first, that follow `after`."""
-
-    environment_id: UUID
-    filter: Filter | None
-    after: UUID | None
-    limit: int
 
 
 class EventReader(Protocol):

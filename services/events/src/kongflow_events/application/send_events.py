@@ -15,6 +15,7 @@ from kongflow_events.application.event_entry import EventEntry, SendEvent
 from kongflow_events.application.ports import (
     EventIntake,
     NewEvent,
+    SchemasChanged,
     StoredEvent,
     UnitOfWorkFactory,
 )
@@ -29,6 +30,7 @@ SentEvent: TypeAlias = StoredEvent | Exception
 _PART_EVENTS: Final = 500
 _PART_BYTES: Final = 4 * 1024 * 1024
 _REPEATS_AT_ONCE: Final = 100
+_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class _Call:
         self._intake = intake
         self._unit_of_work = unit_of_work
         self._entry = entry
+        self._entrance = entry.begin()
         self._storing: asyncio.Task[None] | None = None
         self.outcomes: list[SentEvent | None] = []
         self.failure: DependencyUnavailable | Contended | None = None
@@ -99,7 +102,7 @@ class _Call:
         for place, command in enumerate(commands):
             if turns.is_over:
                 await turns.pass_on()
-            item = self._item(place, command, traceparent)
+            item = await self._item(place, command, traceparent)
             if item is None:
                 continue
             part.append(item)
@@ -119,7 +122,7 @@ class _Call:
             with suppress(asyncio.CancelledError):
                 await self._storing
 
-    def _item(
+    async def _item(
         self, place: int, command: SendEvent | InvalidFields, traceparent: str
     ) -> _Item | None:
         """The event made ready; None when its outcome is known already."""
@@ -130,7 +133,7 @@ class _Call:
             self.outcomes[place] = command
             return None
         try:
-            event = self._entry.prepare(command, traceparent=traceparent)
+            event = await self._entrance.prepare(command, traceparent=traceparent)
         except InvalidFields as error:
             self.outcomes[place] = error
             return None
@@ -152,22 +155,50 @@ class _Call:
             if self.outcomes[item.place] is None:
                 self.outcomes[item.place] = self.failure
 
-    async def _add(self, part: Sequence[_Item]) -> None:
+    async def _add(self, part: Sequence[_Item], *, rounds: int = _ROUNDS) -> None:
         repeats: list[_Item] = []
+        outdated: list[_Item] = []
         stored = await self._intake.add_many([item.event for item in part])
         for item, outcome in zip(part, stored, strict=True):
             self.outcomes[item.place] = outcome
             if isinstance(outcome, Exception):
+                if isinstance(outcome, SchemasChanged):
+                    outdated.append(item)
                 continue
             if outcome.is_new:
                 self._entry.refresh(item.event, outcome.record)
             elif self._entry.may_replace(outcome):
-                repeats.append(item)
+                repeats += await self._current(item)
         # In one order everywhere, so that two calls do not wait for each other crosswise; those
         # of one event stay in theirs.
         repeats.sort(key=lambda item: item.event.event_id)
         for start in range(0, len(repeats), _REPEATS_AT_ONCE):
             await self._send_again(repeats[start : start + _REPEATS_AT_ONCE])
+        if outdated and rounds > 1:
+            await self._add(await self._checked_again(outdated), rounds=rounds - 1)
+
+    async def _current(self, item: _Item) -> Sequence[_Item]:
+        try:
+            event = await self._entrance.current(item.command, item.event)
+        except InvalidFields as error:
+            self.outcomes[item.place] = error
+            return ()
+        return (_Item(item.place, item.command, event),)
+
+    async def _checked_again(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """The events that fit the present schemas too."""
+        await self._entrance.renew(items[0].command)
+        again: list[_Item] = []
+        for item in items:
+            try:
+                event = await self._entrance.prepare(
+                    item.command, traceparent=item.event.traceparent
+                )
+            except InvalidFields as error:
+                self.outcomes[item.place] = error
+            else:
+                again.append(_Item(item.place, item.command, event))
+        return again
 
     async def _send_again(self, items: Sequence[_Item]) -> None:
         """Apply the rule for repeated events, in one transaction; one bad event fails alone."""

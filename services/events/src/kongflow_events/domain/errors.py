@@ -3,21 +3,31 @@
 KongflowError
 ├── NotFound
 │   ├── EventNotFound
-│   └── DispatcherNotFound
+│   ├── DispatcherNotFound
+│   └── EventSchemaNotFound
 ├── PreconditionFailed
 │   ├── DispatcherKept
 │   ├── EventDeliveryBegun
+│   ├── EventSchemaIncompatible
 │   └── RunRefused
 └── RunNotCreated
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from kongflow_common.errors import KongflowError, NotFound, PreconditionFailed
+
+if TYPE_CHECKING:
+    from kongflow_events.domain.schema_compatibility import Difference
 
 __all__ = [
     "DispatcherKept",
     "DispatcherNotFound",
     "EventDeliveryBegun",
     "EventNotFound",
+    "EventSchemaIncompatible",
+    "EventSchemaNotFound",
     "RunNotCreated",
     "RunRefused",
 ]
@@ -35,6 +45,35 @@ class DispatcherNotFound(NotFound):
 
     def __init__(self, key: object) -> None:
         super().__init__(f"there is no dispatcher {key} in this environment", dispatcher=key)
+
+
+class EventSchemaNotFound(NotFound):
+    """There is no such schema in this environment."""
+
+    def __init__(self, event_name: str, version: int | None) -> None:
+        which = f"version {version} of a schema" if version is not None else "schema"
+        super().__init__(
+            f"there is no {which} for events {event_name} in this environment",
+            event_name=event_name,
+            version=version or 0,
+        )
+
+
+class EventSchemaIncompatible(PreconditionFailed):
+    """The schema does not stand to the version before as is asked for."""
+
+    def __init__(self, event_name: str, version: int, found: "Sequence[Difference]") -> None:
+        described = "; ".join(
+            f"{each.path}: {each.reason}{' (undecided)' if each.undecided else ''}"
+            for each in found
+        )
+        super().__init__(
+            f"the schema is not compatible with version {version} of {event_name}: {described}",
+            subject=f"schemas/{event_name}/{version}",
+            event_name=event_name,
+            version=version,
+            differences=described[:1_000],
+        )
 
 
 class DispatcherKept(PreconditionFailed):

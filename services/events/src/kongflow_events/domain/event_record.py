@@ -8,6 +8,7 @@ from uuid import UUID
 
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument
 from kongflow_events.domain.errors import EventDeliveryBegun
+from kongflow_events.domain.schema_check import SchemaCheck
 
 __all__ = [
     "DEFAULT_SOURCE",
@@ -83,6 +84,8 @@ class Resent:
     context: JsonDocument | None
     payload_type: PayloadType | None
     deliver_at: datetime | None
+    source_context: JsonDocument | None = None
+    schema_check: SchemaCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class EventRecord:
     delivery_cursor: UUID | None = None
     account_id: str | None = None
     external_account_id: UUID | None = None
+    schema_check: SchemaCheck | None = None
 
     @property
     def state(self) -> EventState:
@@ -154,6 +158,8 @@ class EventRecord:
             payload_type=resent.payload_type or self.payload_type,
             deliver_at=resent.deliver_at or now,
             delivery_revision=self.delivery_revision + 1,
+            # It is about the payload.
+            schema_check=resent.schema_check if resent.payload is not None else self.schema_check,
         )
 
     def cancel(self, now: datetime) -> "EventRecord":

@@ -21,7 +21,7 @@ _MAX_DETAIL_BYTES: Final = 2 * 1024 * 1024
 _MAX_BARE_MESSAGE: Final = 100
 
 
-def check_count(requests: Sequence[pb.SendEventRequest], *, at_most: int) -> None:
+def check_count(requests: Sequence[object], *, at_most: int) -> None:
     """Check how many events there are. Raises InvalidField."""
     if len(requests) > at_most:
         raise InvalidField("requests", f"has {len(requests)} items; at most {at_most} are allowed")
@@ -42,7 +42,7 @@ def to_commands(
 async def write_results(
     outcomes: Sequence[SentEvent],
     catalog: ErrorCatalog,
-    answer: pb.SendEventsResponse | pb.SendEventStreamResponse,
+    answer: pb.SendEventsResponse | pb.SendEventStreamResponse | pb.SendCloudEventsResponse,
 ) -> None:
     """Write what became of each event into the answer."""
     turns = LoopTurns()
@@ -62,6 +62,7 @@ async def write_results(
                 event_record_id=str(record.id),
                 state=STATES_TO_PROTO[record.state],
                 is_new=outcome.is_new,
+                schema_warnings=record.schema_check.warnings if record.schema_check else (),
             )
 
 

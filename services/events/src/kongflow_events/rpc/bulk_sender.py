@@ -1,16 +1,18 @@
 """Events in bulk, in one request or over a stream."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Final
 
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow_common.auth.principals import EnvironmentScope
-from kongflow_common.errors import ResourceExhausted
+from kongflow_common.errors import InvalidFields, ResourceExhausted
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_events.application.bulk_admission import BulkAdmission
+from kongflow_events.application.event_entry import SendEvent
 from kongflow_events.application.send_events import SendEvents, SentEvent
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.rpc.bulk_mapping import check_count, to_commands, write_results
+from kongflow_events.rpc.cloud_event_mapping import to_cloud_commands
 from kongflow_events.rpc.request_groups import RequestGroups
 
 __all__ = ["BulkSender"]
@@ -41,16 +43,30 @@ class BulkSender:
     ) -> pb.SendEventsResponse:
         """Answer a request with one result per event."""
         check_count(request.requests, at_most=_MOST_EVENTS)
-        commands = to_commands(request.requests, scope)
-        async with self._admission.admitted(request.ByteSize()):
-            outcomes: Sequence[SentEvent]
-            if request.atomic:
-                outcomes = await self._send_events_together(commands)
-            else:
-                outcomes = await self._send_events(commands)
+        outcomes = await self._send(request, to_commands(request.requests, scope))
         answer = pb.SendEventsResponse()
         await write_results(outcomes, self._catalog, answer)
         return answer
+
+    async def answer_cloud_events(
+        self, request: pb.SendCloudEventsRequest, scope: EnvironmentScope
+    ) -> pb.SendCloudEventsResponse:
+        """The same for events in formats of CloudEvents."""
+        check_count(request.requests, at_most=_MOST_EVENTS)
+        outcomes = await self._send(request, to_cloud_commands(request.requests, scope))
+        answer = pb.SendCloudEventsResponse()
+        await write_results(outcomes, self._catalog, answer)
+        return answer
+
+    async def _send(
+        self,
+        request: pb.SendEventsRequest | pb.SendCloudEventsRequest,
+        commands: Iterable[SendEvent | InvalidFields],
+    ) -> Sequence[SentEvent]:
+        async with self._admission.admitted(request.ByteSize()):
+            if request.atomic:
+                return await self._send_events_together(commands)
+            return await self._send_events(commands)
 
     async def answer_stream(
         self, messages: AsyncIterator[pb.SendEventStreamRequest], scope: EnvironmentScope

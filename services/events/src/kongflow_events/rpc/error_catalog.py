@@ -5,7 +5,9 @@ from typing import Final
 import grpc
 
 from kongflow_common.rpc.error_catalog import ErrorCatalog, ErrorSpec
+from kongflow_events.application.ports import SchemasChanged
 from kongflow_events.domain import errors
+from kongflow_events.domain.event_schema import SchemaRefused
 
 __all__ = ["CATALOG"]
 
@@ -14,6 +16,12 @@ CATALOG: Final = ErrorCatalog(
     {
         errors.EventNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND"),
         errors.DispatcherNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "DISPATCHER_NOT_FOUND"),
+        errors.EventSchemaNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_SCHEMA_NOT_FOUND"),
+        errors.EventSchemaIncompatible: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "EVENT_SCHEMA_INCOMPATIBLE"
+        ),
+        SchemaRefused: ErrorSpec(grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_REFUSED_BY_SCHEMA"),
+        SchemasChanged: ErrorSpec(grpc.StatusCode.ABORTED, "SCHEMAS_CHANGED"),
         errors.DispatcherKept: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "DISPATCHER_KEPT"),
         errors.EventDeliveryBegun: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "EVENT_DELIVERY_BEGUN"

@@ -1,7 +1,8 @@
 """Event records between the wire and the program."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from kongflow.common.v1.payload_pb2 import Payload
@@ -40,6 +41,7 @@ __all__ = [
     "to_document",
     "to_event",
     "to_event_key",
+    "to_options",
     "to_send_event",
     "to_tenancy",
     "to_whole_event",
@@ -100,11 +102,42 @@ def to_tenancy(scope: EnvironmentScope) -> Tenancy:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """What a sender wrote beside an event; None is what was left out."""
+
+    deliver_at: datetime | None
+    deliver_after: timedelta | None
+    account_id: str | None
+    priority: Priority | None
+    schema_version: int | None
+
+
+def to_options(
+    request: events_service_pb2.SendEventRequest | events_service_pb2.SendCloudEventRequest,
+) -> SendOptions:
+    """Read what stands beside an event. Raises InvalidField."""
+    delivery = request.WhichOneof("delivery")
+    if request.schema_version < 0:
+        raise InvalidField("schema_version", "must not be negative")
+    return SendOptions(
+        deliver_at=(
+            from_timestamp(request.deliver_time, "deliver_time")
+            if delivery == "deliver_time"
+            else None
+        ),
+        deliver_after=_deliver_after(request) if delivery == "deliver_after" else None,
+        account_id=optional_text(request.account_id, "account_id"),
+        priority=optional_enum(request.priority, "priority", _PRIORITIES),
+        schema_version=request.schema_version or None,
+    )
+
+
 def to_send_event(request: events_service_pb2.SendEventRequest, tenancy: Tenancy) -> SendEvent:
     """Read what a sender wrote. Raises InvalidField."""
     required_message(request, "event")
     event = request.event
-    delivery = request.WhichOneof("delivery")
+    options = to_options(request)
     return SendEvent(
         tenancy=tenancy,
         name=required_text(event.name, "event.name"),
@@ -118,19 +151,12 @@ def to_send_event(request: events_service_pb2.SendEventRequest, tenancy: Tenancy
         payload=to_document(event, "payload"),
         context=to_document(event, "context"),
         payload_type=optional_enum(event.payload_type, "event.payload_type", PAYLOAD_TYPES),
-        deliver_at=(
-            from_timestamp(request.deliver_time, "deliver_time")
-            if delivery == "deliver_time"
-            else None
-        ),
-        deliver_after=_deliver_after(request) if delivery == "deliver_after" else None,
-        account_id=optional_text(request.account_id, "account_id"),
+        deliver_at=options.deliver_at,
+        deliver_after=options.deliver_after,
+        account_id=options.account_id,
         is_test=request.test,
-        priority=(
-            optional_enum(request.priority, "priority", _PRIORITIES)
-            or optional_enum(event.priority, "event.priority", _PRIORITIES)
-            or Priority.HIGH
-        ),
+        schema_version=options.schema_version,
+        priority=(options.priority or optional_enum(event.priority, "event.priority", _PRIORITIES)),
     )
 
 
@@ -148,7 +174,9 @@ def to_document(event: _Record, name: str) -> JsonDocument | None:
     return document
 
 
-def _deliver_after(request: events_service_pb2.SendEventRequest) -> timedelta:
+def _deliver_after(
+    request: events_service_pb2.SendEventRequest | events_service_pb2.SendCloudEventRequest,
+) -> timedelta:
     delay = from_duration(request.deliver_after, "deliver_after", at_most=_LONGEST_DELAY)
     if request.deliver_after.nanos:
         raise InvalidField("deliver_after", "must be whole seconds")
@@ -158,6 +186,7 @@ def _deliver_after(request: events_service_pb2.SendEventRequest) -> timedelta:
 def to_event_key(
     request: events_service_pb2.CancelEventRequest
     | events_service_pb2.GetEventRecordRequest
+    | events_service_pb2.GetCloudEventRequest
     | events_service_pb2.ExplainEventRequest,
 ) -> EventKey:
     """Which event a request is about. Raises InvalidField."""
@@ -192,6 +221,9 @@ def to_event(record: EventRecord) -> _Record:
         message.processed_time.CopyFrom(to_timestamp(record.processed_at))
     if record.cancelled_at is not None:
         message.cancelled_time.CopyFrom(to_timestamp(record.cancelled_at))
+    if record.schema_check is not None:
+        message.schema_check.version = record.schema_check.version
+        message.schema_check.warnings.extend(record.schema_check.warnings)
     return message
 
 

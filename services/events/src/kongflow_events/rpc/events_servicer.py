@@ -21,9 +21,15 @@ from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.ports import Selection
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
+from kongflow_events.rpc.cloud_event_mapping import (
+    FORMATS,
+    to_formatted,
+    to_send_cloud_event,
+)
 from kongflow_events.rpc.dispatcher_mapping import (
     DISPATCHER_FILTER_FIELDS,
     to_dispatcher,
@@ -68,6 +74,7 @@ class EventsServicer(EventsServiceServicer):
         send_many: BulkSender,
         cancel_event: CancelEvent,
         events: EventQueries,
+        cloud_events: ReadCloudEvents,
         upsert_event_dispatcher: UpsertEventDispatcher,
         dispatchers: DispatcherQueries,
         explain_event: ExplainEvent,
@@ -78,6 +85,7 @@ class EventsServicer(EventsServiceServicer):
         self._send_many = send_many
         self._cancel_event = cancel_event
         self._events = events
+        self._cloud_events = cloud_events
         self._upsert_event_dispatcher = upsert_event_dispatcher
         self._dispatchers = dispatchers
         self._explain_event = explain_event
@@ -102,6 +110,52 @@ class EventsServicer(EventsServiceServicer):
         async with aclosing(answers):
             async for answer in answers:
                 yield answer
+
+    async def SendCloudEvent(
+        self, request: pb.SendCloudEventRequest, context: _Context
+    ) -> pb.SendCloudEventResponse:
+        command = to_send_cloud_event(request, to_tenancy(current_environment()))
+        return pb.SendCloudEventResponse(event_record=to_event(await self._send_event(command)))
+
+    async def SendCloudEvents(
+        self, request: pb.SendCloudEventsRequest, context: _Context
+    ) -> pb.SendCloudEventsResponse:
+        return await self._send_many.answer_cloud_events(request, current_environment())
+
+    async def GetCloudEvent(
+        self, request: pb.GetCloudEventRequest, context: _Context
+    ) -> pb.GetCloudEventResponse:
+        kind = optional_enum(request.format, "format", FORMATS) or "event"
+        environment_id = current_environment().environment_id
+        event = await self._cloud_events.get(environment_id, to_event_key(request))
+        return pb.GetCloudEventResponse(cloud_event=to_formatted(event, kind))
+
+    async def ListCloudEvents(
+        self, request: pb.ListCloudEventsRequest, context: _Context
+    ) -> pb.ListCloudEventsResponse:
+        kind = optional_enum(request.format, "format", FORMATS) or "event"
+        environment_id = current_environment().environment_id
+        asked = page_request(
+            method="ListCloudEvents",
+            page_size=request.page_size,
+            page_token=request.page_token,
+            filter_text=request.filter,
+            environment_id=environment_id,
+        )
+        page = await self._cloud_events.list(
+            Selection(
+                environment_id=environment_id,
+                filter=parse_filter(request.filter, EVENT_FILTER_FIELDS),
+                after=_after(asked),
+                limit=asked.size,
+            )
+        )
+        messages = fitting([to_formatted(event, kind) for event in page.items])
+        token = ""
+        if not page.complete or len(messages) < len(page.items):
+            last = page.items[len(messages) - 1].record
+            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        return pb.ListCloudEventsResponse(cloud_events=messages, next_page_token=token)
 
     async def CancelEvent(
         self, request: pb.CancelEventRequest, context: _Context

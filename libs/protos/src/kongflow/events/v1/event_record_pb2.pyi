@@ -8,6 +8,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kongflow.common.v1 import payload_pb2 as _payload_pb2
+from kongflow.events.v1 import event_schema_pb2 as _event_schema_pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as _job_options_pb2
 import builtins as _builtins
 import sys
@@ -105,6 +106,7 @@ class EventRecord(_message.Message):
     DELIVERY_REVISION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SCHEMA_CHECK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. The id of the record, a UUID of version 7."""
     event_id: _builtins.str
@@ -173,6 +175,12 @@ class EventRecord(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it last changed."""
 
+    @_builtins.property
+    def schema_check(self) -> _event_schema_pb2.SchemaCheck:
+        """Output only. What the check with a schema of its name showed; not set when
+        the payload fits, or no schema checked it.
+        """
+
     def __init__(
         self,
         *,
@@ -197,10 +205,11 @@ class EventRecord(_message.Message):
         delivery_revision: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        schema_check: _event_schema_pb2.SchemaCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "event_time", b"event_time", "payload", b"payload", "processed_time", b"processed_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "event_time", b"event_time", "payload", b"payload", "processed_time", b"processed_time", "schema_check", b"schema_check", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "delivery_revision", b"delivery_revision", "event_id", b"event_id", "event_time", b"event_time", "id", b"id", "internal", b"internal", "matched_count", b"matched_count", "name", b"name", "payload", b"payload", "payload_type", b"payload_type", "priority", b"priority", "processed_time", b"processed_time", "source", b"source", "state", b"state", "test", b"test", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "delivery_revision", b"delivery_revision", "event_id", b"event_id", "event_time", b"event_time", "id", b"id", "internal", b"internal", "matched_count", b"matched_count", "name", b"name", "payload", b"payload", "payload_type", b"payload_type", "priority", b"priority", "processed_time", b"processed_time", "schema_check", b"schema_check", "source", b"source", "state", b"state", "test", b"test", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

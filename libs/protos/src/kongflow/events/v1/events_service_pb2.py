@@ -25,6 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from kongflow.cloudevents.v1 import cloudevents_pb2 as kongflow_dot_cloudevents_dot_v1_dot_cloudevents__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
 from kongflow.common.v1 import payload_pb2 as kongflow_dot_common_dot_v1_dot_payload__pb2
 from kongflow.events.v1 import event_dispatcher_pb2 as kongflow_dot_events_dot_v1_dot_event__dispatcher__pb2
@@ -33,13 +34,15 @@ from kongflow.events.v1 import match_explanation_pb2 as kongflow_dot_events_dot_
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'kongflow/events/v1/events_service.proto\x12\x12kongflow.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fkongflow/common/v1/access.proto\x1a kongflow/common/v1/payload.proto\x1a)kongflow/events/v1/event_dispatcher.proto\x1a%kongflow/events/v1/event_record.proto\x1a*kongflow/events/v1/match_explanation.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"\xca\x02\n\x10SendEventRequest\x12\x35\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\x12?\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0b\x64\x65liverTime\x12@\n\rdeliver_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x0c\x64\x65liverAfter\x12\x1d\n\naccount_id\x18\x04 \x01(\tR\taccountId\x12\x12\n\x04test\x18\x05 \x01(\x08R\x04test\x12=\n\x08priority\x18\x06 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priorityB\n\n\x08\x64\x65livery\"W\n\x11SendEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"m\n\x11SendEventsRequest\x12@\n\x08requests\x18\x01 \x03(\x0b\x32$.kongflow.events.v1.SendEventRequestR\x08requests\x12\x16\n\x06\x61tomic\x18\x02 \x01(\x08R\x06\x61tomic\"S\n\x12SendEventsResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.SendEventResultR\x07results\"\xb9\x01\n\x0fSendEventResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\x12;\n\x05state\x18\x03 \x01(\x0e\x32%.kongflow.events.v1.EventRecord.StateR\x05state\x12\x15\n\x06is_new\x18\x04 \x01(\x08R\x05isNew\"Z\n\x16SendEventStreamRequest\x12@\n\x08requests\x18\x01 \x03(\x0b\x32$.kongflow.events.v1.SendEventRequestR\x08requests\"X\n\x17SendEventStreamResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.SendEventResultR\x07results\"J\n\x12\x43\x61ncelEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"Y\n\x13\x43\x61ncelEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"M\n\x15GetEventRecordRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"\\\n\x16GetEventRecordResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"\x9b\x01\n\x17ListEventRecordsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12,\n\x04view\x18\x04 \x01(\x0e\x32\x18.kongflow.events.v1.ViewR\x04view\"\x88\x01\n\x18ListEventRecordsResponse\x12\x44\n\revent_records\x18\x01 \x03(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0c\x65ventRecords\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x1cUpsertEventDispatcherRequest\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12#\n\ngeneration\x18\x02 \x01(\x03H\x00R\ngeneration\x88\x01\x01\x12\x1d\n\x07\x65nabled\x18\x03 \x01(\x08H\x01R\x07\x65nabled\x88\x01\x01\x42\r\n\x0b_generationB\n\n\x08_enabled\"\x8b\x01\n\x1dUpsertEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12\x1a\n\x08warnings\x18\x02 \x03(\tR\x08warnings\"_\n\x19GetEventDispatcherRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12)\n\x0f\x64ispatchable_id\x18\x02 \x01(\tH\x00R\x0e\x64ispatchableIdB\x05\n\x03key\"l\n\x1aGetEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\"q\n\x1bListEventDispatchersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x98\x01\n\x1cListEventDispatchersResponse\x12P\n\x11\x65vent_dispatchers\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x10\x65ventDispatchers\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x13\x45xplainEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x05 \x01(\tR\x06\x66ilterB\x05\n\x03key\"\xc5\x01\n\x14\x45xplainEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\x12\x41\n\x08verdicts\x18\x02 \x03(\x0b\x32%.kongflow.events.v1.DispatcherVerdictR\x08verdicts\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd2\x01\n\x11TestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x35\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\"\x92\x01\n\x12TestFilterResponse\x12\x18\n\x07matched\x18\x01 \x01(\x08R\x07matched\x12\x46\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32$.kongflow.events.v1.MatchExplanationR\x0b\x65xplanation\x12\x1a\n\x08warnings\x18\x03 \x03(\tR\x08warnings\"\xd6\x01\n\x15\x42\x61\x63ktestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12\x1d\n\nmax_events\x18\x04 \x01(\x05R\tmaxEvents\"\xa3\x02\n\x16\x42\x61\x63ktestFilterResponse\x12%\n\x0e\x65xamined_count\x18\x01 \x01(\x05R\rexaminedCount\x12#\n\rmatched_count\x18\x02 \x01(\x05R\x0cmatchedCount\x12\x37\n\x18matched_event_record_ids\x18\x03 \x03(\tR\x15matchedEventRecordIds\x12H\n\x12oldest_create_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10oldestCreateTime\x12\x1e\n\x0bout_of_time\x18\x05 \x01(\x08R\toutOfTime\x12\x1a\n\x08warnings\x18\x06 \x03(\tR\x08warnings*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02\x32\xca\x0c\n\rEventsService\x12s\n\tSendEvent\x12$.kongflow.events.v1.SendEventRequest\x1a%.kongflow.events.v1.SendEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12v\n\nSendEvents\x12%.kongflow.events.v1.SendEventsRequest\x1a&.kongflow.events.v1.SendEventsResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x89\x01\n\x0fSendEventStream\x12*.kongflow.events.v1.SendEventStreamRequest\x1a+.kongflow.events.v1.SendEventStreamResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01(\x01\x30\x01\x12y\n\x0b\x43\x61ncelEvent\x12&.kongflow.events.v1.CancelEventRequest\x1a\'.kongflow.events.v1.CancelEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x82\x01\n\x0eGetEventRecord\x12).kongflow.events.v1.GetEventRecordRequest\x1a*.kongflow.events.v1.GetEventRecordResponse\"\x19\xaa\x96\x1c\x15\n\x04\x01\x02\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x87\x01\n\x10ListEventRecords\x12+.kongflow.events.v1.ListEventRecordsRequest\x1a,.kongflow.events.v1.ListEventRecordsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x97\x01\n\x15UpsertEventDispatcher\x12\x30.kongflow.events.v1.UpsertEventDispatcherRequest\x1a\x31.kongflow.events.v1.UpsertEventDispatcherResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x8d\x01\n\x12GetEventDispatcher\x12-.kongflow.events.v1.GetEventDispatcherRequest\x1a..kongflow.events.v1.GetEventDispatcherResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x93\x01\n\x14ListEventDispatchers\x12/.kongflow.events.v1.ListEventDispatchersRequest\x1a\x30.kongflow.events.v1.ListEventDispatchersResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12{\n\x0c\x45xplainEvent\x12\'.kongflow.events.v1.ExplainEventRequest\x1a(.kongflow.events.v1.ExplainEventResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12u\n\nTestFilter\x12%.kongflow.events.v1.TestFilterRequest\x1a&.kongflow.events.v1.TestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x81\x01\n\x0e\x42\x61\x63ktestFilter\x12).kongflow.events.v1.BacktestFilterRequest\x1a*.kongflow.events.v1.BacktestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'kongflow/events/v1/events_service.proto\x12\x12kongflow.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)kongflow/cloudevents/v1/cloudevents.proto\x1a\x1fkongflow/common/v1/access.proto\x1a kongflow/common/v1/payload.proto\x1a)kongflow/events/v1/event_dispatcher.proto\x1a%kongflow/events/v1/event_record.proto\x1a*kongflow/events/v1/match_explanation.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"\xf1\x02\n\x10SendEventRequest\x12\x35\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\x12?\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0b\x64\x65liverTime\x12@\n\rdeliver_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x0c\x64\x65liverAfter\x12\x1d\n\naccount_id\x18\x04 \x01(\tR\taccountId\x12\x12\n\x04test\x18\x05 \x01(\x08R\x04test\x12=\n\x08priority\x18\x06 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12%\n\x0eschema_version\x18\x07 \x01(\x05R\rschemaVersionB\n\n\x08\x64\x65livery\"W\n\x11SendEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"m\n\x11SendEventsRequest\x12@\n\x08requests\x18\x01 \x03(\x0b\x32$.kongflow.events.v1.SendEventRequestR\x08requests\x12\x16\n\x06\x61tomic\x18\x02 \x01(\x08R\x06\x61tomic\"S\n\x12SendEventsResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.SendEventResultR\x07results\"\xe2\x01\n\x0fSendEventResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\x12;\n\x05state\x18\x03 \x01(\x0e\x32%.kongflow.events.v1.EventRecord.StateR\x05state\x12\x15\n\x06is_new\x18\x04 \x01(\x08R\x05isNew\x12\'\n\x0fschema_warnings\x18\x05 \x03(\tR\x0eschemaWarnings\"Z\n\x16SendEventStreamRequest\x12@\n\x08requests\x18\x01 \x03(\x0b\x32$.kongflow.events.v1.SendEventRequestR\x08requests\"X\n\x17SendEventStreamResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.SendEventResultR\x07results\"J\n\x12\x43\x61ncelEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"Y\n\x13\x43\x61ncelEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"M\n\x15GetEventRecordRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventIdB\x05\n\x03key\"\\\n\x16GetEventRecordResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"\x9b\x01\n\x17ListEventRecordsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12,\n\x04view\x18\x04 \x01(\x0e\x32\x18.kongflow.events.v1.ViewR\x04view\"\x88\x01\n\x18ListEventRecordsResponse\x12\x44\n\revent_records\x18\x01 \x03(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0c\x65ventRecords\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcd\x01\n\x1cUpsertEventDispatcherRequest\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12#\n\ngeneration\x18\x02 \x01(\x03H\x00R\ngeneration\x88\x01\x01\x12\x1d\n\x07\x65nabled\x18\x03 \x01(\x08H\x01R\x07\x65nabled\x88\x01\x01\x42\r\n\x0b_generationB\n\n\x08_enabled\"\x8b\x01\n\x1dUpsertEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\x12\x1a\n\x08warnings\x18\x02 \x03(\tR\x08warnings\"_\n\x19GetEventDispatcherRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12)\n\x0f\x64ispatchable_id\x18\x02 \x01(\tH\x00R\x0e\x64ispatchableIdB\x05\n\x03key\"l\n\x1aGetEventDispatcherResponse\x12N\n\x10\x65vent_dispatcher\x18\x01 \x01(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x0f\x65ventDispatcher\"q\n\x1bListEventDispatchersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"\x98\x01\n\x1cListEventDispatchersResponse\x12P\n\x11\x65vent_dispatchers\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.EventDispatcherR\x10\x65ventDispatchers\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x13\x45xplainEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventId\x12\x1b\n\tpage_size\x18\x03 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x05 \x01(\tR\x06\x66ilterB\x05\n\x03key\"\xc5\x01\n\x14\x45xplainEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\x12\x41\n\x08verdicts\x18\x02 \x03(\x0b\x32%.kongflow.events.v1.DispatcherVerdictR\x08verdicts\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd2\x01\n\x11TestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x35\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x05\x65vent\"\x92\x01\n\x12TestFilterResponse\x12\x18\n\x07matched\x18\x01 \x01(\x08R\x07matched\x12\x46\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32$.kongflow.events.v1.MatchExplanationR\x0b\x65xplanation\x12\x1a\n\x08warnings\x18\x03 \x03(\tR\x08warnings\"\xd6\x01\n\x15\x42\x61\x63ktestFilterRequest\x12\x42\n\x0epayload_filter\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x02 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12\x1d\n\nmax_events\x18\x04 \x01(\x05R\tmaxEvents\"\xa3\x02\n\x16\x42\x61\x63ktestFilterResponse\x12%\n\x0e\x65xamined_count\x18\x01 \x01(\x05R\rexaminedCount\x12#\n\rmatched_count\x18\x02 \x01(\x05R\x0cmatchedCount\x12\x37\n\x18matched_event_record_ids\x18\x03 \x03(\tR\x15matchedEventRecordIds\x12H\n\x12oldest_create_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10oldestCreateTime\x12\x1e\n\x0bout_of_time\x18\x05 \x01(\x08R\toutOfTime\x12\x1a\n\x08warnings\x18\x06 \x03(\tR\x08warnings\"\xaa\x01\n\x13\x46ormattedCloudEvent\x12\x35\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1d.io.cloudevents.v1.CloudEventH\x00R\x05\x65vent\x12\x14\n\x04json\x18\x02 \x01(\x0cH\x00R\x04json\x12>\n\x06\x62inary\x18\x03 \x01(\x0b\x32$.kongflow.events.v1.BinaryCloudEventH\x00R\x06\x62inaryB\x06\n\x04kind\"\xaf\x01\n\x10\x42inaryCloudEvent\x12K\n\x07headers\x18\x01 \x03(\x0b\x32\x31.kongflow.events.v1.BinaryCloudEvent.HeadersEntryR\x07headers\x12\x12\n\x04\x62ody\x18\x02 \x01(\x0cR\x04\x62ody\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x89\x03\n\x15SendCloudEventRequest\x12H\n\x0b\x63loud_event\x18\x01 \x01(\x0b\x32\'.kongflow.events.v1.FormattedCloudEventR\ncloudEvent\x12?\n\x0c\x64\x65liver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0b\x64\x65liverTime\x12@\n\rdeliver_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x0c\x64\x65liverAfter\x12\x1d\n\naccount_id\x18\x04 \x01(\tR\taccountId\x12\x12\n\x04test\x18\x05 \x01(\x08R\x04test\x12=\n\x08priority\x18\x06 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12%\n\x0eschema_version\x18\x07 \x01(\x05R\rschemaVersionB\n\n\x08\x64\x65livery\"\\\n\x16SendCloudEventResponse\x12\x42\n\x0c\x65vent_record\x18\x01 \x01(\x0b\x32\x1f.kongflow.events.v1.EventRecordR\x0b\x65ventRecord\"w\n\x16SendCloudEventsRequest\x12\x45\n\x08requests\x18\x01 \x03(\x0b\x32).kongflow.events.v1.SendCloudEventRequestR\x08requests\x12\x16\n\x06\x61tomic\x18\x02 \x01(\x08R\x06\x61tomic\"X\n\x17SendCloudEventsResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32#.kongflow.events.v1.SendEventResultR\x07results\"\x8a\x01\n\x14GetCloudEventRequest\x12\x10\n\x02id\x18\x01 \x01(\tH\x00R\x02id\x12\x1b\n\x08\x65vent_id\x18\x02 \x01(\tH\x00R\x07\x65ventId\x12<\n\x06\x66ormat\x18\x03 \x01(\x0e\x32$.kongflow.events.v1.CloudEventFormatR\x06\x66ormatB\x05\n\x03key\"a\n\x15GetCloudEventResponse\x12H\n\x0b\x63loud_event\x18\x01 \x01(\x0b\x32\'.kongflow.events.v1.FormattedCloudEventR\ncloudEvent\"\xaa\x01\n\x16ListCloudEventsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12<\n\x06\x66ormat\x18\x04 \x01(\x0e\x32$.kongflow.events.v1.CloudEventFormatR\x06\x66ormat\"\x8d\x01\n\x17ListCloudEventsResponse\x12J\n\x0c\x63loud_events\x18\x01 \x03(\x0b\x32\'.kongflow.events.v1.FormattedCloudEventR\x0b\x63loudEvents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*;\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\r\n\tVIEW_FULL\x10\x02*\x93\x01\n\x10\x43loudEventFormat\x12\"\n\x1e\x43LOUD_EVENT_FORMAT_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43LOUD_EVENT_FORMAT_PROTOBUF\x10\x01\x12\x1b\n\x17\x43LOUD_EVENT_FORMAT_JSON\x10\x02\x12\x1d\n\x19\x43LOUD_EVENT_FORMAT_BINARY\x10\x03\x32\xde\x10\n\rEventsService\x12s\n\tSendEvent\x12$.kongflow.events.v1.SendEventRequest\x1a%.kongflow.events.v1.SendEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12v\n\nSendEvents\x12%.kongflow.events.v1.SendEventsRequest\x1a&.kongflow.events.v1.SendEventsResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x89\x01\n\x0fSendEventStream\x12*.kongflow.events.v1.SendEventStreamRequest\x1a+.kongflow.events.v1.SendEventStreamResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01(\x01\x30\x01\x12y\n\x0b\x43\x61ncelEvent\x12&.kongflow.events.v1.CancelEventRequest\x1a\'.kongflow.events.v1.CancelEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x82\x01\n\x0eGetEventRecord\x12).kongflow.events.v1.GetEventRecordRequest\x1a*.kongflow.events.v1.GetEventRecordResponse\"\x19\xaa\x96\x1c\x15\n\x04\x01\x02\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x87\x01\n\x10ListEventRecords\x12+.kongflow.events.v1.ListEventRecordsRequest\x1a,.kongflow.events.v1.ListEventRecordsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x97\x01\n\x15UpsertEventDispatcher\x12\x30.kongflow.events.v1.UpsertEventDispatcherRequest\x1a\x31.kongflow.events.v1.UpsertEventDispatcherResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x8d\x01\n\x12GetEventDispatcher\x12-.kongflow.events.v1.GetEventDispatcherRequest\x1a..kongflow.events.v1.GetEventDispatcherResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x93\x01\n\x14ListEventDispatchers\x12/.kongflow.events.v1.ListEventDispatchersRequest\x1a\x30.kongflow.events.v1.ListEventDispatchersResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12{\n\x0c\x45xplainEvent\x12\'.kongflow.events.v1.ExplainEventRequest\x1a(.kongflow.events.v1.ExplainEventResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12u\n\nTestFilter\x12%.kongflow.events.v1.TestFilterRequest\x1a&.kongflow.events.v1.TestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x81\x01\n\x0e\x42\x61\x63ktestFilter\x12).kongflow.events.v1.BacktestFilterRequest\x1a*.kongflow.events.v1.BacktestFilterResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x82\x01\n\x0eSendCloudEvent\x12).kongflow.events.v1.SendCloudEventRequest\x1a*.kongflow.events.v1.SendCloudEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12\x85\x01\n\x0fSendCloudEvents\x12*.kongflow.events.v1.SendCloudEventsRequest\x1a+.kongflow.events.v1.SendCloudEventsResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12~\n\rGetCloudEvent\x12(.kongflow.events.v1.GetCloudEventRequest\x1a).kongflow.events.v1.GetCloudEventResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x84\x01\n\x0fListCloudEvents\x12*.kongflow.events.v1.ListCloudEventsRequest\x1a+.kongflow.events.v1.ListCloudEventsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.v1.events_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BINARYCLOUDEVENT_HEADERSENTRY']._loaded_options = None
+  _globals['_BINARYCLOUDEVENT_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_EVENTSSERVICE'].methods_by_name['SendEvent']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['SendEvent']._serialized_options = b'\252\226\034\025\n\003\001\003\004\022\014events:write\030\001'
   _globals['_EVENTSSERVICE'].methods_by_name['SendEvents']._loaded_options = None
@@ -64,58 +67,90 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSSERVICE'].methods_by_name['TestFilter']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
   _globals['_EVENTSSERVICE'].methods_by_name['BacktestFilter']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['BacktestFilter']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
-  _globals['_VIEW']._serialized_start=4076
-  _globals['_VIEW']._serialized_end=4135
-  _globals['_SENDEVENTREQUEST']._serialized_start=390
-  _globals['_SENDEVENTREQUEST']._serialized_end=720
-  _globals['_SENDEVENTRESPONSE']._serialized_start=722
-  _globals['_SENDEVENTRESPONSE']._serialized_end=809
-  _globals['_SENDEVENTSREQUEST']._serialized_start=811
-  _globals['_SENDEVENTSREQUEST']._serialized_end=920
-  _globals['_SENDEVENTSRESPONSE']._serialized_start=922
-  _globals['_SENDEVENTSRESPONSE']._serialized_end=1005
-  _globals['_SENDEVENTRESULT']._serialized_start=1008
-  _globals['_SENDEVENTRESULT']._serialized_end=1193
-  _globals['_SENDEVENTSTREAMREQUEST']._serialized_start=1195
-  _globals['_SENDEVENTSTREAMREQUEST']._serialized_end=1285
-  _globals['_SENDEVENTSTREAMRESPONSE']._serialized_start=1287
-  _globals['_SENDEVENTSTREAMRESPONSE']._serialized_end=1375
-  _globals['_CANCELEVENTREQUEST']._serialized_start=1377
-  _globals['_CANCELEVENTREQUEST']._serialized_end=1451
-  _globals['_CANCELEVENTRESPONSE']._serialized_start=1453
-  _globals['_CANCELEVENTRESPONSE']._serialized_end=1542
-  _globals['_GETEVENTRECORDREQUEST']._serialized_start=1544
-  _globals['_GETEVENTRECORDREQUEST']._serialized_end=1621
-  _globals['_GETEVENTRECORDRESPONSE']._serialized_start=1623
-  _globals['_GETEVENTRECORDRESPONSE']._serialized_end=1715
-  _globals['_LISTEVENTRECORDSREQUEST']._serialized_start=1718
-  _globals['_LISTEVENTRECORDSREQUEST']._serialized_end=1873
-  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_start=1876
-  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_end=2012
-  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_start=2015
-  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_end=2220
-  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_start=2223
-  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_end=2362
-  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_start=2364
-  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_end=2459
-  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_start=2461
-  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_end=2569
-  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_start=2571
-  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_end=2684
-  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_start=2687
-  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_end=2839
-  _globals['_EXPLAINEVENTREQUEST']._serialized_start=2842
-  _globals['_EXPLAINEVENTREQUEST']._serialized_end=3001
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=3004
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=3201
-  _globals['_TESTFILTERREQUEST']._serialized_start=3204
-  _globals['_TESTFILTERREQUEST']._serialized_end=3414
-  _globals['_TESTFILTERRESPONSE']._serialized_start=3417
-  _globals['_TESTFILTERRESPONSE']._serialized_end=3563
-  _globals['_BACKTESTFILTERREQUEST']._serialized_start=3566
-  _globals['_BACKTESTFILTERREQUEST']._serialized_end=3780
-  _globals['_BACKTESTFILTERRESPONSE']._serialized_start=3783
-  _globals['_BACKTESTFILTERRESPONSE']._serialized_end=4074
-  _globals['_EVENTSSERVICE']._serialized_start=4138
-  _globals['_EVENTSSERVICE']._serialized_end=5748
+  _globals['_EVENTSSERVICE'].methods_by_name['SendCloudEvent']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['SendCloudEvent']._serialized_options = b'\252\226\034\025\n\003\001\003\004\022\014events:write\030\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['SendCloudEvents']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['SendCloudEvents']._serialized_options = b'\252\226\034\025\n\003\001\003\004\022\014events:write\030\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['GetCloudEvent']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['GetCloudEvent']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['ListCloudEvents']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['ListCloudEvents']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_VIEW']._serialized_start=5808
+  _globals['_VIEW']._serialized_end=5867
+  _globals['_CLOUDEVENTFORMAT']._serialized_start=5870
+  _globals['_CLOUDEVENTFORMAT']._serialized_end=6017
+  _globals['_SENDEVENTREQUEST']._serialized_start=433
+  _globals['_SENDEVENTREQUEST']._serialized_end=802
+  _globals['_SENDEVENTRESPONSE']._serialized_start=804
+  _globals['_SENDEVENTRESPONSE']._serialized_end=891
+  _globals['_SENDEVENTSREQUEST']._serialized_start=893
+  _globals['_SENDEVENTSREQUEST']._serialized_end=1002
+  _globals['_SENDEVENTSRESPONSE']._serialized_start=1004
+  _globals['_SENDEVENTSRESPONSE']._serialized_end=1087
+  _globals['_SENDEVENTRESULT']._serialized_start=1090
+  _globals['_SENDEVENTRESULT']._serialized_end=1316
+  _globals['_SENDEVENTSTREAMREQUEST']._serialized_start=1318
+  _globals['_SENDEVENTSTREAMREQUEST']._serialized_end=1408
+  _globals['_SENDEVENTSTREAMRESPONSE']._serialized_start=1410
+  _globals['_SENDEVENTSTREAMRESPONSE']._serialized_end=1498
+  _globals['_CANCELEVENTREQUEST']._serialized_start=1500
+  _globals['_CANCELEVENTREQUEST']._serialized_end=1574
+  _globals['_CANCELEVENTRESPONSE']._serialized_start=1576
+  _globals['_CANCELEVENTRESPONSE']._serialized_end=1665
+  _globals['_GETEVENTRECORDREQUEST']._serialized_start=1667
+  _globals['_GETEVENTRECORDREQUEST']._serialized_end=1744
+  _globals['_GETEVENTRECORDRESPONSE']._serialized_start=1746
+  _globals['_GETEVENTRECORDRESPONSE']._serialized_end=1838
+  _globals['_LISTEVENTRECORDSREQUEST']._serialized_start=1841
+  _globals['_LISTEVENTRECORDSREQUEST']._serialized_end=1996
+  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_start=1999
+  _globals['_LISTEVENTRECORDSRESPONSE']._serialized_end=2135
+  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_start=2138
+  _globals['_UPSERTEVENTDISPATCHERREQUEST']._serialized_end=2343
+  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_start=2346
+  _globals['_UPSERTEVENTDISPATCHERRESPONSE']._serialized_end=2485
+  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_start=2487
+  _globals['_GETEVENTDISPATCHERREQUEST']._serialized_end=2582
+  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_start=2584
+  _globals['_GETEVENTDISPATCHERRESPONSE']._serialized_end=2692
+  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_start=2694
+  _globals['_LISTEVENTDISPATCHERSREQUEST']._serialized_end=2807
+  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_start=2810
+  _globals['_LISTEVENTDISPATCHERSRESPONSE']._serialized_end=2962
+  _globals['_EXPLAINEVENTREQUEST']._serialized_start=2965
+  _globals['_EXPLAINEVENTREQUEST']._serialized_end=3124
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=3127
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=3324
+  _globals['_TESTFILTERREQUEST']._serialized_start=3327
+  _globals['_TESTFILTERREQUEST']._serialized_end=3537
+  _globals['_TESTFILTERRESPONSE']._serialized_start=3540
+  _globals['_TESTFILTERRESPONSE']._serialized_end=3686
+  _globals['_BACKTESTFILTERREQUEST']._serialized_start=3689
+  _globals['_BACKTESTFILTERREQUEST']._serialized_end=3903
+  _globals['_BACKTESTFILTERRESPONSE']._serialized_start=3906
+  _globals['_BACKTESTFILTERRESPONSE']._serialized_end=4197
+  _globals['_FORMATTEDCLOUDEVENT']._serialized_start=4200
+  _globals['_FORMATTEDCLOUDEVENT']._serialized_end=4370
+  _globals['_BINARYCLOUDEVENT']._serialized_start=4373
+  _globals['_BINARYCLOUDEVENT']._serialized_end=4548
+  _globals['_BINARYCLOUDEVENT_HEADERSENTRY']._serialized_start=4490
+  _globals['_BINARYCLOUDEVENT_HEADERSENTRY']._serialized_end=4548
+  _globals['_SENDCLOUDEVENTREQUEST']._serialized_start=4551
+  _globals['_SENDCLOUDEVENTREQUEST']._serialized_end=4944
+  _globals['_SENDCLOUDEVENTRESPONSE']._serialized_start=4946
+  _globals['_SENDCLOUDEVENTRESPONSE']._serialized_end=5038
+  _globals['_SENDCLOUDEVENTSREQUEST']._serialized_start=5040
+  _globals['_SENDCLOUDEVENTSREQUEST']._serialized_end=5159
+  _globals['_SENDCLOUDEVENTSRESPONSE']._serialized_start=5161
+  _globals['_SENDCLOUDEVENTSRESPONSE']._serialized_end=5249
+  _globals['_GETCLOUDEVENTREQUEST']._serialized_start=5252
+  _globals['_GETCLOUDEVENTREQUEST']._serialized_end=5390
+  _globals['_GETCLOUDEVENTRESPONSE']._serialized_start=5392
+  _globals['_GETCLOUDEVENTRESPONSE']._serialized_end=5489
+  _globals['_LISTCLOUDEVENTSREQUEST']._serialized_start=5492
+  _globals['_LISTCLOUDEVENTSREQUEST']._serialized_end=5662
+  _globals['_LISTCLOUDEVENTSRESPONSE']._serialized_start=5665
+  _globals['_LISTCLOUDEVENTSRESPONSE']._serialized_end=5806
+  _globals['_EVENTSSERVICE']._serialized_start=6020
+  _globals['_EVENTSSERVICE']._serialized_end=8162
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from kongflow.cloudevents.v1 import cloudevents_pb2 as _cloudevents_pb2
 from kongflow.common.v1 import payload_pb2 as _payload_pb2
 from kongflow.events.v1 import event_dispatcher_pb2 as _event_dispatcher_pb2
 from kongflow.events.v1 import event_record_pb2 as _event_record_pb2
@@ -51,6 +52,34 @@ VIEW_FULL: View.ValueType  # 2
 """Everything; a page may then end early."""
 Global___View: _TypeAlias = View  # noqa: Y015
 
+class _CloudEventFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CloudEventFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloudEventFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLOUD_EVENT_FORMAT_UNSPECIFIED: _CloudEventFormat.ValueType  # 0
+    """Not said: protobuf."""
+    CLOUD_EVENT_FORMAT_PROTOBUF: _CloudEventFormat.ValueType  # 1
+    """The protobuf format."""
+    CLOUD_EVENT_FORMAT_JSON: _CloudEventFormat.ValueType  # 2
+    """The JSON format, in structured mode."""
+    CLOUD_EVENT_FORMAT_BINARY: _CloudEventFormat.ValueType  # 3
+    """Headers and a body, as in the binary mode of HTTP."""
+
+class CloudEventFormat(_CloudEventFormat, metaclass=_CloudEventFormatEnumTypeWrapper):
+    """Which form a CloudEvent is answered in."""
+
+CLOUD_EVENT_FORMAT_UNSPECIFIED: CloudEventFormat.ValueType  # 0
+"""Not said: protobuf."""
+CLOUD_EVENT_FORMAT_PROTOBUF: CloudEventFormat.ValueType  # 1
+"""The protobuf format."""
+CLOUD_EVENT_FORMAT_JSON: CloudEventFormat.ValueType  # 2
+"""The JSON format, in structured mode."""
+CLOUD_EVENT_FORMAT_BINARY: CloudEventFormat.ValueType  # 3
+"""Headers and a body, as in the binary mode of HTTP."""
+Global___CloudEventFormat: _TypeAlias = CloudEventFormat  # noqa: Y015
+
 @_typing.final
 class SendEventRequest(_message.Message):
     """Sends an event."""
@@ -63,12 +92,15 @@ class SendEventRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     TEST_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The sender's name of the account it belongs to, at most 512 characters."""
     test: _builtins.bool
     """Marks it as a test: its runs say so."""
     priority: _job_options_pb2.Priority.ValueType
     """Which queued jobs that come of it go first; PRIORITY_HIGH when left out."""
+    schema_version: _builtins.int
+    """Which version of the schema of its name checks it; the newest when 0."""
     @_builtins.property
     def event(self) -> _event_record_pb2.EventRecord:
         """Required. The event; its output-only fields are ignored."""
@@ -90,10 +122,11 @@ class SendEventRequest(_message.Message):
         account_id: _builtins.str = ...,
         test: _builtins.bool = ...,
         priority: _job_options_pb2.Priority.ValueType = ...,
+        schema_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deliver_after", b"deliver_after", "deliver_time", b"deliver_time", "delivery", b"delivery", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "deliver_after", b"deliver_after", "deliver_time", b"deliver_time", "delivery", b"delivery", "event", b"event", "priority", b"priority", "test", b"test"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "deliver_after", b"deliver_after", "deliver_time", b"deliver_time", "delivery", b"delivery", "event", b"event", "priority", b"priority", "schema_version", b"schema_version", "test", b"test"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_delivery: _TypeAlias = _typing.Literal["deliver_time", "deliver_after"]  # noqa: Y015
     _WhichOneofArgType_delivery: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
@@ -187,6 +220,7 @@ class SendEventResult(_message.Message):
     EVENT_RECORD_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     IS_NEW_FIELD_NUMBER: _builtins.int
+    SCHEMA_WARNINGS_FIELD_NUMBER: _builtins.int
     event_record_id: _builtins.str
     """The id of the record that holds the event's id; empty when it was refused."""
     state: _event_record_pb2.EventRecord.State.ValueType
@@ -202,6 +236,10 @@ class SendEventResult(_message.Message):
         too long.
         """
 
+    @_builtins.property
+    def schema_warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a schema in warn mode found not to fit, as in `SchemaCheck`."""
+
     def __init__(
         self,
         *,
@@ -209,10 +247,11 @@ class SendEventResult(_message.Message):
         event_record_id: _builtins.str = ...,
         state: _event_record_pb2.EventRecord.State.ValueType = ...,
         is_new: _builtins.bool = ...,
+        schema_warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record_id", b"event_record_id", "is_new", b"is_new", "state", b"state", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record_id", b"event_record_id", "is_new", b"is_new", "schema_warnings", b"schema_warnings", "state", b"state", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -853,3 +892,339 @@ class BacktestFilterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BacktestFilterResponse: _TypeAlias = BacktestFilterResponse  # noqa: Y015
+
+@_typing.final
+class FormattedCloudEvent(_message.Message):
+    """An event of CloudEvents 1.0, in one of its formats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
+    BINARY_FIELD_NUMBER: _builtins.int
+    json: _builtins.bytes
+    """In the JSON format, in structured mode: `application/cloudevents+json`."""
+    @_builtins.property
+    def event(self) -> _cloudevents_pb2.CloudEvent:
+        """In the protobuf format."""
+
+    @_builtins.property
+    def binary(self) -> Global___BinaryCloudEvent:
+        """In binary mode."""
+
+    def __init__(
+        self,
+        *,
+        event: _cloudevents_pb2.CloudEvent | None = ...,
+        json: _builtins.bytes = ...,
+        binary: Global___BinaryCloudEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "event", b"event", "json", b"json", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "event", b"event", "json", b"json", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["event", "json", "binary"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___FormattedCloudEvent: _TypeAlias = FormattedCloudEvent  # noqa: Y015
+
+@_typing.final
+class BinaryCloudEvent(_message.Message):
+    """An event of CloudEvents 1.0 in the binary mode of HTTP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    body: _builtins.bytes
+    """The body: the data."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The headers: `content-type`, and the attributes with `ce-` before their
+        names, percent-encoded; others are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        body: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BinaryCloudEvent: _TypeAlias = BinaryCloudEvent  # noqa: Y015
+
+@_typing.final
+class SendCloudEventRequest(_message.Message):
+    """Sends an event in a format of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOUD_EVENT_FIELD_NUMBER: _builtins.int
+    DELIVER_TIME_FIELD_NUMBER: _builtins.int
+    DELIVER_AFTER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The sender's name of the account it belongs to, at most 512 characters."""
+    test: _builtins.bool
+    """Marks it as a test: its runs say so."""
+    priority: _job_options_pb2.Priority.ValueType
+    """Which queued jobs that come of it go first; PRIORITY_HIGH when left out."""
+    schema_version: _builtins.int
+    """Which version of the schema of its type checks it. When 0 it is the one
+    whose `$id` the attribute `dataschema` gives, else the newest.
+    """
+    @_builtins.property
+    def cloud_event(self) -> Global___FormattedCloudEvent:
+        """Required. The event."""
+
+    @_builtins.property
+    def deliver_time(self) -> _timestamp_pb2.Timestamp:
+        """At this time, between the years 1970 and 2100; at once if it is past."""
+
+    @_builtins.property
+    def deliver_after(self) -> _duration_pb2.Duration:
+        """After this time, in whole seconds."""
+
+    def __init__(
+        self,
+        *,
+        cloud_event: Global___FormattedCloudEvent | None = ...,
+        deliver_time: _timestamp_pb2.Timestamp | None = ...,
+        deliver_after: _duration_pb2.Duration | None = ...,
+        account_id: _builtins.str = ...,
+        test: _builtins.bool = ...,
+        priority: _job_options_pb2.Priority.ValueType = ...,
+        schema_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cloud_event", b"cloud_event", "deliver_after", b"deliver_after", "deliver_time", b"deliver_time", "delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cloud_event", b"cloud_event", "deliver_after", b"deliver_after", "deliver_time", b"deliver_time", "delivery", b"delivery", "priority", b"priority", "schema_version", b"schema_version", "test", b"test"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_delivery: _TypeAlias = _typing.Literal["deliver_time", "deliver_after"]  # noqa: Y015
+    _WhichOneofArgType_delivery: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_delivery) -> _WhichOneofReturnType_delivery | None: ...
+
+Global___SendCloudEventRequest: _TypeAlias = SendCloudEventRequest  # noqa: Y015
+
+@_typing.final
+class SendCloudEventResponse(_message.Message):
+    """Holds the event as it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_RECORD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event_record(self) -> _event_record_pb2.EventRecord:
+        """The event, without payload and context."""
+
+    def __init__(
+        self,
+        *,
+        event_record: _event_record_pb2.EventRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_record", b"event_record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record", b"event_record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCloudEventResponse: _TypeAlias = SendCloudEventResponse  # noqa: Y015
+
+@_typing.final
+class SendCloudEventsRequest(_message.Message):
+    """Sends many events in formats of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    atomic: _builtins.bool
+    """All or nothing: one event that is refused refuses all."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendCloudEventRequest]:
+        """Required. At most 10,000 events, each as a call of its own would send it."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___SendCloudEventRequest] | None = ...,
+        atomic: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCloudEventsRequest: _TypeAlias = SendCloudEventsRequest  # noqa: Y015
+
+@_typing.final
+class SendCloudEventsResponse(_message.Message):
+    """Holds one result per event, in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEventResult]:
+        """The results."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SendEventResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCloudEventsResponse: _TypeAlias = SendCloudEventsResponse  # noqa: Y015
+
+@_typing.final
+class GetCloudEventRequest(_message.Message):
+    """Asks for an event in a format of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of its record."""
+    event_id: _builtins.str
+    """The sender's id."""
+    format: Global___CloudEventFormat.ValueType
+    """The format of the answer."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        format: Global___CloudEventFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "format", b"format", "id", b"id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "event_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___GetCloudEventRequest: _TypeAlias = GetCloudEventRequest  # noqa: Y015
+
+@_typing.final
+class GetCloudEventResponse(_message.Message):
+    """Holds an event in a format of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOUD_EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cloud_event(self) -> Global___FormattedCloudEvent:
+        """The event."""
+
+    def __init__(
+        self,
+        *,
+        cloud_event: Global___FormattedCloudEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cloud_event", b"cloud_event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloud_event", b"cloud_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCloudEventResponse: _TypeAlias = GetCloudEventResponse  # noqa: Y015
+
+@_typing.final
+class ListCloudEventsRequest(_message.Message):
+    """Asks for a page of events in a format of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, 50 when 0, never more than 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; empty for the first."""
+    filter: _builtins.str
+    """Which events, as for ListEventRecords."""
+    format: Global___CloudEventFormat.ValueType
+    """The format of the answer."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        format: Global___CloudEventFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "format", b"format", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCloudEventsRequest: _TypeAlias = ListCloudEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListCloudEventsResponse(_message.Message):
+    """Holds a page of events in a format of CloudEvents 1.0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOUD_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gets the next page; empty on the last."""
+    @_builtins.property
+    def cloud_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___FormattedCloudEvent]:
+        """The events, newest first; a page may end early."""
+
+    def __init__(
+        self,
+        *,
+        cloud_events: _abc.Iterable[Global___FormattedCloudEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloud_events", b"cloud_events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCloudEventsResponse: _TypeAlias = ListCloudEventsResponse  # noqa: Y015

@@ -95,6 +95,26 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
                 _registered_method=True)
+        self.SendCloudEvent = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/SendCloudEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventResponse.FromString,
+                _registered_method=True)
+        self.SendCloudEvents = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/SendCloudEvents',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsResponse.FromString,
+                _registered_method=True)
+        self.GetCloudEvent = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/GetCloudEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventResponse.FromString,
+                _registered_method=True)
+        self.ListCloudEvents = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/ListCloudEvents',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventsServiceServicer:
@@ -213,6 +233,41 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendCloudEvent(self, request, context):
+        """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
+        `id`, `type`, `source` and `time` become the event's id, name, source and
+        time, its data the payload; every attribute is kept, so that
+        GetCloudEvent gives the same event back. Idempotent by environment and id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendCloudEvents(self, request, context):
+        """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
+        each has a result of its own, unless `atomic` is set.
+        Errors: those of SendEvents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCloudEvent(self, request, context):
+        """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
+        was sent, any other as one that SendCloudEvent makes the same event of.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCloudEvents(self, request, context):
+        """Lists events in a format of CloudEvents 1.0, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -275,6 +330,26 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.BacktestFilter,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.SerializeToString,
+            ),
+            'SendCloudEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendCloudEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventResponse.SerializeToString,
+            ),
+            'SendCloudEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendCloudEvents,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsResponse.SerializeToString,
+            ),
+            'GetCloudEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCloudEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventResponse.SerializeToString,
+            ),
+            'ListCloudEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCloudEvents,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -602,6 +677,114 @@ class EventsService:
             '/kongflow.events.v1.EventsService/BacktestFilter',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.BacktestFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendCloudEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/SendCloudEvent',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendCloudEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/SendCloudEvents',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.SendCloudEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCloudEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/GetCloudEvent',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.GetCloudEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCloudEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/ListCloudEvents',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.ListCloudEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -95,6 +95,24 @@ class EventsServiceStub:
     Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
+    SendCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]
+    """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
+    `id`, `type`, `source` and `time` become the event's id, name, source and
+    time, its data the payload; every attribute is kept, so that
+    GetCloudEvent gives the same event back. Idempotent by environment and id.
+    """
+    SendCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]
+    """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
+    each has a result of its own, unless `atomic` is set.
+    Errors: those of SendEvents.
+    """
+    GetCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]
+    """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
+    was sent, any other as one that SendCloudEvent makes the same event of.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
+    ListCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]
+    """Lists events in a format of CloudEvents 1.0, newest first."""
 
 @_typing.type_check_only
 class EventsServiceAsyncStub(EventsServiceStub):
@@ -163,6 +181,24 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
+    SendCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]  # type: ignore[assignment]
+    """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
+    `id`, `type`, `source` and `time` become the event's id, name, source and
+    time, its data the payload; every attribute is kept, so that
+    GetCloudEvent gives the same event back. Idempotent by environment and id.
+    """
+    SendCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]  # type: ignore[assignment]
+    """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
+    each has a result of its own, unless `atomic` is set.
+    Errors: those of SendEvents.
+    """
+    GetCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]  # type: ignore[assignment]
+    """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
+    was sent, any other as one that SendCloudEvent makes the same event of.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
+    ListCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]  # type: ignore[assignment]
+    """Lists events in a format of CloudEvents 1.0, newest first."""
 
 class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes events in, and says which of them start what."""
@@ -300,5 +336,47 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
         place.
         """
+
+    @_abc_1.abstractmethod
+    def SendCloudEvent(
+        self,
+        request: _events_service_pb2.SendCloudEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.SendCloudEventResponse, _abc.Awaitable[_events_service_pb2.SendCloudEventResponse]]:
+        """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
+        `id`, `type`, `source` and `time` become the event's id, name, source and
+        time, its data the payload; every attribute is kept, so that
+        GetCloudEvent gives the same event back. Idempotent by environment and id.
+        """
+
+    @_abc_1.abstractmethod
+    def SendCloudEvents(
+        self,
+        request: _events_service_pb2.SendCloudEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.SendCloudEventsResponse, _abc.Awaitable[_events_service_pb2.SendCloudEventsResponse]]:
+        """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
+        each has a result of its own, unless `atomic` is set.
+        Errors: those of SendEvents.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCloudEvent(
+        self,
+        request: _events_service_pb2.GetCloudEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.GetCloudEventResponse, _abc.Awaitable[_events_service_pb2.GetCloudEventResponse]]:
+        """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
+        was sent, any other as one that SendCloudEvent makes the same event of.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCloudEvents(
+        self,
+        request: _events_service_pb2.ListCloudEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.ListCloudEventsResponse, _abc.Awaitable[_events_service_pb2.ListCloudEventsResponse]]:
+        """Lists events in a format of CloudEvents 1.0, newest first."""
 
 def add_EventsServiceServicer_to_server(servicer: EventsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,91 @@
+"""JSON Schemas, compiled."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import jsonschema_rs
+
+from kongflow_common.errors import FieldViolation, InvalidField
+from kongflow_common.payload import JsonDocument
+
+__all__ = ["JsonSchemaCompiler", "LazyValidator"]
+
+_MOST_CHARACTERS: Final = 300
+_PATTERN_BYTES: Final = 1024 * 1024
+
+
+class JsonSchemaCompiler:
+    """Implements SchemaCompiler.
+
+    Patterns run in linear time and therefore know no look-around and no back-references; nothing
+    is ever fetched.
+    """
+
+    def compile(self, schema: Mapping[str, Any], field: str) -> "JsonSchemaValidator":
+        try:
+            return _compile(schema)
+        except jsonschema_rs.ValidationError as error:
+            place = field + _path(error.instance_path)
+            raise InvalidField(place, _short(error.message)) from None
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            raise InvalidField(field, _short(str(error).split("\n")[0])) from None
+
+
+class JsonSchemaValidator:
+    """Implements PayloadValidator."""
+
+    def __init__(self, validator: jsonschema_rs.Validator) -> None:
+        self._validator = validator
+
+    def violations(self, payload: object, *, at_most: int) -> Sequence[FieldViolation]:
+        if self._validator.is_valid(payload):
+            return ()
+        return [
+            FieldViolation(f"payload{_path(error.instance_path)}", _short(error.message))
+            for error in islice(self._validator.iter_errors(payload), at_most)
+        ]
+
+
+class LazyValidator:
+    """Implements PayloadValidator: compiles a schema when it is first asked."""
+
+    def __init__(self, definition: JsonDocument) -> None:
+        self._definition: JsonDocument | None = definition
+        self._validator: JsonSchemaValidator | None = None
+
+    def violations(self, payload: object, *, at_most: int) -> Sequence[FieldViolation]:
+        if self._definition is not None:
+            schema: Any = self._definition.load()
+            self._definition = None
+            try:
+                self._validator = _compile(schema)
+            except (ValueError, jsonschema_rs.ReferencingError):
+                # It was registered with another version of the library.
+                self._validator = None
+        if self._validator is None:
+            return [FieldViolation("payload", "the schema does not compile any more")]
+        return self._validator.violations(payload, at_most=at_most)
+
+
+def _compile(schema: Mapping[str, Any]) -> JsonSchemaValidator:
+    return JsonSchemaValidator(
+        jsonschema_rs.validator_for(
+            dict(schema),
+            offline=True,
+            validate_formats=True,
+            # What is refused goes to whoever sent it, and no further: the value is left out.
+            mask="the value",
+            pattern_options=jsonschema_rs.RegexOptions(
+                size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES
+            ),
+        )
+    )
+
+
+def _path(parts: Sequence[str | int]) -> str:
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in parts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
