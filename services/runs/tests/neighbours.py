@@ -1,6 +1,6 @@
 """The contexts that runs asks, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -87,6 +87,8 @@ class Others:
     outcomes: list[EndpointOutcome] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     away: bool = False
+    during: Callable[[], Awaitable[object]] | None = None
+    """What happens while a program executes."""
 
     @property
     def neighbours(self) -> Neighbours:
@@ -115,6 +117,8 @@ class Others:
     ) -> EndpointOutcome:
         self._ask("endpoints")
         self.bodies.append(body)
+        if self.during is not None:
+            await self.during()
         return self.outcomes.pop(0)
 
     def _ask(self, name: str) -> None:
