@@ -222,6 +222,26 @@ def cancel_event(session: Session, record_id: _RecordId = None, event_id: _Event
     session.printer.resource(response.event_record, _DETAILS)
 
 
+@app.command("cancel-runs")
+@with_options(session=_SESSION)
+def cancel_runs(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
+    """Cancel the runs of an event that have not ended."""
+    response = session.call(
+        EventsServiceStub(session.channel).CancelRunsForEvent,
+        events_service_pb2.CancelRunsForEventRequest(**_one_key(record_id, event_id)),
+        repeat="Which runs were cancelled is not known; to repeat the command is harmless.",
+    )
+    if session.printer.as_json:
+        session.printer.json_object(to_json(response))
+        return
+    for run_id in response.cancelled_run_ids:
+        session.printer.line(f"Cancelled {run_id}")
+    for run_id in response.failed_run_ids:
+        session.printer.line(f"Failed    {run_id}")
+    if not response.cancelled_run_ids and not response.failed_run_ids:
+        session.printer.remark("No runs to cancel.")
+
+
 @app.command("list")
 @with_options(session=_SESSION, page=filtered_pages)
 def list_events(

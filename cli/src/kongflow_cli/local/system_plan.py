@@ -206,6 +206,8 @@ def _service_environment(
     if context == "endpoints":
         # The programs that are being developed listen on this machine.
         own["KONGFLOW_ALLOW_PRIVATE_ENDPOINTS"] = "true"
+    if context == "events":
+        own["KONGFLOW_ALLOW_PRIVATE_CALLBACKS"] = "true"
     if context == "workerqueue":
         own["KONGFLOW_TASK_TARGETS"] = json.dumps(
             {name: _address(inputs.ports[f"{name}-tasks"]) for name in TASK_CONTEXTS}

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
@@ -15,6 +16,8 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.http.addresses import AddressPolicy
+from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.outbox.enqueuer import Enqueuer
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
@@ -26,35 +29,62 @@ from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
+from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
+from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
+from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
+from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
+from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
+from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
+from kongflow_events.application.invocation_ports import (
+    DynamicTriggerJobs,
+    EphemeralCaller,
+    RunCanceller,
+)
 from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
+from kongflow_events.application.invoke_ephemeral_dispatcher import (
+    ExpireDispatcher,
+    InvokeEphemeralDispatcher,
+)
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
-from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.store_event_record import StoreEventRecord
+from kongflow_events.application.switch_event_dispatcher import SwitchEventDispatcher
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
-from kongflow_events.rpc.events_servicer import EventsServicer
-from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
+from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
+from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer, InvocationUseCases
 from kongflow_events.settings import EventsSettings
 
-__all__ = ["SERVICE", "grpc_services", "serve"]
+__all__ = ["SERVICE", "Neighbours", "grpc_services", "serve"]
 
 SERVICE = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Whom events asks besides its database: the other contexts, and users' URLs."""
+
+    runs: RunCreator
+    run_canceller: RunCanceller
+    triggers: DynamicTriggerJobs
+    ephemeral: EphemeralCaller
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -89,11 +119,23 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         directory = MemoryDispatcherDirectory(database, compiled)
         tasks = await stack.enter_async_context(BackgroundTasks())
         _ = tasks.supervise("dispatcher directory", directory.run)
+        client = await stack.enter_async_context(
+            GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_callbacks))
+        )
         client_services, tasks_services = grpc_services(
             database,
             relay,
             intake,
-            GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
+            Neighbours(
+                runs=GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
+                run_canceller=GrpcRunCanceller(
+                    runs, timeout_seconds=settings.run_cancel_timeout_seconds
+                ),
+                triggers=NoDynamicTriggers(),
+                ephemeral=HttpEphemeralCaller(
+                    client, timeout_seconds=settings.callback_timeout_seconds
+                ),
+            ),
             SystemClock(),
             compiled,
             directory,
@@ -121,7 +163,7 @@ def grpc_services(
     database: Database,
     relay: OutboxRelay,
     intake: EventIntake,
-    runs: RunCreator,
+    neighbours: Neighbours,
     clock: Clock,
     compiled: CompiledDispatchers,
     directory: DispatcherDirectory | None = None,
@@ -139,22 +181,28 @@ def grpc_services(
         send_event=IngestSendEvent(intake, unit_of_work, clock, directory),
         cancel_event=CancelEvent(unit_of_work, clock),
         events=EventQueries(reader),
-        upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
-        dispatchers=DispatcherQueries(reader),
+        dispatchers=DispatcherUseCases(
+            upsert=UpsertEventDispatcher(unit_of_work),
+            create_ephemeral=CreateEphemeralDispatcher(unit_of_work, clock),
+            switch=SwitchEventDispatcher(unit_of_work),
+            delete=DeleteEventDispatcher(unit_of_work),
+            queries=DispatcherQueries(reader),
+        ),
         explain_event=ExplainEvent(reader, reader),
         try_filter=TryFilter(),
         backtest_filter=BacktestFilter(reader),
+        cancel_runs_for_event=CancelRunsForEvent(reader, neighbours.run_canceller),
     )
+    direct = SqlDirectEvents(database)
     desk = SqlDeliveryDesk(database, compiled, relay)
     deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
         deliver_events=deliver_events
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
-        invoke_dispatchers=InvokeDispatchers(SqlInvocationReader(database), runs),
+        invocations=_invocations(database, relay, direct, neighbours),
         catalog=CATALOG,
     )
-    direct = SqlDirectEvents(database)
     internal = EventsInternalServicer(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
@@ -169,4 +217,17 @@ def grpc_services(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
             ),
         ],
+    )
+
+
+def _invocations(
+    database: Database, relay: OutboxRelay, events: ExecutedEvents, neighbours: Neighbours
+) -> InvocationUseCases:
+    desk = SqlEphemeralDesk(database, relay)
+    return InvocationUseCases(
+        invoke=InvokeDispatchers(
+            SqlInvocationReader(database), neighbours.runs, neighbours.triggers, desk
+        ),
+        invoke_ephemeral=InvokeEphemeralDispatcher(desk, events, neighbours.ephemeral),
+        expire=ExpireDispatcher(desk),
     )

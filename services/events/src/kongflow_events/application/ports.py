@@ -138,7 +138,7 @@ class DispatcherRepository(Protocol):
         """The row of the account, which is made if there is none."""
         ...
 
-    async def lock(self, environment_id: UUID, dispatchable_id: str) -> EventDispatcher | None:
+    async def lock(self, environment_id: UUID, key: EventKey) -> EventDispatcher | None:
         """The dispatcher, which nobody else changes until the unit of work ends."""
         ...
 
@@ -163,6 +163,14 @@ class DispatcherRepository(Protocol):
         generation: int,
     ) -> None:
         """Replace what the dispatcher holds."""
+        ...
+
+    async def switch(self, dispatcher: EventDispatcher, *, enabled: bool) -> None:
+        """Enable or disable the dispatcher, with the next generation."""
+        ...
+
+    async def delete(self, dispatcher: EventDispatcher) -> None:
+        """Delete the dispatcher."""
         ...
 
     async def set_aside(self, dispatcher: EventDispatcher) -> None:
@@ -200,6 +208,18 @@ class EventsQueue(Protocol):
         self, record: EventRecord, dispatcher_ids: Sequence[UUID], *, traceparent: str
     ) -> None:
         """Invoke each of the dispatchers for the event."""
+        ...
+
+    async def enqueue_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, run_at: datetime, traceparent: str
+    ) -> None:
+        """Delete the ephemeral dispatcher when its time is over."""
+        ...
+
+    async def remove_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, traceparent: str
+    ) -> None:
+        """Take that plan back."""
         ...
 
 

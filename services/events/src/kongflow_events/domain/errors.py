@@ -6,8 +6,10 @@ KongflowError
 │   └── DispatcherNotFound
 ├── PreconditionFailed
 │   ├── DispatcherKept
+│   ├── EphemeralUrlRefused
 │   ├── EventDeliveryBegun
 │   └── RunRefused
+├── EphemeralCallFailed
 └── RunNotCreated
 """
 
@@ -16,6 +18,8 @@ from kongflow_common.errors import KongflowError, NotFound, PreconditionFailed
 __all__ = [
     "DispatcherKept",
     "DispatcherNotFound",
+    "EphemeralCallFailed",
+    "EphemeralUrlRefused",
     "EventDeliveryBegun",
     "EventNotFound",
     "RunNotCreated",
@@ -43,7 +47,7 @@ class DispatcherKept(PreconditionFailed):
     def __init__(self, dispatchable_id: str) -> None:
         super().__init__(
             f"the dispatcher of {dispatchable_id} is that of a registered job and follows it; "
-            "choose another dispatchable_id",
+            "change the job, or choose another dispatchable_id",
             subject=f"dispatchers/{dispatchable_id}",
             dispatchable_id=dispatchable_id,
         )
@@ -58,6 +62,14 @@ class EventDeliveryBegun(PreconditionFailed):
             subject=f"events/{event_id}",
             event_id=event_id,
         )
+
+
+class EphemeralUrlRefused(PreconditionFailed):
+    """The URL of the dispatcher may not be called."""
+
+
+class EphemeralCallFailed(KongflowError):
+    """The URL of the dispatcher could not be called this time."""
 
 
 class RunRefused(PreconditionFailed):

@@ -158,6 +158,7 @@ def _deliver_after(request: events_service_pb2.SendEventRequest) -> timedelta:
 
 def to_event_key(
     request: events_service_pb2.CancelEventRequest
+    | events_service_pb2.CancelRunsForEventRequest
     | events_service_pb2.GetEventRecordRequest
     | events_service_pb2.ExplainEventRequest,
 ) -> EventKey:

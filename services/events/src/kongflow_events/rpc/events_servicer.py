@@ -1,6 +1,7 @@
 """EventsService: what clients call."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,10 +17,14 @@ from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
+from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
+from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.ports import Selection
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
+from kongflow_events.application.switch_event_dispatcher import SwitchEventDispatcher
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.dispatcher_mapping import (
@@ -27,6 +32,7 @@ from kongflow_events.rpc.dispatcher_mapping import (
     to_dispatcher,
     to_dispatcher_command,
     to_dispatcher_key,
+    to_ephemeral_command,
 )
 from kongflow_events.rpc.event_mapping import (
     EVENT_FILTER_FIELDS,
@@ -44,7 +50,7 @@ from kongflow_events.rpc.explanation_mapping import (
     to_verdict,
 )
 
-__all__ = ["EventsServicer"]
+__all__ = ["DispatcherUseCases", "EventsServicer"]
 
 # How long explaining and back-testing may take, where the caller waits for longer.
 _LONGEST_SECONDS: Final = 25.0
@@ -53,6 +59,17 @@ _SHOWS_CONTENT: Final[Mapping[int, bool]] = {pb.VIEW_BASIC: False, pb.VIEW_FULL:
 
 # Any: the context is used by no method; its request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherUseCases:
+    """What is done with dispatchers."""
+
+    upsert: UpsertEventDispatcher
+    create_ephemeral: CreateEphemeralDispatcher
+    switch: SwitchEventDispatcher
+    delete: DeleteEventDispatcher
+    queries: DispatcherQueries
 
 
 class EventsServicer(EventsServiceServicer):
@@ -64,20 +81,20 @@ class EventsServicer(EventsServiceServicer):
         send_event: IngestSendEvent,
         cancel_event: CancelEvent,
         events: EventQueries,
-        upsert_event_dispatcher: UpsertEventDispatcher,
-        dispatchers: DispatcherQueries,
+        dispatchers: DispatcherUseCases,
         explain_event: ExplainEvent,
         try_filter: TryFilter,
         backtest_filter: BacktestFilter,
+        cancel_runs_for_event: CancelRunsForEvent,
     ) -> None:
         self._send_event = send_event
         self._cancel_event = cancel_event
         self._events = events
-        self._upsert_event_dispatcher = upsert_event_dispatcher
         self._dispatchers = dispatchers
         self._explain_event = explain_event
         self._try_filter = try_filter
         self._backtest_filter = backtest_filter
+        self._cancel_runs_for_event = cancel_runs_for_event
 
     async def SendEvent(
         self, request: pb.SendEventRequest, context: _Context
@@ -91,6 +108,15 @@ class EventsServicer(EventsServiceServicer):
         environment_id = current_environment().environment_id
         record = await self._cancel_event(environment_id, to_event_key(request))
         return pb.CancelEventResponse(event_record=to_event(record))
+
+    async def CancelRunsForEvent(
+        self, request: pb.CancelRunsForEventRequest, context: _Context
+    ) -> pb.CancelRunsForEventResponse:
+        environment_id = current_environment().environment_id
+        runs = await self._cancel_runs_for_event(environment_id, to_event_key(request))
+        return pb.CancelRunsForEventResponse(
+            cancelled_run_ids=map(str, runs.cancelled), failed_run_ids=map(str, runs.failed)
+        )
 
     async def GetEventRecord(
         self, request: pb.GetEventRecordRequest, context: _Context
@@ -130,16 +156,51 @@ class EventsServicer(EventsServiceServicer):
         self, request: pb.UpsertEventDispatcherRequest, context: _Context
     ) -> pb.UpsertEventDispatcherResponse:
         command = to_dispatcher_command(request, current_environment())
-        upserted = await self._upsert_event_dispatcher(command)
+        upserted = await self._dispatchers.upsert(command)
         return pb.UpsertEventDispatcherResponse(
             event_dispatcher=to_dispatcher(upserted.dispatcher), warnings=upserted.warnings
         )
+
+    async def CreateEphemeralDispatcher(
+        self, request: pb.CreateEphemeralDispatcherRequest, context: _Context
+    ) -> pb.CreateEphemeralDispatcherResponse:
+        command = to_ephemeral_command(request, current_environment())
+        created = await self._dispatchers.create_ephemeral(command)
+        return pb.CreateEphemeralDispatcherResponse(
+            event_dispatcher=to_dispatcher(created.dispatcher),
+            created=created.created,
+            warnings=created.warnings,
+        )
+
+    async def EnableEventDispatcher(
+        self, request: pb.EnableEventDispatcherRequest, context: _Context
+    ) -> pb.EnableEventDispatcherResponse:
+        dispatcher = await self._dispatchers.switch(
+            current_environment().environment_id, to_dispatcher_key(request), enabled=True
+        )
+        return pb.EnableEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
+
+    async def DisableEventDispatcher(
+        self, request: pb.DisableEventDispatcherRequest, context: _Context
+    ) -> pb.DisableEventDispatcherResponse:
+        dispatcher = await self._dispatchers.switch(
+            current_environment().environment_id, to_dispatcher_key(request), enabled=False
+        )
+        return pb.DisableEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
+
+    async def DeleteEventDispatcher(
+        self, request: pb.DeleteEventDispatcherRequest, context: _Context
+    ) -> pb.DeleteEventDispatcherResponse:
+        await self._dispatchers.delete(
+            current_environment().environment_id, to_dispatcher_key(request)
+        )
+        return pb.DeleteEventDispatcherResponse()
 
     async def GetEventDispatcher(
         self, request: pb.GetEventDispatcherRequest, context: _Context
     ) -> pb.GetEventDispatcherResponse:
         environment_id = current_environment().environment_id
-        dispatcher = await self._dispatchers.get(environment_id, to_dispatcher_key(request))
+        dispatcher = await self._dispatchers.queries.get(environment_id, to_dispatcher_key(request))
         return pb.GetEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
 
     async def ListEventDispatchers(
@@ -153,7 +214,7 @@ class EventsServicer(EventsServiceServicer):
             filter_text=request.filter,
             environment_id=environment_id,
         )
-        page = await self._dispatchers.list(
+        page = await self._dispatchers.queries.list(
             Selection(
                 environment_id=environment_id,
                 filter=parse_filter(request.filter, DISPATCHER_FILTER_FIELDS),
