@@ -81,6 +81,28 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         NOT_FOUND,
         lambda owner: events_pb.GetEventDispatcherRequest(id=owner.dispatcher_id),
     ),
+    "EventsService.EnableEventDispatcher": (
+        NOT_FOUND,
+        lambda owner: events_pb.EnableEventDispatcherRequest(id=owner.dispatcher_id),
+    ),
+    "EventsService.DisableEventDispatcher": (
+        NOT_FOUND,
+        lambda owner: events_pb.DisableEventDispatcherRequest(id=owner.dispatcher_id),
+    ),
+    "EventsService.DeleteEventDispatcher": (
+        NOT_FOUND,
+        lambda owner: events_pb.DeleteEventDispatcherRequest(id=owner.dispatcher_id),
+    ),
+    "EventsService.CreateEphemeralDispatcher": (
+        OWN,
+        lambda _: events_pb.CreateEphemeralDispatcherRequest(
+            url="http://127.0.0.1:9/", event_names=["stranger"]
+        ),
+    ),
+    "EventsService.CancelRunsForEvent": (
+        NOT_FOUND,
+        lambda owner: events_pb.CancelRunsForEventRequest(event_id=owner.event_id),
+    ),
     "EventsService.SendEvent": (OWN, stranger_event),
     "EventsService.SendEvents": (
         OWN,
@@ -241,5 +263,9 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         lambda owner: jobs_pb.DeleteJobRequest(id=owner.job_id),
     ),
     "RunsService.GetRun": (NOT_FOUND, lambda owner: runs_pb.GetRunRequest(id=owner.run_id)),
+    "RunsService.CancelRun": (
+        NOT_FOUND,
+        lambda owner: runs_pb.CancelRunRequest(id=owner.run_id),
+    ),
     "RunsService.ListRuns": (OWN, lambda _: runs_pb.ListRunsRequest(page_size=1000)),
 }

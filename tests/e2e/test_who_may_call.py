@@ -228,7 +228,7 @@ def test_a_method_for_services_is_not_there_for_clients(
 
 
 # These would leave the owner without what the others ask for.
-DESTRUCTIVE = frozenset({"DeleteEndpoint", "DeleteEventSchema"})
+DESTRUCTIVE = frozenset({"DeleteEndpoint", "DeleteEventDispatcher", "DeleteEventSchema"})
 
 
 @pytest.mark.parametrize("method", CLIENT_METHODS, ids=str)

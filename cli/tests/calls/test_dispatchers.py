@@ -138,3 +138,29 @@ def test_list(system: RecordedSystem, run: Run) -> None:
     assert "a, b" in ended.out
     request = system.only_call("ListEventDispatchers", pb.ListEventDispatchersRequest)
     assert request.filter == 'source = "shop" AND enabled = true AND manual = false'
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("enable", pb.EnableEventDispatcherRequest),
+        ("disable", pb.DisableEventDispatcherRequest),
+        ("delete", pb.DeleteEventDispatcherRequest),
+    ],
+)
+def test_switches_by_either_id(
+    system: RecordedSystem, run: Run, word: str, kind: type[pb.EnableEventDispatcherRequest]
+) -> None:
+    assert run("dispatchers", word, "some-id").code == 0
+    assert run("dispatchers", word, "--dispatchable-id", "mine").code == 0
+    assert run("dispatchers", word).code == 2
+    assert run("dispatchers", word, "some-id", "--dispatchable-id", "mine").code == 2
+    assert system.requests(kind) == [kind(id="some-id"), kind(dispatchable_id="mine")]
+
+
+def test_what_is_disabled_is_shown(system: RecordedSystem, run: Run) -> None:
+    system.answers["DisableEventDispatcher"] = pb.DisableEventDispatcherResponse(
+        event_dispatcher=EventDispatcher(id="d1", event_names=["a"])
+    )
+    ended = run("dispatchers", "disable", "d1")
+    assert "off" in ended.out

@@ -372,3 +372,22 @@ def _pages_of(
         )
 
     return answer
+
+
+def test_cancel_runs(system: RecordedSystem, run: Run) -> None:
+    assert "No runs to cancel" in run("events", "cancel-runs", "e1").err
+    system.answers["CancelRunsForEvent"] = pb.CancelRunsForEventResponse(
+        cancelled_run_ids=["r1", "r2"], failed_run_ids=["r3"]
+    )
+    ended = run("events", "cancel-runs", "--event-id", "mine")
+    assert ended.out.splitlines() == ["Cancelled r1", "Cancelled r2", "Failed    r3"]
+    assert run("events", "cancel-runs", "e1", "--json").json == {
+        "cancelled_run_ids": ["r1", "r2"],
+        "failed_run_ids": ["r3"],
+    }
+    assert run("events", "cancel-runs").code == 2
+    assert system.requests(pb.CancelRunsForEventRequest) == [
+        pb.CancelRunsForEventRequest(id="e1"),
+        pb.CancelRunsForEventRequest(event_id="mine"),
+        pb.CancelRunsForEventRequest(id="e1"),
+    ]

@@ -44,6 +44,15 @@ def test_list_runs(system: RecordedSystem, run: Run) -> None:
     assert system.calls[0].principal.kind is CallerKind.SECRET_KEY
 
 
+def test_cancel_run(system: RecordedSystem, run: Run) -> None:
+    system.answers["CancelRun"] = runs_service_pb2.CancelRunResponse(
+        run=RunMessage(id="r1", state=RunMessage.STATE_CANCELED)
+    )
+    assert "canceled" in run("runs", "cancel", "r1").out
+    request = system.only_call("CancelRun", runs_service_pb2.CancelRunRequest)
+    assert request == runs_service_pb2.CancelRunRequest(id="r1")
+
+
 class TestQueue:
     def job(self, **fields: object) -> QueuedJob:
         known = AnyMessage()

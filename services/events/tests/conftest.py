@@ -6,18 +6,27 @@ import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
+from kongflow_common.http.addresses import AddressPolicy
+from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_common.testing.grpc_server import in_process_server
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
+from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
-from kongflow_events.main import grpc_services
+from kongflow_events.main import Neighbours, grpc_services
 from kongflow_events.rpc.error_catalog import CATALOG
-from services.events.tests.events_context import EventsContext, RecordingRuns, ShiftedClock
+from services.events.tests.events_context import (
+    EventsContext,
+    KnownTriggers,
+    RecordingCanceller,
+    RecordingRuns,
+    ShiftedClock,
+)
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -37,7 +46,8 @@ async def database(events_url: str) -> AsyncIterator[Database]:
         yield database
         await database.pool.execute(
             "TRUNCATE events.outbox, events.event_records, events.event_dispatchers, "
-            "events.external_accounts, events.dispatcher_versions, events.event_schemas"
+            "events.external_accounts, events.dispatcher_versions, events.event_schemas, "
+            "events.ephemeral_claims"
         )
 
 
@@ -95,9 +105,19 @@ async def events_context(
     directory: MemoryDispatcherDirectory | None,
 ) -> AsyncIterator[EventsContext]:
     clock, runs = ShiftedClock(), RecordingRuns()
-    async with BatchingEventIntake(database, relay) as intake:
+    triggers, canceller = KnownTriggers(), RecordingCanceller()
+    async with (
+        BatchingEventIntake(database, relay) as intake,
+        GuardedHttpClient(AddressPolicy(allow_private=True)) as client,
+    ):
+        neighbours = Neighbours(
+            runs=runs,
+            run_canceller=canceller,
+            triggers=triggers,
+            ephemeral=HttpEphemeralCaller(client, timeout_seconds=5.0),
+        )
         client_services, tasks_services = grpc_services(
-            database, relay, intake, runs, clock, compiled, directory
+            database, relay, intake, neighbours, clock, compiled, directory
         )
         async with in_process_server(
             catalog=CATALOG,
@@ -113,6 +133,8 @@ async def events_context(
                 relay=relay,
                 worker_queue=worker_queue,
                 runs=runs,
+                triggers=triggers,
+                canceller=canceller,
                 clock=clock,
                 environment=environment,
                 key=server.credentials.add_secret_key(environment),

@@ -1,6 +1,6 @@
 """The events context on real servers, for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -25,7 +25,8 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.grpc_server import InProcessServer, bearer
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
-from kongflow_events.application.ports import NewRun, UnitOfWorkFactory
+from kongflow_events.application.invocation_ports import CancelledRuns, NewRun
+from kongflow_events.application.ports import UnitOfWorkFactory
 
 if TYPE_CHECKING:
     # Only the type stubs have these names.
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
     )
     from kongflow.events.v1.events_service_pb2_grpc import EventsServiceAsyncStub
 
-__all__ = ["EventsContext", "RecordingRuns", "ShiftedClock"]
+__all__ = [
+    "EventsContext",
+    "KnownTriggers",
+    "RecordingCanceller",
+    "RecordingRuns",
+    "ShiftedClock",
+]
 
 _TIMEOUT = 10.0
 
@@ -62,6 +69,38 @@ class RecordingRuns:
         return answers
 
 
+class KnownTriggers:
+    """A DynamicTriggerJobs in memory."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[tuple[UUID, UUID], list[UUID]] = {}
+        """By environment and trigger."""
+        self.failure: Exception | None = None
+
+    async def jobs_of(
+        self, environment_id: UUID, trigger_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Sequence[UUID]]:
+        if self.failure is not None:
+            raise self.failure
+        return {
+            trigger_id: self.jobs[environment_id, trigger_id]
+            for trigger_id in trigger_ids
+            if (environment_id, trigger_id) in self.jobs
+        }
+
+
+class RecordingCanceller:
+    """A RunCanceller that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[UUID, UUID]] = []
+        self.answer = CancelledRuns([], [])
+
+    async def cancel_runs(self, environment_id: UUID, event_record_id: UUID) -> CancelledRuns:
+        self.calls.append((environment_id, event_record_id))
+        return self.answer
+
+
 class ShiftedClock:
     """The machine's clock, or another time, while PostgreSQL's clock goes on."""
 
@@ -83,6 +122,8 @@ class EventsContext:
     relay: OutboxRelay
     worker_queue: RecordingWorkerQueue
     runs: RecordingRuns
+    triggers: KnownTriggers
+    canceller: RecordingCanceller
     clock: ShiftedClock
     environment: EnvironmentScope
     key: str

@@ -11,9 +11,13 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.grpc_server import InProcessServer, in_process_server
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.domain.run import NewRun, VersionSelector
+from kongflow_runs.main import grpc_services
+from kongflow_runs.rpc.error_catalog import CATALOG
+from services.runs.tests.neighbours import Others
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -41,6 +45,23 @@ async def writer(database: Database, relay: OutboxRelay) -> AsyncIterator[Batchi
     """The writer on the real database."""
     async with BatchingRunWriter(database, relay) as writer:
         yield writer
+
+
+@pytest.fixture
+def others() -> Others:
+    return Others()
+
+
+@pytest.fixture
+async def server(
+    database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
+) -> AsyncIterator[InProcessServer]:
+    """The runs service in this process, as its main puts it together."""
+    client_services, tasks_services = grpc_services(database, relay, writer, others.neighbours)
+    async with in_process_server(
+        catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
+    ) as server:
+        yield server
 
 
 def a_run(*, like: NewRun | None = None, job_id: UUID | None = None) -> NewRun:

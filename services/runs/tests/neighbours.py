@@ -1,6 +1,6 @@
 """The contexts that runs asks, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -92,6 +92,8 @@ class Others:
     away: bool = False
     interest: FixedInterest = field(default_factory=FixedInterest)
     """In the runs' events: nobody's unless a test says so."""
+    during: Callable[[], Awaitable[object]] | None = None
+    """What happens while a program executes."""
 
     @property
     def neighbours(self) -> Neighbours:
@@ -126,6 +128,8 @@ class Others:
     ) -> EndpointOutcome:
         self._ask("endpoints")
         self.bodies.append(body)
+        if self.during is not None:
+            await self.during()
         return self.outcomes.pop(0)
 
     def _ask(self, name: str) -> None:

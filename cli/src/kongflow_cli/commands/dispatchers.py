@@ -31,8 +31,13 @@ _SESSION = in_environment("events")
 _MAX_INT64 = 2**63 - 1
 
 
-def _job(dispatcher: EventDispatcher) -> Cell:
-    return dispatcher.dispatchable.job_version.job_id
+def _starts(dispatcher: EventDispatcher) -> Cell:
+    dispatchable = dispatcher.dispatchable
+    if dispatchable.HasField("dynamic_trigger"):
+        return f"trigger {dispatchable.dynamic_trigger.dynamic_trigger_id}"
+    if dispatchable.HasField("ephemeral"):
+        return "one call"
+    return dispatchable.job_version.job_id
 
 
 def _version(dispatcher: EventDispatcher) -> Cell:
@@ -48,7 +53,7 @@ _COLUMNS: list[Column[EventDispatcher]] = [
     Column("Id", lambda dispatcher: dispatcher.id),
     Column("Enabled", lambda dispatcher: Word("on" if dispatcher.enabled else "off")),
     Column("Events", lambda dispatcher: ", ".join(dispatcher.event_names)),
-    Column("Job", _job),
+    Column("Job", _starts),
     Column("Version", _version),
     Column("Updated", lambda dispatcher: time_of(dispatcher, "update_time")),
     Column("Dispatchable id", lambda dispatcher: dispatcher.dispatchable_id, wide=True),
@@ -63,6 +68,14 @@ _DETAILS: list[Column[EventDispatcher]] = [
     *_COLUMNS,
     Column("Payload filter", lambda dispatcher: document_cell(dispatcher, "payload_filter")),
     Column("Context filter", lambda dispatcher: document_cell(dispatcher, "context_filter")),
+]
+
+
+_Id = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of the dispatcher.", show_default=False)
+]
+_DispatchableId = Annotated[
+    str | None, typer.Option(help="What it belongs to, in the place of ID.", show_default=False)
 ]
 
 
@@ -159,27 +172,58 @@ def put_dispatcher(  # noqa: PLR0913 - an option each
 @app.command("get")
 @with_options(session=_SESSION)
 def get_dispatcher(
-    session: Session,
-    dispatcher_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Id of the dispatcher.", show_default=False)
-    ] = None,
-    dispatchable_id: Annotated[
-        str | None, typer.Option(help="What it belongs to, in the place of ID.")
-    ] = None,
+    session: Session, dispatcher_id: _Id = None, dispatchable_id: _DispatchableId = None
 ) -> None:
     """Show a dispatcher with its filters."""
-    match dispatcher_id, dispatchable_id:
-        case str(), None:
-            key = {"id": dispatcher_id}
-        case None, str():
-            key = {"dispatchable_id": dispatchable_id}
-        case _:
-            raise CliError("Either ID or --dispatchable-id says which dispatcher.", USAGE)
     response = session.call(
         EventsServiceStub(session.channel).GetEventDispatcher,
-        events_service_pb2.GetEventDispatcherRequest(**key),
+        events_service_pb2.GetEventDispatcherRequest(**_one_key(dispatcher_id, dispatchable_id)),
     )
     session.printer.resource(response.event_dispatcher, _DETAILS)
+
+
+@app.command("enable")
+@with_options(session=_SESSION)
+def enable_dispatcher(
+    session: Session, dispatcher_id: _Id = None, dispatchable_id: _DispatchableId = None
+) -> None:
+    """Have a dispatcher take events again."""
+    response = session.call(
+        EventsServiceStub(session.channel).EnableEventDispatcher,
+        events_service_pb2.EnableEventDispatcherRequest(**_one_key(dispatcher_id, dispatchable_id)),
+        repeat="Whether it is enabled is not known; to repeat the command is harmless.",
+    )
+    session.printer.resource(response.event_dispatcher, _DETAILS)
+
+
+@app.command("disable")
+@with_options(session=_SESSION)
+def disable_dispatcher(
+    session: Session, dispatcher_id: _Id = None, dispatchable_id: _DispatchableId = None
+) -> None:
+    """Have a dispatcher take no events, from the next one on."""
+    response = session.call(
+        EventsServiceStub(session.channel).DisableEventDispatcher,
+        events_service_pb2.DisableEventDispatcherRequest(
+            **_one_key(dispatcher_id, dispatchable_id)
+        ),
+        repeat="Whether it is disabled is not known; to repeat the command is harmless.",
+    )
+    session.printer.resource(response.event_dispatcher, _DETAILS)
+
+
+@app.command("delete")
+@with_options(session=_SESSION)
+def delete_dispatcher(
+    session: Session, dispatcher_id: _Id = None, dispatchable_id: _DispatchableId = None
+) -> None:
+    """Delete a dispatcher; its runs stay."""
+    _ = session.call(
+        EventsServiceStub(session.channel).DeleteEventDispatcher,
+        events_service_pb2.DeleteEventDispatcherRequest(**_one_key(dispatcher_id, dispatchable_id)),
+        repeat="Whether it is deleted is not known: see kongflow dispatchers get.",
+    )
+    session.printer.remark("Deleted.")
 
 
 @app.command("list")
@@ -212,3 +256,13 @@ def list_dispatchers(
         return list(response.event_dispatchers), response.next_page_token
 
     print_list(session.printer, page, fetch, _COLUMNS, "No dispatchers.")
+
+
+def _one_key(dispatcher_id: str | None, dispatchable_id: str | None) -> dict[str, str]:
+    match dispatcher_id, dispatchable_id:
+        case str(), None:
+            return {"id": dispatcher_id}
+        case None, str():
+            return {"dispatchable_id": dispatchable_id}
+        case _:
+            raise CliError("Either ID or --dispatchable-id says which dispatcher.", USAGE)

@@ -24,6 +24,7 @@ from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents, opened_lines
+from kongflow_cli.input.event_keys import one_event
 from kongflow_cli.input.event_lines import event_lines
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of, truth_is
 from kongflow_cli.input.given_text import not_empty
@@ -258,14 +259,14 @@ def get_event(
         found_event = session.call(
             EventsServiceStub(session.channel).GetCloudEvent,
             events_service_pb2.GetCloudEventRequest(
-                **_one_key(record_id, event_id), format=events_service_pb2.CLOUD_EVENT_FORMAT_JSON
+                **one_event(record_id, event_id), format=events_service_pb2.CLOUD_EVENT_FORMAT_JSON
             ),
         )
         session.printer.line(found_event.cloud_event.json.decode())
         return
     response = session.call(
         EventsServiceStub(session.channel).GetEventRecord,
-        events_service_pb2.GetEventRecordRequest(**_one_key(record_id, event_id)),
+        events_service_pb2.GetEventRecordRequest(**one_event(record_id, event_id)),
     )
     record = response.event_record
     with session.beside("runs") as runs:
@@ -292,10 +293,30 @@ def cancel_event(session: Session, record_id: _RecordId = None, event_id: _Event
     """Take an event back before it is delivered."""
     response = session.call(
         EventsServiceStub(session.channel).CancelEvent,
-        events_service_pb2.CancelEventRequest(**_one_key(record_id, event_id)),
+        events_service_pb2.CancelEventRequest(**one_event(record_id, event_id)),
         repeat="Whether it was cancelled is not known; to repeat the command is harmless.",
     )
     session.printer.resource(response.event_record, _DETAILS)
+
+
+@app.command("cancel-runs")
+@with_options(session=_SESSION)
+def cancel_runs(session: Session, record_id: _RecordId = None, event_id: _EventId = None) -> None:
+    """Cancel the runs of an event that have not ended."""
+    response = session.call(
+        EventsServiceStub(session.channel).CancelRunsForEvent,
+        events_service_pb2.CancelRunsForEventRequest(**one_event(record_id, event_id)),
+        repeat="Which runs were cancelled is not known; to repeat the command is harmless.",
+    )
+    if session.printer.as_json:
+        session.printer.json_object(to_json(response))
+        return
+    for run_id in response.cancelled_run_ids:
+        session.printer.line(f"Cancelled {run_id}")
+    for run_id in response.failed_run_ids:
+        session.printer.line(f"Failed    {run_id}")
+    if not response.cancelled_run_ids and not response.failed_run_ids:
+        session.printer.remark("No runs to cancel.")
 
 
 @app.command("list")
@@ -354,7 +375,7 @@ def explain_event(
     ] = None,
 ) -> None:
     """Say which dispatchers, as they are now, take an event, and why the others do not."""
-    key = _one_key(record_id, event_id)
+    key = one_event(record_id, event_id)
     filter_text = all_of(text_is("dispatchable_id", dispatchable_id), page.filter)
     stub = EventsServiceStub(session.channel)
 
@@ -373,13 +394,3 @@ def _check_one(name: str | None, *, is_for_many: bool) -> None:
         raise CliError("Either NAME or --file says what is sent.", USAGE)
     if is_for_many:
         raise CliError("--atomic and --from-line go with --file.", USAGE)
-
-
-def _one_key(record_id: str | None, event_id: str | None) -> dict[str, str]:
-    match record_id, event_id:
-        case str(), None:
-            return {"id": record_id}
-        case None, str():
-            return {"event_id": event_id}
-        case _:
-            raise CliError("Either ID or --event-id says which event.", USAGE)

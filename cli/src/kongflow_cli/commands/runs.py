@@ -1,4 +1,4 @@
-"""`kongflow runs`: shows the runs of jobs."""
+"""`kongflow runs`: shows the runs of jobs, and cancels them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -32,6 +32,20 @@ def get_run(
 ) -> None:
     """Show a run with its output, or what went wrong."""
     session.printer.resource(wait_for_run(session, run_id, wait=wait), RUN_DETAILS)
+
+
+@app.command("cancel")
+@with_options(session=_SESSION)
+def cancel_run(
+    session: Session, run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the run.")]
+) -> None:
+    """End a run before it has ended; one that has stays as it is."""
+    response = session.call(
+        RunsServiceStub(session.channel).CancelRun,
+        runs_service_pb2.CancelRunRequest(id=run_id),
+        repeat="Whether it was cancelled is not known; to repeat the command is harmless.",
+    )
+    session.printer.resource(response.run, RUN_DETAILS)
 
 
 @app.command("list")

@@ -212,6 +212,8 @@ def _service_environment(
     if context == "endpoints":
         # The programs that are being developed listen on this machine.
         own["KONGFLOW_ALLOW_PRIVATE_ENDPOINTS"] = "true"
+    if context == "events":
+        own["KONGFLOW_ALLOW_PRIVATE_CALLBACKS"] = "true"
     if context == "workerqueue":
         own |= _worker_queue_environment(inputs)
     return {**env, **own}

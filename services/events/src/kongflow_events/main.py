@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
@@ -15,6 +16,8 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.http.addresses import AddressPolicy
+from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.outbox.enqueuer import Enqueuer
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
@@ -26,10 +29,14 @@ from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
+from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
+from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
+from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
 from kongflow_events.adapters.schema_repository import SqlSchemaReader
@@ -38,7 +45,10 @@ from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
 from kongflow_events.application.check_event_schema import CheckEventSchema
+from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
+from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
 from kongflow_events.application.delete_event_schema import DeleteEventSchema
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
@@ -47,34 +57,50 @@ from kongflow_events.application.event_entry import EventEntry
 from kongflow_events.application.event_schema_queries import EventSchemaQueries
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
-from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
-from kongflow_events.application.ports import (
-    DispatcherDirectory,
-    EventIntake,
+from kongflow_events.application.invocation_ports import (
+    DynamicTriggerJobs,
+    EphemeralCaller,
+    RunCanceller,
     RunCreator,
-    UnitOfWorkFactory,
 )
+from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
+from kongflow_events.application.invoke_ephemeral_dispatcher import (
+    ExpireDispatcher,
+    InvokeEphemeralDispatcher,
+)
+from kongflow_events.application.ports import DispatcherDirectory, EventIntake, UnitOfWorkFactory
 from kongflow_events.application.ports_schemas import SchemaDirectory
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
-from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.register_event_schema import RegisterEventSchema
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
+from kongflow_events.application.switch_event_dispatcher import SwitchEventDispatcher
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
-from kongflow_events.rpc.events_servicer import EventsServicer
-from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
+from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
+from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer, InvocationUseCases
 from kongflow_events.settings import EventsSettings
 
-__all__ = ["SERVICE", "grpc_services", "serve"]
+__all__ = ["SERVICE", "Neighbours", "grpc_services", "serve"]
 
 SERVICE = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Whom events asks besides its database: the other contexts, and users' URLs."""
+
+    runs: RunCreator
+    run_canceller: RunCanceller
+    triggers: DynamicTriggerJobs
+    ephemeral: EphemeralCaller
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -109,11 +135,14 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         directory = MemoryDispatcherDirectory(database, compiled)
         tasks = await stack.enter_async_context(BackgroundTasks())
         _ = tasks.supervise("dispatcher directory", directory.run)
+        client = await stack.enter_async_context(
+            GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_callbacks))
+        )
         client_services, tasks_services = grpc_services(
             database,
             relay,
             intake,
-            GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
+            _neighbours(settings, runs, client),
             SystemClock(),
             compiled,
             directory,
@@ -131,6 +160,17 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         await server.serve(stop)
 
 
+def _neighbours(
+    settings: EventsSettings, runs: ServiceCaller, client: GuardedHttpClient
+) -> Neighbours:
+    return Neighbours(
+        runs=GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
+        run_canceller=GrpcRunCanceller(runs, timeout_seconds=settings.run_cancel_timeout_seconds),
+        triggers=NoDynamicTriggers(),
+        ephemeral=HttpEphemeralCaller(client, timeout_seconds=settings.callback_timeout_seconds),
+    )
+
+
 def outbox_relay(
     settings: EventsSettings, database: Database, worker_queue: ServiceCaller
 ) -> OutboxRelay:
@@ -143,7 +183,7 @@ def grpc_services(
     database: Database,
     relay: OutboxRelay,
     intake: EventIntake,
-    runs: RunCreator,
+    neighbours: Neighbours,
     clock: Clock,
     compiled: CompiledDispatchers,
     directory: DispatcherDirectory | None = None,
@@ -176,22 +216,22 @@ def grpc_services(
         cancel_event=CancelEvent(unit_of_work, clock),
         events=queries,
         cloud_events=ReadCloudEvents(queries, reader),
-        upsert_event_dispatcher=UpsertEventDispatcher(unit_of_work),
-        dispatchers=DispatcherQueries(reader),
+        dispatchers=_dispatchers(unit_of_work, reader, clock),
         explain_event=ExplainEvent(reader, reader),
         try_filter=TryFilter(),
         backtest_filter=BacktestFilter(reader),
+        cancel_runs_for_event=CancelRunsForEvent(reader, neighbours.run_canceller),
     )
+    direct = SqlDirectEvents(database)
     desk = SqlDeliveryDesk(database, compiled, relay)
     deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
         deliver_events=deliver_events
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
-        invoke_dispatchers=InvokeDispatchers(SqlInvocationReader(database), runs),
+        invocations=_invocations(database, relay, direct, neighbours),
         catalog=CATALOG,
     )
-    direct = SqlDirectEvents(database)
     internal = EventsInternalServicer(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
@@ -215,6 +255,18 @@ def grpc_services(
     )
 
 
+def _dispatchers(
+    unit_of_work: UnitOfWorkFactory, reader: SqlReader, clock: Clock
+) -> DispatcherUseCases:
+    return DispatcherUseCases(
+        upsert=UpsertEventDispatcher(unit_of_work),
+        create_ephemeral=CreateEphemeralDispatcher(unit_of_work, clock),
+        switch=SwitchEventDispatcher(unit_of_work),
+        delete=DeleteEventDispatcher(unit_of_work),
+        queries=DispatcherQueries(reader),
+    )
+
+
 def schemas_servicer(database: Database, unit_of_work: UnitOfWorkFactory) -> EventSchemasServicer:
     """The methods that keep schemas."""
     compiler, reader = JsonSchemaCompiler(), SqlSchemaReader(database)
@@ -223,4 +275,17 @@ def schemas_servicer(database: Database, unit_of_work: UnitOfWorkFactory) -> Eve
         check=CheckEventSchema(reader, compiler),
         delete=DeleteEventSchema(unit_of_work),
         schemas=EventSchemaQueries(reader),
+    )
+
+
+def _invocations(
+    database: Database, relay: OutboxRelay, events: ExecutedEvents, neighbours: Neighbours
+) -> InvocationUseCases:
+    desk = SqlEphemeralDesk(database, relay)
+    return InvocationUseCases(
+        invoke=InvokeDispatchers(
+            SqlInvocationReader(database), neighbours.runs, neighbours.triggers, desk
+        ),
+        invoke_ephemeral=InvokeEphemeralDispatcher(desk, events, neighbours.ephemeral),
+        expire=ExpireDispatcher(desk),
     )

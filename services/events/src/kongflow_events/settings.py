@@ -15,3 +15,12 @@ class EventsSettings(ServiceSettings):
 
     runs_timeout_seconds: float = Field(default=8.0, gt=0)
     """How long the creation of runs may take: less than the kind's own timeout."""
+
+    run_cancel_timeout_seconds: float = Field(default=25.0, gt=0)
+    """How long the cancelling of an event's runs may take, where the caller waits for longer."""
+
+    allow_private_callbacks: bool = False
+    """Whether ephemeral dispatchers' URLs may lead to private addresses, and to this machine."""
+
+    callback_timeout_seconds: float = Field(default=20.0, gt=0, le=25.0)
+    """How long the URL of an ephemeral dispatcher may take: less than the kind's own timeout."""

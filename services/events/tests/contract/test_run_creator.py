@@ -12,12 +12,13 @@ from kongflow.runs.internal.v1 import runs_internal_service_pb2 as pb
 from kongflow.runs.internal.v1.runs_internal_service_pb2_grpc import RunsInternalServiceServicer
 from kongflow_common.errors import DependencyUnavailable, NotFound, PermissionDenied
 from kongflow_common.ids import new_id
-from kongflow_common.rpc.channel import RemoteError
+from kongflow_common.rpc.channel import RemoteError, ServiceCaller
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.server import GrpcService
 from kongflow_common.testing.grpc_server import InProcessServer, in_process_server
+from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
-from kongflow_events.application.ports import InvokedEvent, NewRun
+from kongflow_events.application.invocation_ports import CancelledRuns, InvokedEvent, NewRun
 from kongflow_events.domain.errors import RunNotCreated, RunRefused
 from kongflow_events.domain.event_record import Tenancy
 
@@ -46,6 +47,15 @@ class Runs(RunsInternalServiceServicer):
             raise self.failure
         results = [self.answer(each) for each in request.requests]
         return pb.BatchCreateRunsResponse(results=results[1:] if self.results_too_few else results)
+
+    async def CancelRunsOfEvent(  # noqa: N802
+        self, request: pb.CancelRunsOfEventRequest, context: Any
+    ) -> pb.CancelRunsOfEventResponse:
+        if self.failure is not None:
+            raise self.failure
+        return pb.CancelRunsOfEventResponse(
+            cancelled_run_ids=[request.event_record_id], failed_run_ids=[request.environment_id]
+        )
 
 
 @pytest.fixture
@@ -164,3 +174,20 @@ async def test_other_refusals_and_a_wrong_number_of_results_are_our_mistakes(
     runs.results_too_few = True
     with pytest.raises(RuntimeError, match="asked for 2 runs, runs answered 1"):
         await creator.create_runs([new_run(), new_run()])
+
+
+async def test_runs_of_an_event_are_cancelled(server: InProcessServer, runs: Runs) -> None:
+    canceller = GrpcRunCanceller(server.caller("events"), timeout_seconds=5)
+    environment_id, event_record_id = new_id(), new_id()
+    answer = await canceller.cancel_runs(environment_id, event_record_id)
+    assert answer == CancelledRuns([event_record_id], [environment_id])
+    runs.failure = DependencyUnavailable("postgresql")
+    with pytest.raises(DependencyUnavailable):
+        await canceller.cancel_runs(environment_id, event_record_id)
+
+
+async def test_runs_that_do_not_know_of_cancelling_are_away(server: InProcessServer) -> None:
+    # The clients' listener does not serve it, as a runs service of an older version would not.
+    channel = ServiceCaller(server.channel, "runs", server.service_keys.signer("events"))
+    with pytest.raises(DependencyUnavailable):
+        await GrpcRunCanceller(channel, timeout_seconds=5).cancel_runs(new_id(), new_id())

@@ -5,6 +5,7 @@ not. All events and messages are one environment's, which is what makes a walk t
 """
 
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from kongflow_common.db.engine import Database
@@ -12,8 +13,17 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_events.adapters import delivery_desk, invocation_reader, new_event_rows
-from kongflow_events.adapters.event_messages import invoke_dispatcher
+from kongflow_events.adapters import (
+    delivery_desk,
+    ephemeral_desk,
+    invocation_reader,
+    new_event_rows,
+)
+from kongflow_events.adapters.event_messages import (
+    invoke_dispatcher,
+    invoke_ephemeral_dispatcher,
+    remove_expire_dispatcher,
+)
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.event_record import Priority
 from services.events.tests.integration.test_event_intake import TENANCY, event
@@ -55,6 +65,11 @@ INSERT INTO events.event_dispatchers (
 SELECT gen_random_uuid(), ARRAY['order.*'], 'trigger.dev', 'pattern-' || n, '{{}}',
        CASE WHEN n <= 2 THEN '{ENVIRONMENT}' ELSE gen_random_uuid() END, ARRAY['order.%']
 FROM generate_series(1, {DISPATCHERS}) AS g(n)
+"""
+
+FILL_CLAIMS = f"""
+INSERT INTO events.ephemeral_claims (dispatcher_id, event_record_id)
+SELECT {ROW_ID}, {ROW_ID} FROM generate_series(2, {DISPATCHERS}) AS g(n)
 """
 
 FILL_VERSIONS = f"""
@@ -110,6 +125,40 @@ def settling() -> dict[str, object]:
     }
 
 
+def ephemeral() -> dict[str, Statement]:
+    """All that an ephemeral dispatcher passes through."""
+    key = {"id": row_id(2), "event_record_id": row_id(2), "environment_id": ENVIRONMENT}
+    call = invoke_ephemeral_dispatcher(
+        row_id(1), row_id(1), environment_id=ENVIRONMENT, traceparent=""
+    )
+    removal = remove_expire_dispatcher(row_id(2), environment_id=ENVIRONMENT)
+    return {
+        "claim": (
+            ephemeral_desk._CLAIM,
+            {
+                **ephemeral_desk._CALLS.bind([call], "tests", [row_id(1)]),
+                **key,
+                "id": row_id(1),
+                "event_record_id": row_id(1),
+            },
+        ),
+        "begin": (ephemeral_desk._BEGIN, {**key, "lease": timedelta(seconds=40)}),
+        "held": (ephemeral_desk._HELD, key),
+        "give back": (
+            ephemeral_desk._GIVE_BACK,
+            {"id": row_id(2), "event_record_id": row_id(2)},
+        ),
+        "expire": (
+            ephemeral_desk._EXPIRE,
+            {
+                **ephemeral_desk._REMOVALS.bind([removal], "tests", [row_id(2)]),
+                "id": row_id(2),
+                "environment_id": ENVIRONMENT,
+            },
+        ),
+    }
+
+
 def statements(claims: OutboxClaims) -> dict[str, Statement]:
     """All that an event passes through in this context."""
     due: list[tuple[UUID, UUID | None]] = [(row_id(1), ENVIRONMENT), (row_id(2), None)]
@@ -136,6 +185,7 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
                 [(0, row_id(1), row_id(1), ENVIRONMENT), (1, row_id(2), row_id(2), None)]
             ),
         ),
+        **ephemeral(),
         "outbox claim": (claims._claim, {"claimed_by": "tests"}),
         "outbox release": (claims._release, {**ids, "claimed_by": "tests"}),
         "outbox delete": (claims._delete, ids),
@@ -153,6 +203,7 @@ async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) 
             FILL_EVENTS,
             FILL_DISPATCHERS,
             FILL_PATTERNS,
+            FILL_CLAIMS,
             FILL_VERSIONS,
             FILL_OUTBOX,
         ],

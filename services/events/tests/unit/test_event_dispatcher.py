@@ -9,6 +9,9 @@ from kongflow_common.ids import new_id
 from kongflow_common.payload import JsonDocument
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.domain.dispatchable import (
+    Dispatchable,
+    DynamicTrigger,
+    Ephemeral,
     JobVersion,
     UnparsableDispatchable,
     parse_dispatchable,
@@ -68,6 +71,11 @@ JOB = b'"job_id": "0197f5c4-4f3c-7d6a-9c1e-2b1f0a9d8e7c"'
         b'{"type": "JOB_VERSION", "job_id": 7}',
         b'{"type": "JOB_VERSION", %b, "alias": ""}' % JOB,
         b'{"type": "JOB_VERSION", %b, "alias": 7}' % JOB,
+        b'{"type": "DYNAMIC_TRIGGER"}',
+        b'{"type": "DYNAMIC_TRIGGER", "id": "x"}',
+        b'{"type": "EPHEMERAL", "expires_at": "2026-05-01T12:00:00+00:00"}',
+        b'{"type": "EPHEMERAL", "url": "http://a/", "expires_at": 5}',
+        b'{"type": "EPHEMERAL", "url": "http://a/", "expires_at": "2026-05-01T12:00:00"}',
         b'{"type": "JOB_VERSION", %b, "version": ""}' % JOB,
         b'{"type": "JOB_VERSION", %b, "version": "1", "alias": "latest"}' % JOB,
     ],
@@ -79,7 +87,21 @@ def test_what_is_no_dispatchable_cannot_be_read(stored: bytes) -> None:
 
 def test_dispatchable_without_a_selector_means_the_latest() -> None:
     version = parse_dispatchable(JsonDocument(b'{"type": "JOB_VERSION", %b}' % JOB))
+    assert isinstance(version, JobVersion)
     assert (version.alias, version.version) == ("latest", None)
+
+
+@pytest.mark.parametrize(
+    "dispatchable",
+    [
+        JobVersion(new_id()),
+        JobVersion(new_id(), None, "1.0.0", new_id()),
+        DynamicTrigger(new_id()),
+        Ephemeral("http://example.com/a", datetime(2026, 5, 1, 12, tzinfo=UTC)),
+    ],
+)
+def test_what_is_written_is_read_again(dispatchable: Dispatchable) -> None:
+    assert parse_dispatchable(write_dispatchable(dispatchable)) == dispatchable
 
 
 def test_compiled_dispatcher_is_kept_for_its_generation_only() -> None:

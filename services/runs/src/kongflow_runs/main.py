@@ -28,12 +28,14 @@ from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
+from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.adapters.version_resolver import GrpcVersionResolver
+from kongflow_runs.application.cancel_run import CancelRun, CancelRunsOfEvent
 from kongflow_runs.application.create_run import CreateRun
 from kongflow_runs.application.perform_run_execution import FailRun, PerformRunExecutions
 from kongflow_runs.application.ports import (
@@ -127,6 +129,7 @@ def grpc_services(
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
     news = RunNews(neighbours.news)
+    canceller = PostgresRunCanceller(database, relay)
     executions = PostgresRunExecutions(database, relay, news)
     tasks = RunsTasksServicer(
         StartRuns(
@@ -141,13 +144,13 @@ def grpc_services(
         [
             GrpcService(
                 runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
-                RunsServicer(GetRun(reader), ListRuns(reader)),
+                RunsServicer(GetRun(reader), ListRuns(reader), CancelRun(canceller, reader)),
             )
         ],
         [
             GrpcService(
                 runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
-                RunsInternalServicer(CreateRun(writer)),
+                RunsInternalServicer(CreateRun(writer), CancelRunsOfEvent(canceller)),
             ),
             GrpcService(
                 runs_tasks_service_pb2.DESCRIPTOR.services_by_name["RunsTasksService"], tasks

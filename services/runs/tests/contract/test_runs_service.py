@@ -1,7 +1,5 @@
 """The runs service over a real channel, with its real database."""
 
-from collections.abc import AsyncIterator
-
 import grpc
 import pytest
 
@@ -13,35 +11,13 @@ from kongflow.runs.v1 import run_pb2, runs_service_pb2
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.principals import EnvironmentScope
-from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
-from kongflow_common.outbox.relay import OutboxRelay
-from kongflow_common.testing.grpc_server import InProcessServer, bearer, in_process_server
-from kongflow_runs.adapters.run_writer import BatchingRunWriter
-from kongflow_runs.main import grpc_services
-from kongflow_runs.rpc.error_catalog import CATALOG
+from kongflow_common.testing.grpc_server import InProcessServer, bearer
 from services.runs.tests.neighbours import Others, answered
 
 TIMEOUT = 10.0
 
 Metadata = tuple[tuple[str, str], ...]
-
-
-@pytest.fixture
-def others() -> Others:
-    return Others()
-
-
-@pytest.fixture
-async def server(
-    database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
-) -> AsyncIterator[InProcessServer]:
-    """The runs service in this process, as its main puts it together."""
-    client_services, tasks_services = grpc_services(database, relay, writer, others.neighbours)
-    async with in_process_server(
-        catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
-    ) as server:
-        yield server
 
 
 def request_in(environment: EnvironmentScope) -> internal_pb.CreateRunRequest:

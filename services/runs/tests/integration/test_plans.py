@@ -9,8 +9,9 @@ from uuid import UUID
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_runs.adapters import run_executions, run_starter, run_writer
+from kongflow_runs.adapters import run_canceller, run_executions, run_starter, run_writer
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
 from services.runs.tests.conftest import TRACEPARENT, a_run
@@ -82,6 +83,29 @@ def news(number: int) -> dict[str, object]:
     return run_executions._NEWS.bind([message], "tests", [id_])
 
 
+def cancellation(*ids: UUID) -> dict[str, object]:
+    """The parameters that cancel runs."""
+    messages = [
+        OutboxMessage.remove("performRunExecution", str(id_), environment_id=RUN.environment_id)
+        for id_ in ids
+    ]
+    return {
+        **run_canceller._REMOVALS.bind(messages, "tests", ids),
+        "ids": array_parameter("uuid", ids),
+        "environment_id": RUN.environment_id,
+    }
+
+
+def of_event(number: int) -> dict[str, object]:
+    """The parameters that find the runs of an event."""
+    return {
+        "event_record_id": row_id(number),
+        "environment_id": RUN.environment_id,
+        "after": UUID(int=0),
+        "limit": 500,
+    }
+
+
 def statements() -> dict[str, Statement]:
     """All that a run passes through."""
     result = {"status": "SUCCESS", "output": "{}", "error": None}
@@ -109,6 +133,9 @@ def statements() -> dict[str, Statement]:
         "outdated": (run_executions._IS_OUTDATED, of_row(1002, **TURN)),
         "end": (run_executions._END, of_row(1001, **count, **result)),
         "again": (run_executions._AGAIN, of_row(1002, **count)),
+        "unfinished of a dispatcher": (run_canceller.UNFINISHED, of_event(4)),
+        "unfinished of none": (run_canceller.UNFINISHED, of_event(5)),
+        "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions._FAIL, of_row(1003, **result)),
         "about": (run_executions._ABOUT, of_row(1004)),
         "end and tell": (run_executions._END_AND_TELL, of_row(1005, **count, **result, **news(5))),

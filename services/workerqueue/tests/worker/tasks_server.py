@@ -227,6 +227,14 @@ class _Events(EventsTasksServiceServicer):
         )
         return events_pb.BatchInvokeDispatchersResponse(results=results)
 
+    async def InvokeEphemeralDispatcher(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("InvokeEphemeralDispatcher", request.dispatcher_id, context)
+        return events_pb.InvokeEphemeralDispatcherResponse()
+
+    async def ExpireDispatcher(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ExpireDispatcher", request.dispatcher_id, context)
+        return events_pb.ExpireDispatcherResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

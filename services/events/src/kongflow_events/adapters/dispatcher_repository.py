@@ -3,15 +3,36 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, any_, cast, literal, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    any_,
+    cast,
+    delete,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.ids import new_id
 from kongflow_common.payload import JsonDocument
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
-from kongflow_events.adapters.dispatcher_rows import select_dispatchers, to_dispatcher
-from kongflow_events.adapters.tables import EVENT_DISPATCHERS, EXTERNAL_ACCOUNTS
+from kongflow_events.adapters.dispatcher_rows import (
+    dispatcher_key,
+    select_dispatchers,
+    to_dispatcher,
+)
+from kongflow_events.adapters.tables import (
+    EPHEMERAL_CLAIMS,
+    EVENT_DISPATCHERS,
+    EXTERNAL_ACCOUNTS,
+)
+from kongflow_events.application.ports import EventKey
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_names import NameMatch, to_like
@@ -51,14 +72,11 @@ class SqlDispatcherRepository:
         row: UUID = found.scalar_one()
         return row
 
-    async def lock(self, environment_id: UUID, dispatchable_id: str) -> EventDispatcher | None:
+    async def lock(self, environment_id: UUID, key: EventKey) -> EventDispatcher | None:
         table = EVENT_DISPATCHERS
         statement = (
             select_dispatchers()
-            .where(
-                table.c.environment_id == environment_id,
-                table.c.dispatchable_id == dispatchable_id,
-            )
+            .where(table.c.environment_id == environment_id, dispatcher_key(key))
             .with_for_update(of=table)
         )
         row = (await self._connection.execute(statement)).one_or_none()
@@ -104,6 +122,23 @@ class SqlDispatcherRepository:
                 generation=generation,
                 **_values(specification),
             )
+        )
+        # What it was claimed for before is not what it is now.
+        if dispatcher.is_ephemeral:
+            await self._connection.execute(
+                delete(EPHEMERAL_CLAIMS).where(EPHEMERAL_CLAIMS.c.dispatcher_id == dispatcher.id)
+            )
+
+    async def switch(self, dispatcher: EventDispatcher, *, enabled: bool) -> None:
+        await self._connection.execute(
+            update(EVENT_DISPATCHERS)
+            .where(EVENT_DISPATCHERS.c.id == dispatcher.id)
+            .values(enabled=enabled, generation=dispatcher.generation + 1)
+        )
+
+    async def delete(self, dispatcher: EventDispatcher) -> None:
+        await self._connection.execute(
+            delete(EVENT_DISPATCHERS).where(EVENT_DISPATCHERS.c.id == dispatcher.id)
         )
 
     async def set_aside(self, dispatcher: EventDispatcher) -> None:

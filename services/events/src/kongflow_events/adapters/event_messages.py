@@ -5,14 +5,23 @@ from typing import Final
 from uuid import UUID
 
 from kongflow_common.ids import new_id
-from kongflow_common.outbox.message import Operation, OutboxMessage, Priority
+from kongflow_common.outbox.message import JobKeyMode, Operation, OutboxMessage, Priority
 from kongflow_events.domain import event_record
 
-__all__ = ["deliver_event", "invoke_dispatcher", "remove_deliver_event"]
+__all__ = [
+    "deliver_event",
+    "expire_dispatcher",
+    "invoke_dispatcher",
+    "invoke_ephemeral_dispatcher",
+    "remove_deliver_event",
+    "remove_expire_dispatcher",
+]
 
 # The kinds that kongflow.events.tasks.v1 declares.
 _DELIVER_EVENT: Final = "deliverEvent"
 _INVOKE_DISPATCHER: Final = "events.invokeDispatcher"
+_INVOKE_EPHEMERAL: Final = "invokeEphemeralDispatcher"
+_EXPIRE_DISPATCHER: Final = "expireDispatcher"
 
 _PRIORITIES: Final = {each: Priority(each.value) for each in event_record.Priority}
 
@@ -74,6 +83,53 @@ def invoke_dispatcher(
         args=b'{"dispatcherId":"%b","eventRecordId":"%b"}'
         % (str(dispatcher_id).encode(), str(record_id).encode()),
         priority=_PRIORITIES[priority],
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def invoke_ephemeral_dispatcher(
+    dispatcher_id: UUID, record_id: UUID, *, environment_id: UUID, traceparent: str
+) -> OutboxMessage:
+    """Call the dispatcher's URL; one that is planned already stays."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.ENQUEUE,
+        kind=_INVOKE_EPHEMERAL,
+        args=b'{"dispatcherId":"%b","eventRecordId":"%b"}'
+        % (str(dispatcher_id).encode(), str(record_id).encode()),
+        job_key=f"invoke:ephemeral:{dispatcher_id}",
+        job_key_mode=JobKeyMode.KEEP_FIRST,
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def expire_dispatcher(
+    dispatcher_id: UUID, *, environment_id: UUID, run_at: datetime, traceparent: str
+) -> OutboxMessage:
+    """Delete the dispatcher then."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.ENQUEUE,
+        kind=_EXPIRE_DISPATCHER,
+        args=b'{"dispatcherId":"%b"}' % str(dispatcher_id).encode(),
+        job_key=f"expire:{dispatcher_id}",
+        run_at=run_at,
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def remove_expire_dispatcher(
+    dispatcher_id: UUID, *, environment_id: UUID, traceparent: str = ""
+) -> OutboxMessage:
+    """Take that plan back."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.REMOVE,
+        kind=_EXPIRE_DISPATCHER,
+        job_key=f"expire:{dispatcher_id}",
         environment_id=environment_id,
         traceparent=traceparent,
     )

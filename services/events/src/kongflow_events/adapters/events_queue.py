@@ -7,9 +7,12 @@ from uuid import UUID
 from kongflow_common.outbox.store import Outbox
 from kongflow_events.adapters.event_messages import (
     deliver_event,
+    expire_dispatcher,
     invoke_dispatcher,
     remove_deliver_event,
+    remove_expire_dispatcher,
 )
+from kongflow_events.domain.event_dispatcher import EventDispatcher
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["OutboxEventsQueue"]
@@ -58,5 +61,26 @@ class OutboxEventsQueue:
                     traceparent=traceparent,
                 )
                 for dispatcher_id in dispatcher_ids
+            )
+        )
+
+    async def enqueue_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, run_at: datetime, traceparent: str
+    ) -> None:
+        await self._outbox.add(
+            expire_dispatcher(
+                dispatcher.id,
+                environment_id=dispatcher.environment_id,
+                run_at=run_at,
+                traceparent=traceparent,
+            )
+        )
+
+    async def remove_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, traceparent: str
+    ) -> None:
+        await self._outbox.add(
+            remove_expire_dispatcher(
+                dispatcher.id, environment_id=dispatcher.environment_id, traceparent=traceparent
             )
         )

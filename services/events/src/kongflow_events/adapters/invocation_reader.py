@@ -7,7 +7,7 @@ from uuid import UUID
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.payload import JsonDocument
-from kongflow_events.application.ports import InvokedDispatcher, InvokedEvent
+from kongflow_events.application.invocation_ports import InvokedDispatcher, InvokedEvent
 from kongflow_events.domain.event_record import Tenancy
 
 __all__ = ["SqlInvocationReader"]

@@ -13,7 +13,7 @@ from kongflow_common.errors import DependencyUnavailable, KongflowError
 from kongflow_common.rpc.channel import RemoteError, ServiceCaller
 from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.error_catalog import code_of
-from kongflow_events.application.ports import NewRun
+from kongflow_events.application.invocation_ports import NewRun
 from kongflow_events.domain.errors import RunNotCreated, RunRefused
 
 __all__ = ["GrpcRunCreator"]

@@ -23,6 +23,7 @@ from kongflow_common.outbox.table import outbox_table
 
 __all__ = [
     "DISPATCHER_VERSIONS",
+    "EPHEMERAL_CLAIMS",
     "EVENT_DISPATCHERS",
     "EVENT_RECORDS",
     "EVENT_SCHEMAS",
@@ -184,6 +185,25 @@ Index(
     "event_dispatchers_external_account_id_idx",
     EVENT_DISPATCHERS.c.external_account_id,
     postgresql_where=EVENT_DISPATCHERS.c.external_account_id.is_not(None),
+)
+
+# The event that an ephemeral dispatcher is told of; nobody else tells it before `calling_until`.
+EPHEMERAL_CLAIMS = Table(
+    "ephemeral_claims",
+    METADATA,
+    Column(
+        "dispatcher_id",
+        UUID,
+        ForeignKey(
+            EVENT_DISPATCHERS.c.id,
+            ondelete="CASCADE",
+            name="ephemeral_claims_dispatcher_id_fkey",
+        ),
+        primary_key=True,
+    ),
+    Column("event_record_id", UUID, nullable=False),
+    Column("calling_until", TIMESTAMP(timezone=True)),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
 )
 
 # Raised by triggers on event_dispatchers. What is known of dispatchers from before

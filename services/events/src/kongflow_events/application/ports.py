@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from kongflow_common.errors import KongflowError
 from kongflow_common.payload import JsonDocument
 from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
 from kongflow_events.application.selection import Selection
@@ -37,12 +36,7 @@ __all__ = [
     "EventRepository",
     "EventsQueue",
     "EventsUnitOfWork",
-    "InvocationReader",
-    "InvokedDispatcher",
-    "InvokedEvent",
     "NewEvent",
-    "NewRun",
-    "RunCreator",
     "SchemasChanged",
     "Selection",
     "StoredEvent",
@@ -168,7 +162,7 @@ class DispatcherRepository(Protocol):
         """The row of the account, which is made if there is none."""
         ...
 
-    async def lock(self, environment_id: UUID, dispatchable_id: str) -> EventDispatcher | None:
+    async def lock(self, environment_id: UUID, key: EventKey) -> EventDispatcher | None:
         """The dispatcher, which nobody else changes until the unit of work ends."""
         ...
 
@@ -193,6 +187,14 @@ class DispatcherRepository(Protocol):
         generation: int,
     ) -> None:
         """Replace what the dispatcher holds."""
+        ...
+
+    async def switch(self, dispatcher: EventDispatcher, *, enabled: bool) -> None:
+        """Enable or disable the dispatcher, with the next generation."""
+        ...
+
+    async def delete(self, dispatcher: EventDispatcher) -> None:
+        """Delete the dispatcher."""
         ...
 
     async def set_aside(self, dispatcher: EventDispatcher) -> None:
@@ -230,6 +232,18 @@ class EventsQueue(Protocol):
         self, record: EventRecord, dispatcher_ids: Sequence[UUID], *, traceparent: str
     ) -> None:
         """Invoke each of the dispatchers for the event."""
+        ...
+
+    async def enqueue_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, run_at: datetime, traceparent: str
+    ) -> None:
+        """Delete the ephemeral dispatcher when its time is over."""
+        ...
+
+    async def remove_expire_dispatcher(
+        self, dispatcher: EventDispatcher, *, traceparent: str
+    ) -> None:
+        """Take that plan back."""
         ...
 
 
@@ -308,64 +322,6 @@ class DeliveryDesk(Protocol):
 
         An event that was cancelled, replaced or delivered since it was read changes nothing, nor
         one whose version is not the present one. Answers the ids of the others.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class InvokedDispatcher:
-    """What an invocation reads of its dispatcher."""
-
-    id: UUID
-    enabled: bool
-    dispatchable: JsonDocument
-
-
-@dataclass(frozen=True, slots=True)
-class InvokedEvent:
-    """What an invocation reads of its event."""
-
-    id: UUID
-    event_id: str
-    tenancy: Tenancy
-    external_account_id: UUID | None
-    is_test: bool
-    internal: bool
-
-
-class InvocationReader(Protocol):
-    """Reads what invocations need."""
-
-    async def read(
-        self, keys: Sequence[tuple[UUID, UUID, UUID | None]]
-    ) -> Sequence[tuple[InvokedDispatcher | None, InvokedEvent | None]]:
-        """Dispatcher and event of each (dispatcher id, event record id, environment id).
-
-        Both are found in that environment only, if one is given, and always in the same one.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be created; unique by event record, dispatcher and job."""
-
-    event: InvokedEvent
-    dispatcher_id: UUID
-    job_id: UUID
-    alias: str | None
-    version: str | None
-    version_id: UUID | None
-    traceparent: str
-
-
-class RunCreator(Protocol):
-    """Creates runs, which belong to another context."""
-
-    async def create_runs(self, runs: Sequence[NewRun]) -> Sequence[UUID | KongflowError]:
-        """The id of each run, or why it was not created; a repeat answers with the same run.
-
-        Raises DependencyUnavailable when nobody could be asked.
         """
         ...
 

@@ -7,9 +7,11 @@ KongflowError
 │   └── EventSchemaNotFound
 ├── PreconditionFailed
 │   ├── DispatcherKept
+│   ├── EphemeralUrlRefused
 │   ├── EventDeliveryBegun
 │   ├── EventSchemaIncompatible
 │   └── RunRefused
+├── EphemeralCallFailed
 └── RunNotCreated
 """
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DispatcherKept",
     "DispatcherNotFound",
+    "EphemeralCallFailed",
+    "EphemeralUrlRefused",
     "EventDeliveryBegun",
     "EventNotFound",
     "EventSchemaIncompatible",
@@ -82,7 +86,7 @@ class DispatcherKept(PreconditionFailed):
     def __init__(self, dispatchable_id: str) -> None:
         super().__init__(
             f"the dispatcher of {dispatchable_id} is that of a registered job and follows it; "
-            "choose another dispatchable_id",
+            "change the job, or choose another dispatchable_id",
             subject=f"dispatchers/{dispatchable_id}",
             dispatchable_id=dispatchable_id,
         )
@@ -97,6 +101,14 @@ class EventDeliveryBegun(PreconditionFailed):
             subject=f"events/{event_id}",
             event_id=event_id,
         )
+
+
+class EphemeralUrlRefused(PreconditionFailed):
+    """The URL of the dispatcher may not be called."""
+
+
+class EphemeralCallFailed(KongflowError):
+    """The URL of the dispatcher could not be called this time."""
 
 
 class RunRefused(PreconditionFailed):

@@ -6,7 +6,13 @@ from typing import Final
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
-from kongflow_events.domain.dispatchable import UnparsableDispatchable, parse_dispatchable
+from kongflow_events.domain.dispatchable import (
+    Dispatchable,
+    Ephemeral,
+    JobVersion,
+    UnparsableDispatchable,
+    parse_dispatchable,
+)
 from kongflow_events.domain.event_names import NameMatch, split_names
 
 __all__ = ["FIRST_GENERATION", "DispatcherSpecification", "EventDispatcher"]
@@ -61,10 +67,19 @@ class EventDispatcher:
 
         Only that service says which version is meant.
         """
+        dispatchable = self._dispatchable()
+        return isinstance(dispatchable, JobVersion) and dispatchable.version_id is not None
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether it calls a URL back once, and expires."""
+        return isinstance(self._dispatchable(), Ephemeral)
+
+    def _dispatchable(self) -> Dispatchable | None:
         try:
-            return parse_dispatchable(self.specification.dispatchable).version_id is not None
+            return parse_dispatchable(self.specification.dispatchable)
         except UnparsableDispatchable:
-            return False
+            return None
 
     def next_generation(self, given: int | None) -> int | None:
         """The generation that an upsert writes; None when it is out of date.

@@ -1,13 +1,15 @@
 """Dispatchers between the wire and the program."""
 
 from collections.abc import Mapping
-from typing import Final
+from datetime import timedelta
+from typing import Final, assert_never
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.v1 import event_dispatcher_pb2, events_service_pb2
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import FieldType, FilterField
+from kongflow_common.http.addresses import read_url
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.field_parsing import (
     bounded_int,
@@ -20,12 +22,15 @@ from kongflow_common.rpc.field_parsing import (
     texts,
 )
 from kongflow_common.rpc.payload_mapping import from_payload
-from kongflow_common.rpc.timestamps import to_timestamp
+from kongflow_common.rpc.timestamps import from_duration, to_timestamp
+from kongflow_events.application.create_ephemeral_dispatcher import EphemeralCommand
 from kongflow_events.application.ports import EventKey
 from kongflow_events.application.upsert_event_dispatcher import DispatcherCommand
 from kongflow_events.domain.dispatchable import (
     LATEST,
     Dispatchable,
+    DynamicTrigger,
+    Ephemeral,
     JobVersion,
     UnparsableDispatchable,
     parse_dispatchable,
@@ -41,6 +46,7 @@ __all__ = [
     "to_dispatcher",
     "to_dispatcher_command",
     "to_dispatcher_key",
+    "to_ephemeral_command",
     "to_put_command",
 ]
 
@@ -53,6 +59,11 @@ DISPATCHER_FILTER_FIELDS: Final = (
 )
 
 _MAX_EVENT_NAMES: Final = 100
+# It stands in an index, which takes no longer ones.
+_MAX_URL_BYTES: Final = 2_048
+_SHORTEST_TIMEOUT: Final = timedelta(seconds=10)
+_LONGEST_TIMEOUT: Final = timedelta(days=365)
+_DEFAULT_TIMEOUT: Final = timedelta(hours=1)
 # Leaves room for all the changes that follow without a generation of their own.
 _MAX_GENERATION: Final = 2**62
 
@@ -148,8 +159,16 @@ def _filter(dispatcher: _Dispatcher, name: str) -> JsonDocument | None:
 
 def _dispatchable(dispatcher: _Dispatcher, *, by_keeper: bool) -> Dispatchable:
     field = "event_dispatcher.dispatchable"
-    if dispatcher.dispatchable.WhichOneof("kind") is None:
-        raise InvalidField(field, "is required: job_version")
+    kind = dispatcher.dispatchable.WhichOneof("kind")
+    if kind is None:
+        raise InvalidField(field, "is required: job_version or dynamic_trigger")
+    if kind == "ephemeral":
+        raise InvalidField(f"{field}.ephemeral", "is made by CreateEphemeralDispatcher only")
+    if kind == "dynamic_trigger":
+        trigger_id = dispatcher.dispatchable.dynamic_trigger.dynamic_trigger_id
+        return DynamicTrigger(
+            required_id(trigger_id, f"{field}.dynamic_trigger.dynamic_trigger_id")
+        )
     job_version = dispatcher.dispatchable.job_version
     field = f"{field}.job_version"
     job_id = required_id(job_version.job_id, f"{field}.job_id")
@@ -166,11 +185,56 @@ def _dispatchable(dispatcher: _Dispatcher, *, by_keeper: bool) -> Dispatchable:
     return JobVersion(job_id, alias, version_id=version_id)
 
 
-def to_dispatcher_key(request: events_service_pb2.GetEventDispatcherRequest) -> EventKey:
+def to_ephemeral_command(
+    request: events_service_pb2.CreateEphemeralDispatcherRequest, scope: EnvironmentScope
+) -> EphemeralCommand:
+    """Read whom to call back, for which events. Raises InvalidField."""
+    url = required_text(request.url, "url", max_length=_MAX_URL_BYTES)
+    try:
+        _ = read_url(url)
+    except ValueError as error:
+        raise InvalidField("url", str(error)) from None
+    if len(url.encode()) > _MAX_URL_BYTES:
+        raise InvalidField("url", f"has more than {_MAX_URL_BYTES} bytes")
+    names = texts(request.event_names, "event_names", max_items=_MAX_EVENT_NAMES, required=True)
+    timeout = _DEFAULT_TIMEOUT
+    if request.HasField("timeout"):
+        timeout = from_duration(
+            request.timeout, "timeout", at_least=_SHORTEST_TIMEOUT, at_most=_LONGEST_TIMEOUT
+        )
+        if timeout.microseconds:
+            raise InvalidField("timeout", "must be whole seconds")
+    return EphemeralCommand(
+        tenancy=to_tenancy(scope),
+        url=url,
+        event_names=tuple(dict.fromkeys(names)),
+        source=optional_text(request.source, "source") or DEFAULT_SOURCE,
+        payload_filter=(
+            from_payload(request.payload_filter, "payload_filter")
+            if request.HasField("payload_filter")
+            else None
+        ),
+        context_filter=(
+            from_payload(request.context_filter, "context_filter")
+            if request.HasField("context_filter")
+            else None
+        ),
+        account_id=optional_text(request.account_id, "account_id"),
+        timeout=timeout,
+    )
+
+
+def to_dispatcher_key(
+    request: events_service_pb2.GetEventDispatcherRequest
+    | events_service_pb2.EnableEventDispatcherRequest
+    | events_service_pb2.DisableEventDispatcherRequest
+    | events_service_pb2.DeleteEventDispatcherRequest,
+) -> EventKey:
     """Which dispatcher a request is about. Raises InvalidField."""
     if required_one_of(request, "key") == "id":
         return required_id(request.id, "id")
-    return required_text(request.dispatchable_id, "dispatchable_id")
+    # As long as the URL of an ephemeral one may be.
+    return required_text(request.dispatchable_id, "dispatchable_id", max_length=_MAX_URL_BYTES)
 
 
 def to_dispatcher(dispatcher: EventDispatcher) -> _Dispatcher:
@@ -197,11 +261,26 @@ def to_dispatcher(dispatcher: EventDispatcher) -> _Dispatcher:
         dispatchable = parse_dispatchable(specification.dispatchable)
     except UnparsableDispatchable:
         return message
-    message.dispatchable.job_version.job_id = str(dispatchable.job_id)
-    if dispatchable.version_id is not None:
-        message.dispatchable.job_version.version_id = str(dispatchable.version_id)
-    if dispatchable.version is not None:
-        message.dispatchable.job_version.version = dispatchable.version
-    else:
-        message.dispatchable.job_version.alias = dispatchable.alias or LATEST
+    _write_dispatchable(dispatchable, message.dispatchable)
     return message
+
+
+def _write_dispatchable(
+    dispatchable: Dispatchable, message: event_dispatcher_pb2.Dispatchable
+) -> None:
+    match dispatchable:
+        case JobVersion():
+            message.job_version.job_id = str(dispatchable.job_id)
+            if dispatchable.version_id is not None:
+                message.job_version.version_id = str(dispatchable.version_id)
+            if dispatchable.version is not None:
+                message.job_version.version = dispatchable.version
+            else:
+                message.job_version.alias = dispatchable.alias or LATEST
+        case DynamicTrigger():
+            message.dynamic_trigger.dynamic_trigger_id = str(dispatchable.trigger_id)
+        case Ephemeral():
+            message.ephemeral.url = dispatchable.url
+            message.ephemeral.expire_time.CopyFrom(to_timestamp(dispatchable.expires_at))
+        case _:
+            assert_never(dispatchable)

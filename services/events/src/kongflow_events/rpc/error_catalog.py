@@ -26,6 +26,11 @@ CATALOG: Final = ErrorCatalog(
         errors.EventDeliveryBegun: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "EVENT_DELIVERY_BEGUN"
         ),
+        errors.EphemeralUrlRefused: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "EPHEMERAL_URL_REFUSED"
+        ),
+        # As below.
+        errors.EphemeralCallFailed: ErrorSpec(grpc.StatusCode.UNKNOWN, "EPHEMERAL_CALL_FAILED"),
         errors.RunRefused: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "RUN_REFUSED"),
         # Not the worker queue's fault and not for ever: it costs an attempt.
         errors.RunNotCreated: ErrorSpec(grpc.StatusCode.UNKNOWN, "RUN_NOT_CREATED"),

@@ -185,6 +185,7 @@ def _deliver_after(
 
 def to_event_key(
     request: events_service_pb2.CancelEventRequest
+    | events_service_pb2.CancelRunsForEventRequest
     | events_service_pb2.GetEventRecordRequest
     | events_service_pb2.GetCloudEventRequest
     | events_service_pb2.ExplainEventRequest,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,11 +18,15 @@ from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
+from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
+from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.ports import Selection
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
+from kongflow_events.application.switch_event_dispatcher import SwitchEventDispatcher
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
@@ -35,6 +40,7 @@ from kongflow_events.rpc.dispatcher_mapping import (
     to_dispatcher,
     to_dispatcher_command,
     to_dispatcher_key,
+    to_ephemeral_command,
 )
 from kongflow_events.rpc.event_mapping import (
     EVENT_FILTER_FIELDS,
@@ -53,7 +59,7 @@ from kongflow_events.rpc.explanation_mapping import (
     to_verdict,
 )
 
-__all__ = ["EventsServicer"]
+__all__ = ["DispatcherUseCases", "EventsServicer"]
 
 # How long explaining and back-testing may take, where the caller waits for longer.
 _LONGEST_SECONDS: Final = 25.0
@@ -62,6 +68,17 @@ _SHOWS_CONTENT: Final[Mapping[int, bool]] = {pb.VIEW_BASIC: False, pb.VIEW_FULL:
 
 # Any: the context is used by no method; its request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherUseCases:
+    """What is done with dispatchers."""
+
+    upsert: UpsertEventDispatcher
+    create_ephemeral: CreateEphemeralDispatcher
+    switch: SwitchEventDispatcher
+    delete: DeleteEventDispatcher
+    queries: DispatcherQueries
 
 
 class EventsServicer(EventsServiceServicer):
@@ -75,22 +92,22 @@ class EventsServicer(EventsServiceServicer):
         cancel_event: CancelEvent,
         events: EventQueries,
         cloud_events: ReadCloudEvents,
-        upsert_event_dispatcher: UpsertEventDispatcher,
-        dispatchers: DispatcherQueries,
+        dispatchers: DispatcherUseCases,
         explain_event: ExplainEvent,
         try_filter: TryFilter,
         backtest_filter: BacktestFilter,
+        cancel_runs_for_event: CancelRunsForEvent,
     ) -> None:
         self._send_event = send_event
         self._send_many = send_many
         self._cancel_event = cancel_event
         self._events = events
         self._cloud_events = cloud_events
-        self._upsert_event_dispatcher = upsert_event_dispatcher
         self._dispatchers = dispatchers
         self._explain_event = explain_event
         self._try_filter = try_filter
         self._backtest_filter = backtest_filter
+        self._cancel_runs_for_event = cancel_runs_for_event
 
     async def SendEvent(
         self, request: pb.SendEventRequest, context: _Context
@@ -164,6 +181,15 @@ class EventsServicer(EventsServiceServicer):
         record = await self._cancel_event(environment_id, to_event_key(request))
         return pb.CancelEventResponse(event_record=to_event(record))
 
+    async def CancelRunsForEvent(
+        self, request: pb.CancelRunsForEventRequest, context: _Context
+    ) -> pb.CancelRunsForEventResponse:
+        environment_id = current_environment().environment_id
+        runs = await self._cancel_runs_for_event(environment_id, to_event_key(request))
+        return pb.CancelRunsForEventResponse(
+            cancelled_run_ids=map(str, runs.cancelled), failed_run_ids=map(str, runs.failed)
+        )
+
     async def GetEventRecord(
         self, request: pb.GetEventRecordRequest, context: _Context
     ) -> pb.GetEventRecordResponse:
@@ -202,16 +228,51 @@ class EventsServicer(EventsServiceServicer):
         self, request: pb.UpsertEventDispatcherRequest, context: _Context
     ) -> pb.UpsertEventDispatcherResponse:
         command = to_dispatcher_command(request, current_environment())
-        upserted = await self._upsert_event_dispatcher(command)
+        upserted = await self._dispatchers.upsert(command)
         return pb.UpsertEventDispatcherResponse(
             event_dispatcher=to_dispatcher(upserted.dispatcher), warnings=upserted.warnings
         )
+
+    async def CreateEphemeralDispatcher(
+        self, request: pb.CreateEphemeralDispatcherRequest, context: _Context
+    ) -> pb.CreateEphemeralDispatcherResponse:
+        command = to_ephemeral_command(request, current_environment())
+        created = await self._dispatchers.create_ephemeral(command)
+        return pb.CreateEphemeralDispatcherResponse(
+            event_dispatcher=to_dispatcher(created.dispatcher),
+            created=created.created,
+            warnings=created.warnings,
+        )
+
+    async def EnableEventDispatcher(
+        self, request: pb.EnableEventDispatcherRequest, context: _Context
+    ) -> pb.EnableEventDispatcherResponse:
+        dispatcher = await self._dispatchers.switch(
+            current_environment().environment_id, to_dispatcher_key(request), enabled=True
+        )
+        return pb.EnableEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
+
+    async def DisableEventDispatcher(
+        self, request: pb.DisableEventDispatcherRequest, context: _Context
+    ) -> pb.DisableEventDispatcherResponse:
+        dispatcher = await self._dispatchers.switch(
+            current_environment().environment_id, to_dispatcher_key(request), enabled=False
+        )
+        return pb.DisableEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
+
+    async def DeleteEventDispatcher(
+        self, request: pb.DeleteEventDispatcherRequest, context: _Context
+    ) -> pb.DeleteEventDispatcherResponse:
+        await self._dispatchers.delete(
+            current_environment().environment_id, to_dispatcher_key(request)
+        )
+        return pb.DeleteEventDispatcherResponse()
 
     async def GetEventDispatcher(
         self, request: pb.GetEventDispatcherRequest, context: _Context
     ) -> pb.GetEventDispatcherResponse:
         environment_id = current_environment().environment_id
-        dispatcher = await self._dispatchers.get(environment_id, to_dispatcher_key(request))
+        dispatcher = await self._dispatchers.queries.get(environment_id, to_dispatcher_key(request))
         return pb.GetEventDispatcherResponse(event_dispatcher=to_dispatcher(dispatcher))
 
     async def ListEventDispatchers(
@@ -225,7 +286,7 @@ class EventsServicer(EventsServiceServicer):
             filter_text=request.filter,
             environment_id=environment_id,
         )
-        page = await self._dispatchers.list(
+        page = await self._dispatchers.queries.list(
             Selection(
                 environment_id=environment_id,
                 filter=parse_filter(request.filter, DISPATCHER_FILTER_FIELDS),

@@ -4,6 +4,7 @@ A single call is a batch of one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,9 +23,13 @@ from kongflow_common.rpc.field_parsing import bounded_int, required_id
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.deliveries import DeliverEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
+from kongflow_events.application.invoke_ephemeral_dispatcher import (
+    ExpireDispatcher,
+    InvokeEphemeralDispatcher,
+)
 from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 
-__all__ = ["EventsTasksServicer"]
+__all__ = ["EventsTasksServicer", "InvocationUseCases"]
 
 _MAX_REVISION = 2**31 - 1
 
@@ -34,6 +39,15 @@ _Request = TypeVar("_Request")
 _Command = TypeVar("_Command")
 
 
+@dataclass(frozen=True, slots=True)
+class InvocationUseCases:
+    """What is done with dispatchers that took an event, and with those whose time is over."""
+
+    invoke: InvokeDispatchers
+    invoke_ephemeral: InvokeEphemeralDispatcher
+    expire: ExpireDispatcher
+
+
 class EventsTasksServicer(EventsTasksServiceServicer):
     """Parses, calls the use case, serialises."""
 
@@ -41,11 +55,13 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         self,
         *,
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
-        invoke_dispatchers: InvokeDispatchers,
+        invocations: InvocationUseCases,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
-        self._invoke_dispatchers = invoke_dispatchers
+        self._invoke_dispatchers = invocations.invoke
+        self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
+        self._expire_dispatcher = invocations.expire
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -83,6 +99,25 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         return pb.BatchInvokeDispatchersResponse(
             results=task_results.job_results(outcomes, self._catalog)
         )
+
+    async def InvokeEphemeralDispatcher(
+        self, request: pb.InvokeEphemeralDispatcherRequest, context: _Context
+    ) -> pb.InvokeEphemeralDispatcherResponse:
+        outcome = await self._invoke_ephemeral_dispatcher(
+            _required_environment(context),
+            required_id(request.dispatcher_id, "dispatcher_id"),
+            required_id(request.event_record_id, "event_record_id"),
+        )
+        _answer(outcome, context)
+        return pb.InvokeEphemeralDispatcherResponse()
+
+    async def ExpireDispatcher(
+        self, request: pb.ExpireDispatcherRequest, context: _Context
+    ) -> pb.ExpireDispatcherResponse:
+        await self._expire_dispatcher(
+            _required_environment(context), required_id(request.dispatcher_id, "dispatcher_id")
+        )
+        return pb.ExpireDispatcherResponse()
 
 
 def _to_deliver_event(
@@ -155,3 +190,10 @@ def _environment(context: _Context) -> UUID | None:
         if name == ENVIRONMENT_METADATA and isinstance(value, str):
             return parse_id(value, ENVIRONMENT_METADATA)
     return None
+
+
+def _required_environment(context: _Context) -> UUID:
+    environment_id = _environment(context)
+    if environment_id is None:
+        raise InvalidField(ENVIRONMENT_METADATA, "is required: a dispatcher belongs to one")
+    return environment_id

@@ -158,11 +158,16 @@ def _row(plan: StartedAs) -> tuple[object, ...]:
     )
 
 
+def execution_key(run_id: UUID) -> str:
+    """The job key of a run's execution."""
+    return f"job_run:EXECUTE_JOB:{run_id}"
+
+
 def _execution(run_id: UUID, environment_id: UUID, traceparent: str) -> OutboxMessage:
     message = OutboxMessage.enqueue(
         PERFORM_RUN_EXECUTION,
         orjson.dumps({"runId": str(run_id)}),
         environment_id=environment_id,
-        job_key=f"job_run:EXECUTE_JOB:{run_id}",
+        job_key=execution_key(run_id),
     )
     return replace(message, traceparent=traceparent)

@@ -87,6 +87,12 @@ Index(
     postgresql_where=JOB_RUNS.c.request_id.is_not(None),
 )
 Index(
+    "job_runs_event_record_id_idx",
+    JOB_RUNS.c.event_record_id,
+    JOB_RUNS.c.id,
+    postgresql_where=JOB_RUNS.c.dispatcher_id.is_(None),
+)
+Index(
     "job_runs_environment_id_created_at_idx",
     JOB_RUNS.c.environment_id,
     JOB_RUNS.c.created_at,

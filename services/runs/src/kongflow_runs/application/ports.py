@@ -124,6 +124,23 @@ class RunExecutions(Protocol):
         ...
 
 
+class RunCanceller(Protocol):
+    """Ends runs of one environment before they have ended by themselves."""
+
+    async def unfinished(
+        self, environment_id: UUID, event_record_id: UUID, after: UUID, limit: int
+    ) -> Sequence[UUID]:
+        """The runs of the event that have not ended and follow `after`, in the order of ids."""
+        ...
+
+    async def cancel(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Cancels those that have not ended and has their queued executions removed.
+
+        In one transaction. Answers which.
+        """
+        ...
+
+
 class RunReader(Protocol):
     """Finds runs of one environment."""
 

@@ -1,9 +1,11 @@
-"""Answers the other services: creates runs."""
+"""Answers the other services: creates runs, and cancels those of an event."""
 
 from google.rpc import status_pb2
 
 from kongflow.runs.internal.v1 import runs_internal_service_pb2 as pb
 from kongflow_common.errors import InvalidField
+from kongflow_common.rpc.field_parsing import required_id
+from kongflow_runs.application.cancel_run import CancelRunsOfEvent
 from kongflow_runs.application.create_run import CreateRun
 from kongflow_runs.domain.run import NewRun
 from kongflow_runs.rpc import mapping
@@ -15,8 +17,9 @@ MAX_REQUESTS = 10_000
 class RunsInternalServicer:
     """kongflow.runs.internal.v1.RunsInternalService."""
 
-    def __init__(self, create_run: CreateRun) -> None:
+    def __init__(self, create_run: CreateRun, cancel_runs_of_event: CancelRunsOfEvent) -> None:
         self._create_run = create_run
+        self._cancel_runs_of_event = cancel_runs_of_event
 
     async def CreateRun(
         self, request: pb.CreateRunRequest, _context: object
@@ -37,6 +40,18 @@ class RunsInternalServicer:
         )
         return pb.BatchCreateRunsResponse(
             results=[_result(next(created) if isinstance(run, NewRun) else run) for run in read]
+        )
+
+    async def CancelRunsOfEvent(
+        self, request: pb.CancelRunsOfEventRequest, _context: object
+    ) -> pb.CancelRunsOfEventResponse:
+        """Cancels the runs of an event record that have not ended."""
+        outcome = await self._cancel_runs_of_event(
+            required_id(request.environment_id, "environment_id"),
+            required_id(request.event_record_id, "event_record_id"),
+        )
+        return pb.CancelRunsOfEventResponse(
+            cancelled_run_ids=map(str, outcome.cancelled), failed_run_ids=map(str, outcome.failed)
         )
 
 

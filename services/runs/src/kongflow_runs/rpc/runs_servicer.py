@@ -5,6 +5,7 @@ from kongflow_common.auth.principals import current_environment
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.paging import PageCursor, page_request
+from kongflow_runs.application.cancel_run import CancelRun
 from kongflow_runs.application.queries import RUN_FILTER_FIELDS, GetRun, ListRuns
 from kongflow_runs.rpc import mapping
 
@@ -12,9 +13,10 @@ from kongflow_runs.rpc import mapping
 class RunsServicer:
     """kongflow.runs.v1.RunsService."""
 
-    def __init__(self, get_run: GetRun, list_runs: ListRuns) -> None:
+    def __init__(self, get_run: GetRun, list_runs: ListRuns, cancel_run: CancelRun) -> None:
         self._get_run = get_run
         self._list_runs = list_runs
+        self._cancel_run = cancel_run
 
     async def GetRun(self, request: pb.GetRunRequest, _context: object) -> pb.GetRunResponse:
         """Gets a run."""
@@ -43,3 +45,11 @@ class RunsServicer:
         if len(found) > page.size:
             token = page.next_page_token(PageCursor(shown[-1].created_at, shown[-1].id))
         return pb.ListRunsResponse(runs=map(mapping.run, shown), next_page_token=token)
+
+    async def CancelRun(
+        self, request: pb.CancelRunRequest, _context: object
+    ) -> pb.CancelRunResponse:
+        """Cancels a run."""
+        environment_id = current_environment().environment_id
+        run = await self._cancel_run(environment_id, required_id(request.id, "id"))
+        return pb.CancelRunResponse(run=mapping.run(run))

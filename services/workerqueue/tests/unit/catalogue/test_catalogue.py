@@ -330,7 +330,11 @@ def test_arguments_that_are_no_request_are_refused(args: bytes) -> None:
 
 def test_what_waits_for_users_programs_is_alone_in_its_queue() -> None:
     """Jobs that end at once must not wait for slots that slow programs hold."""
-    slow = {"performRunExecution": "execution", "performEndpointIndexing": "indexing"}
+    slow = {
+        "performRunExecution": "execution",
+        "invokeEphemeralDispatcher": "execution",
+        "performEndpointIndexing": "indexing",
+    }
     for kind in built_in_kinds():
         assert slow.get(kind.kind) == (kind.queue if kind.queue in slow.values() else None)
 

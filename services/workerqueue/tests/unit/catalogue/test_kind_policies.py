@@ -26,9 +26,11 @@ OUR_KINDS = {
     "autoIndexProductionEndpoints": ("maintenance", Priority.LOW, 3, 120, KIND_ALONE),
     "deliverEvent": ("events", Priority.HIGH, 6, 10, ALL),
     "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
+    "expireDispatcher": ("maintenance", Priority.LOW, 3, 10, None),
     "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
     "failRegisterJob": ("default", Priority.NORMAL, 25, 10, ALL),
     "failRun": ("runs", Priority.HIGH, 25, 10, ALL),
+    "invokeEphemeralDispatcher": ("execution", Priority.HIGH, 10, 30, None),
     "performEndpointIndexing": (
         "indexing",
         Priority.NORMAL,

@@ -151,24 +151,88 @@ class Dispatchable(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_VERSION_FIELD_NUMBER: _builtins.int
+    DYNAMIC_TRIGGER_FIELD_NUMBER: _builtins.int
+    EPHEMERAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job_version(self) -> Global___JobVersionDispatchable:
         """A version of a job."""
+
+    @_builtins.property
+    def dynamic_trigger(self) -> Global___DynamicTriggerDispatchable:
+        """All jobs of a dynamic trigger."""
+
+    @_builtins.property
+    def ephemeral(self) -> Global___EphemeralDispatchable:
+        """Output only: see CreateEphemeralDispatcher. A call to a URL, once."""
 
     def __init__(
         self,
         *,
         job_version: Global___JobVersionDispatchable | None = ...,
+        dynamic_trigger: Global___DynamicTriggerDispatchable | None = ...,
+        ephemeral: Global___EphemeralDispatchable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job_version", b"job_version", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dynamic_trigger", b"dynamic_trigger", "ephemeral", b"ephemeral", "job_version", b"job_version", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_version", b"job_version", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dynamic_trigger", b"dynamic_trigger", "ephemeral", b"ephemeral", "job_version", b"job_version", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["job_version"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["job_version", "dynamic_trigger", "ephemeral"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Dispatchable: _TypeAlias = Dispatchable  # noqa: Y015
+
+@_typing.final
+class DynamicTriggerDispatchable(_message.Message):
+    """The jobs of a dynamic trigger, each in the version that is its latest when
+    the dispatcher is invoked.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DYNAMIC_TRIGGER_ID_FIELD_NUMBER: _builtins.int
+    dynamic_trigger_id: _builtins.str
+    """Required. The id of the dynamic trigger, a UUID."""
+    def __init__(
+        self,
+        *,
+        dynamic_trigger_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dynamic_trigger_id", b"dynamic_trigger_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DynamicTriggerDispatchable: _TypeAlias = DynamicTriggerDispatchable  # noqa: Y015
+
+@_typing.final
+class EphemeralDispatchable(_message.Message):
+    """A URL that is called back once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Whom to call."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is given up."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EphemeralDispatchable: _TypeAlias = EphemeralDispatchable  # noqa: Y015
 
 @_typing.final
 class JobVersionDispatchable(_message.Message):

@@ -358,6 +358,64 @@ class CancelEventResponse(_message.Message):
 Global___CancelEventResponse: _TypeAlias = CancelEventResponse  # noqa: Y015
 
 @_typing.final
+class CancelRunsForEventRequest(_message.Message):
+    """Cancels the runs of an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of its record."""
+    event_id: _builtins.str
+    """The sender's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "event_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___CancelRunsForEventRequest: _TypeAlias = CancelRunsForEventRequest  # noqa: Y015
+
+@_typing.final
+class CancelRunsForEventResponse(_message.Message):
+    """Says which runs are cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    FAILED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cancelled_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs that this call cancelled."""
+
+    @_builtins.property
+    def failed_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs that could not be cancelled now; ask again."""
+
+    def __init__(
+        self,
+        *,
+        cancelled_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        failed_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_run_ids", b"cancelled_run_ids", "failed_run_ids", b"failed_run_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunsForEventResponse: _TypeAlias = CancelRunsForEventResponse  # noqa: Y015
+
+@_typing.final
 class GetEventRecordRequest(_message.Message):
     """Asks for an event."""
 
@@ -544,6 +602,245 @@ class UpsertEventDispatcherResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpsertEventDispatcherResponse: _TypeAlias = UpsertEventDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class CreateEphemeralDispatcherRequest(_message.Message):
+    """Creates a dispatcher that calls a URL back once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EVENT_NAMES_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FILTER_FIELD_NUMBER: _builtins.int
+    CONTEXT_FILTER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Required. Whom to call, by http or https; at most 2,048 characters."""
+    source: _builtins.str
+    """The source of the events it takes; `trigger.dev` when left out."""
+    account_id: _builtins.str
+    """Takes only events of this account; the sender's name of it."""
+    @_builtins.property
+    def event_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required. The names of the events it takes: 1 to 100, of at most 512
+        characters each.
+        """
+
+    @_builtins.property
+    def payload_filter(self) -> _payload_pb2.Payload:
+        """What the payload must hold; anything when left out."""
+
+    @_builtins.property
+    def context_filter(self) -> _payload_pb2.Payload:
+        """What the context must hold; anything when left out."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long it waits: 10 to 31,536,000 whole seconds, 3,600 when left out."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        event_names: _abc.Iterable[_builtins.str] | None = ...,
+        source: _builtins.str = ...,
+        payload_filter: _payload_pb2.Payload | None = ...,
+        context_filter: _payload_pb2.Payload | None = ...,
+        account_id: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "payload_filter", b"payload_filter", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "context_filter", b"context_filter", "event_names", b"event_names", "payload_filter", b"payload_filter", "source", b"source", "timeout", b"timeout", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEphemeralDispatcherRequest: _TypeAlias = CreateEphemeralDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class CreateEphemeralDispatcherResponse(_message.Message):
+    """Holds the dispatcher as it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_DISPATCHER_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """Whether this call created it."""
+    @_builtins.property
+    def event_dispatcher(self) -> _event_dispatcher_pb2.EventDispatcher:
+        """The dispatcher: the new one, or the one that was there."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is accepted but probably not meant, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        event_dispatcher: _event_dispatcher_pb2.EventDispatcher | None = ...,
+        created: _builtins.bool = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "event_dispatcher", b"event_dispatcher", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEphemeralDispatcherResponse: _TypeAlias = CreateEphemeralDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class EnableEventDispatcherRequest(_message.Message):
+    """Has a dispatcher take events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPATCHABLE_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    dispatchable_id: _builtins.str
+    """What it belongs to."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        dispatchable_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "dispatchable_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___EnableEventDispatcherRequest: _TypeAlias = EnableEventDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class EnableEventDispatcherResponse(_message.Message):
+    """Holds the dispatcher that is enabled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_DISPATCHER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event_dispatcher(self) -> _event_dispatcher_pb2.EventDispatcher:
+        """The dispatcher."""
+
+    def __init__(
+        self,
+        *,
+        event_dispatcher: _event_dispatcher_pb2.EventDispatcher | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableEventDispatcherResponse: _TypeAlias = EnableEventDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class DisableEventDispatcherRequest(_message.Message):
+    """Has a dispatcher take no events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPATCHABLE_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    dispatchable_id: _builtins.str
+    """What it belongs to."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        dispatchable_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "dispatchable_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___DisableEventDispatcherRequest: _TypeAlias = DisableEventDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class DisableEventDispatcherResponse(_message.Message):
+    """Holds the dispatcher that is disabled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_DISPATCHER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event_dispatcher(self) -> _event_dispatcher_pb2.EventDispatcher:
+        """The dispatcher."""
+
+    def __init__(
+        self,
+        *,
+        event_dispatcher: _event_dispatcher_pb2.EventDispatcher | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_dispatcher", b"event_dispatcher"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableEventDispatcherResponse: _TypeAlias = DisableEventDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class DeleteEventDispatcherRequest(_message.Message):
+    """Deletes a dispatcher."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPATCHABLE_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    dispatchable_id: _builtins.str
+    """What it belongs to."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        dispatchable_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatchable_id", b"dispatchable_id", "id", b"id", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["id", "dispatchable_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___DeleteEventDispatcherRequest: _TypeAlias = DeleteEventDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEventDispatcherResponse(_message.Message):
+    """The dispatcher is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventDispatcherResponse: _TypeAlias = DeleteEventDispatcherResponse  # noqa: Y015
 
 @_typing.final
 class GetEventDispatcherRequest(_message.Message):

@@ -55,6 +55,11 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventResponse.FromString,
                 _registered_method=True)
+        self.CancelRunsForEvent = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/CancelRunsForEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventResponse.FromString,
+                _registered_method=True)
         self.GetEventRecord = channel.unary_unary(
                 '/kongflow.events.v1.EventsService/GetEventRecord',
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetEventRecordRequest.SerializeToString,
@@ -69,6 +74,26 @@ class EventsServiceStub:
                 '/kongflow.events.v1.EventsService/UpsertEventDispatcher',
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherResponse.FromString,
+                _registered_method=True)
+        self.CreateEphemeralDispatcher = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/CreateEphemeralDispatcher',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherResponse.FromString,
+                _registered_method=True)
+        self.EnableEventDispatcher = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/EnableEventDispatcher',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherResponse.FromString,
+                _registered_method=True)
+        self.DisableEventDispatcher = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/DisableEventDispatcher',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherResponse.FromString,
+                _registered_method=True)
+        self.DeleteEventDispatcher = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/DeleteEventDispatcher',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherResponse.FromString,
                 _registered_method=True)
         self.GetEventDispatcher = channel.unary_unary(
                 '/kongflow.events.v1.EventsService/GetEventDispatcher',
@@ -164,6 +189,16 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelRunsForEvent(self, request, context):
+        """Cancels all runs of an event that have not ended, those that are being
+        executed as well. Runs that come of it later are not cancelled: cancel
+        the event, or disable its dispatchers, to have none. Idempotent.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEventRecord(self, request, context):
         """Gets an event, by its record's id or by the sender's id.
         Errors: NOT_FOUND EVENT_NOT_FOUND.
@@ -186,6 +221,44 @@ class EventsServiceServicer:
         stored one is answered.
         Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
         which follows what its program says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateEphemeralDispatcher(self, request, context):
+        """Creates a dispatcher that calls a URL back with the first event that it
+        takes, and is gone after that or when its time is over. Where the
+        environment has a dispatcher for this URL that one is answered unchanged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnableEventDispatcher(self, request, context):
+        """Has a dispatcher take events again. Idempotent.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableEventDispatcher(self, request, context):
+        """Has a dispatcher take no events from the next one on, and start nothing
+        for those that it took and was not invoked for yet. Idempotent.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEventDispatcher(self, request, context):
+        """Deletes a dispatcher. It takes no events from the next one on; its runs
+        stay.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,6 +364,11 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelEventResponse.SerializeToString,
             ),
+            'CancelRunsForEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRunsForEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventResponse.SerializeToString,
+            ),
             'GetEventRecord': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEventRecord,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.GetEventRecordRequest.FromString,
@@ -305,6 +383,26 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.UpsertEventDispatcher,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherResponse.SerializeToString,
+            ),
+            'CreateEphemeralDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEphemeralDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherResponse.SerializeToString,
+            ),
+            'EnableEventDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnableEventDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherResponse.SerializeToString,
+            ),
+            'DisableEventDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableEventDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherResponse.SerializeToString,
+            ),
+            'DeleteEventDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEventDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherResponse.SerializeToString,
             ),
             'GetEventDispatcher': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEventDispatcher,
@@ -472,6 +570,33 @@ class EventsService:
             _registered_method=True)
 
     @staticmethod
+    def CancelRunsForEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/CancelRunsForEvent',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.CancelRunsForEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetEventRecord(request,
             target,
             options=(),
@@ -542,6 +667,114 @@ class EventsService:
             '/kongflow.events.v1.EventsService/UpsertEventDispatcher',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.UpsertEventDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEphemeralDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/CreateEphemeralDispatcher',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.CreateEphemeralDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnableEventDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/EnableEventDispatcher',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.EnableEventDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableEventDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/DisableEventDispatcher',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DisableEventDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEventDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/DeleteEventDispatcher',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteEventDispatcherResponse.FromString,
             options,
             channel_credentials,
             insecure,

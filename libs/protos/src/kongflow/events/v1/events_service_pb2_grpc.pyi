@@ -60,6 +60,12 @@ class EventsServiceStub:
     Errors: NOT_FOUND EVENT_NOT_FOUND; FAILED_PRECONDITION
     EVENT_DELIVERY_BEGUN.
     """
+    CancelRunsForEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.CancelRunsForEventRequest, _events_service_pb2.CancelRunsForEventResponse]
+    """Cancels all runs of an event that have not ended, those that are being
+    executed as well. Runs that come of it later are not cancelled: cancel
+    the event, or disable its dispatchers, to have none. Idempotent.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
     GetEventRecord: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetEventRecordRequest, _events_service_pb2.GetEventRecordResponse]
     """Gets an event, by its record's id or by the sender's id.
     Errors: NOT_FOUND EVENT_NOT_FOUND.
@@ -73,6 +79,28 @@ class EventsServiceStub:
     stored one is answered.
     Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
     which follows what its program says.
+    """
+    CreateEphemeralDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.CreateEphemeralDispatcherRequest, _events_service_pb2.CreateEphemeralDispatcherResponse]
+    """Creates a dispatcher that calls a URL back with the first event that it
+    takes, and is gone after that or when its time is over. Where the
+    environment has a dispatcher for this URL that one is answered unchanged.
+    """
+    EnableEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.EnableEventDispatcherRequest, _events_service_pb2.EnableEventDispatcherResponse]
+    """Has a dispatcher take events again. Idempotent.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
+    """
+    DisableEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.DisableEventDispatcherRequest, _events_service_pb2.DisableEventDispatcherResponse]
+    """Has a dispatcher take no events from the next one on, and start nothing
+    for those that it took and was not invoked for yet. Idempotent.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
+    """
+    DeleteEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.DeleteEventDispatcherRequest, _events_service_pb2.DeleteEventDispatcherResponse]
+    """Deletes a dispatcher. It takes no events from the next one on; its runs
+    stay.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
     """
     GetEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]
     """Gets a dispatcher.
@@ -146,6 +174,12 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors: NOT_FOUND EVENT_NOT_FOUND; FAILED_PRECONDITION
     EVENT_DELIVERY_BEGUN.
     """
+    CancelRunsForEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.CancelRunsForEventRequest, _events_service_pb2.CancelRunsForEventResponse]  # type: ignore[assignment]
+    """Cancels all runs of an event that have not ended, those that are being
+    executed as well. Runs that come of it later are not cancelled: cancel
+    the event, or disable its dispatchers, to have none. Idempotent.
+    Errors: NOT_FOUND EVENT_NOT_FOUND.
+    """
     GetEventRecord: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetEventRecordRequest, _events_service_pb2.GetEventRecordResponse]  # type: ignore[assignment]
     """Gets an event, by its record's id or by the sender's id.
     Errors: NOT_FOUND EVENT_NOT_FOUND.
@@ -159,6 +193,28 @@ class EventsServiceAsyncStub(EventsServiceStub):
     stored one is answered.
     Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
     which follows what its program says.
+    """
+    CreateEphemeralDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.CreateEphemeralDispatcherRequest, _events_service_pb2.CreateEphemeralDispatcherResponse]  # type: ignore[assignment]
+    """Creates a dispatcher that calls a URL back with the first event that it
+    takes, and is gone after that or when its time is over. Where the
+    environment has a dispatcher for this URL that one is answered unchanged.
+    """
+    EnableEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.EnableEventDispatcherRequest, _events_service_pb2.EnableEventDispatcherResponse]  # type: ignore[assignment]
+    """Has a dispatcher take events again. Idempotent.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
+    """
+    DisableEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.DisableEventDispatcherRequest, _events_service_pb2.DisableEventDispatcherResponse]  # type: ignore[assignment]
+    """Has a dispatcher take no events from the next one on, and start nothing
+    for those that it took and was not invoked for yet. Idempotent.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
+    """
+    DeleteEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.DeleteEventDispatcherRequest, _events_service_pb2.DeleteEventDispatcherResponse]  # type: ignore[assignment]
+    """Deletes a dispatcher. It takes no events from the next one on; its runs
+    stay.
+    Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+    DISPATCHER_KEPT, for that of a registered job.
     """
     GetEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetEventDispatcherRequest, _events_service_pb2.GetEventDispatcherResponse]  # type: ignore[assignment]
     """Gets a dispatcher.
@@ -255,6 +311,18 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CancelRunsForEvent(
+        self,
+        request: _events_service_pb2.CancelRunsForEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.CancelRunsForEventResponse, _abc.Awaitable[_events_service_pb2.CancelRunsForEventResponse]]:
+        """Cancels all runs of an event that have not ended, those that are being
+        executed as well. Runs that come of it later are not cancelled: cancel
+        the event, or disable its dispatchers, to have none. Idempotent.
+        Errors: NOT_FOUND EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
     def GetEventRecord(
         self,
         request: _events_service_pb2.GetEventRecordRequest,
@@ -284,6 +352,52 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         stored one is answered.
         Errors: FAILED_PRECONDITION DISPATCHER_KEPT, for that of a registered job,
         which follows what its program says.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEphemeralDispatcher(
+        self,
+        request: _events_service_pb2.CreateEphemeralDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.CreateEphemeralDispatcherResponse, _abc.Awaitable[_events_service_pb2.CreateEphemeralDispatcherResponse]]:
+        """Creates a dispatcher that calls a URL back with the first event that it
+        takes, and is gone after that or when its time is over. Where the
+        environment has a dispatcher for this URL that one is answered unchanged.
+        """
+
+    @_abc_1.abstractmethod
+    def EnableEventDispatcher(
+        self,
+        request: _events_service_pb2.EnableEventDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.EnableEventDispatcherResponse, _abc.Awaitable[_events_service_pb2.EnableEventDispatcherResponse]]:
+        """Has a dispatcher take events again. Idempotent.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
+        """
+
+    @_abc_1.abstractmethod
+    def DisableEventDispatcher(
+        self,
+        request: _events_service_pb2.DisableEventDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.DisableEventDispatcherResponse, _abc.Awaitable[_events_service_pb2.DisableEventDispatcherResponse]]:
+        """Has a dispatcher take no events from the next one on, and start nothing
+        for those that it took and was not invoked for yet. Idempotent.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEventDispatcher(
+        self,
+        request: _events_service_pb2.DeleteEventDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.DeleteEventDispatcherResponse, _abc.Awaitable[_events_service_pb2.DeleteEventDispatcherResponse]]:
+        """Deletes a dispatcher. It takes no events from the next one on; its runs
+        stay.
+        Errors: NOT_FOUND DISPATCHER_NOT_FOUND; FAILED_PRECONDITION
+        DISPATCHER_KEPT, for that of a registered job.
         """
 
     @_abc_1.abstractmethod

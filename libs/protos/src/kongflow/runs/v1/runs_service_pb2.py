@@ -26,7 +26,7 @@ from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_acce
 from kongflow.runs.v1 import run_pb2 as kongflow_dot_runs_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kongflow/runs/v1/runs_service.proto\x12\x10kongflow.runs.v1\x1a\x1fkongflow/common/v1/access.proto\x1a\x1akongflow/runs/v1/run.proto\"\x1f\n\rGetRunRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x15.kongflow.runs.v1.RunR\x03run\"e\n\x0fListRunsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"e\n\x10ListRunsResponse\x12)\n\x04runs\x18\x01 \x03(\x0b\x32\x15.kongflow.runs.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xde\x01\n\x0bRunsService\x12\x64\n\x06GetRun\x12\x1f.kongflow.runs.v1.GetRunRequest\x1a .kongflow.runs.v1.GetRunResponse\"\x17\xaa\x96\x1c\x13\n\x04\x01\x02\x03\x04\x12\truns:read\x18\x01\x12i\n\x08ListRuns\x12!.kongflow.runs.v1.ListRunsRequest\x1a\".kongflow.runs.v1.ListRunsResponse\"\x16\xaa\x96\x1c\x12\n\x03\x01\x03\x04\x12\truns:read\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kongflow/runs/v1/runs_service.proto\x12\x10kongflow.runs.v1\x1a\x1fkongflow/common/v1/access.proto\x1a\x1akongflow/runs/v1/run.proto\"\x1f\n\rGetRunRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"9\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x15.kongflow.runs.v1.RunR\x03run\"e\n\x0fListRunsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"e\n\x10ListRunsResponse\x12)\n\x04runs\x18\x01 \x03(\x0b\x32\x15.kongflow.runs.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\"\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"<\n\x11\x43\x61ncelRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x15.kongflow.runs.v1.RunR\x03run2\xcd\x02\n\x0bRunsService\x12\x64\n\x06GetRun\x12\x1f.kongflow.runs.v1.GetRunRequest\x1a .kongflow.runs.v1.GetRunResponse\"\x17\xaa\x96\x1c\x13\n\x04\x01\x02\x03\x04\x12\truns:read\x18\x01\x12i\n\x08ListRuns\x12!.kongflow.runs.v1.ListRunsRequest\x1a\".kongflow.runs.v1.ListRunsResponse\"\x16\xaa\x96\x1c\x12\n\x03\x01\x03\x04\x12\truns:read\x18\x01\x12m\n\tCancelRun\x12\".kongflow.runs.v1.CancelRunRequest\x1a#.kongflow.runs.v1.CancelRunResponse\"\x17\xaa\x96\x1c\x13\n\x03\x01\x03\x04\x12\nruns:write\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSSERVICE'].methods_by_name['GetRun']._serialized_options = b'\252\226\034\023\n\004\001\002\003\004\022\truns:read\030\001'
   _globals['_RUNSSERVICE'].methods_by_name['ListRuns']._loaded_options = None
   _globals['_RUNSSERVICE'].methods_by_name['ListRuns']._serialized_options = b'\252\226\034\022\n\003\001\003\004\022\truns:read\030\001'
+  _globals['_RUNSSERVICE'].methods_by_name['CancelRun']._loaded_options = None
+  _globals['_RUNSSERVICE'].methods_by_name['CancelRun']._serialized_options = b'\252\226\034\023\n\003\001\003\004\022\nruns:write\030\001'
   _globals['_GETRUNREQUEST']._serialized_start=118
   _globals['_GETRUNREQUEST']._serialized_end=149
   _globals['_GETRUNRESPONSE']._serialized_start=151
@@ -45,6 +47,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRUNSREQUEST']._serialized_end=311
   _globals['_LISTRUNSRESPONSE']._serialized_start=313
   _globals['_LISTRUNSRESPONSE']._serialized_end=414
-  _globals['_RUNSSERVICE']._serialized_start=417
-  _globals['_RUNSSERVICE']._serialized_end=639
+  _globals['_CANCELRUNREQUEST']._serialized_start=416
+  _globals['_CANCELRUNREQUEST']._serialized_end=450
+  _globals['_CANCELRUNRESPONSE']._serialized_start=452
+  _globals['_CANCELRUNRESPONSE']._serialized_end=512
+  _globals['_RUNSSERVICE']._serialized_start=515
+  _globals['_RUNSSERVICE']._serialized_end=848
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RunsServiceStub:
-    """Shows the runs of an environment.
+    """Shows the runs of an environment, and cancels them.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,15 @@ class RunsServiceStub:
                 request_serializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/kongflow.runs.v1.RunsService/CancelRun',
+                request_serializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunResponse.FromString,
+                _registered_method=True)
 
 
 class RunsServiceServicer:
-    """Shows the runs of an environment.
+    """Shows the runs of an environment, and cancels them.
     """
 
     def GetRun(self, request, context):
@@ -61,6 +66,17 @@ class RunsServiceServicer:
 
     def ListRuns(self, request, context):
         """Lists runs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRun(self, request, context):
+        """Ends a run before it has ended by itself: it is CANCELED, and is not
+        executed any more. What a program still answers to an execution that is
+        under way is dropped. A run that has ended is answered as it is.
+        Idempotent.
+        Errors: NOT_FOUND RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +95,11 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     request_deserializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsResponse.SerializeToString,
             ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kongflow.runs.v1.RunsService', rpc_method_handlers)
@@ -88,7 +109,7 @@ def add_RunsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunsService:
-    """Shows the runs of an environment.
+    """Shows the runs of an environment, and cancels them.
     """
 
     @staticmethod
@@ -135,6 +156,33 @@ class RunsService:
             '/kongflow.runs.v1.RunsService/ListRuns',
             kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsRequest.SerializeToString,
             kongflow_dot_runs_dot_v1_dot_runs__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.v1.RunsService/CancelRun',
+            kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunRequest.SerializeToString,
+            kongflow_dot_runs_dot_v1_dot_runs__service__pb2.CancelRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

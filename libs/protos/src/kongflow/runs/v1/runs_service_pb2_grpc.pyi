@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunsServiceStub:
-    """Shows the runs of an environment."""
+    """Shows the runs of an environment, and cancels them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,17 @@ class RunsServiceStub:
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListRunsRequest, _runs_service_pb2.ListRunsResponse]
     """Lists runs, newest first."""
+    CancelRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.CancelRunRequest, _runs_service_pb2.CancelRunResponse]
+    """Ends a run before it has ended by itself: it is CANCELED, and is not
+    executed any more. What a program still answers to an execution that is
+    under way is dropped. A run that has ended is answered as it is.
+    Idempotent.
+    Errors: NOT_FOUND RUN_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class RunsServiceAsyncStub(RunsServiceStub):
-    """Shows the runs of an environment."""
+    """Shows the runs of an environment, and cancels them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetRunRequest, _runs_service_pb2.GetRunResponse]  # type: ignore[assignment]
@@ -51,9 +58,16 @@ class RunsServiceAsyncStub(RunsServiceStub):
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListRunsRequest, _runs_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, newest first."""
+    CancelRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.CancelRunRequest, _runs_service_pb2.CancelRunResponse]  # type: ignore[assignment]
+    """Ends a run before it has ended by itself: it is CANCELED, and is not
+    executed any more. What a program still answers to an execution that is
+    under way is dropped. A run that has ended is answered as it is.
+    Idempotent.
+    Errors: NOT_FOUND RUN_NOT_FOUND.
+    """
 
 class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the runs of an environment."""
+    """Shows the runs of an environment, and cancels them."""
 
     @_abc_1.abstractmethod
     def GetRun(
@@ -72,5 +86,18 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.ListRunsResponse, _abc.Awaitable[_runs_service_pb2.ListRunsResponse]]:
         """Lists runs, newest first."""
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _runs_service_pb2.CancelRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.CancelRunResponse, _abc.Awaitable[_runs_service_pb2.CancelRunResponse]]:
+        """Ends a run before it has ended by itself: it is CANCELED, and is not
+        executed any more. What a program still answers to an execution that is
+        under way is dropped. A run that has ended is answered as it is.
+        Idempotent.
+        Errors: NOT_FOUND RUN_NOT_FOUND.
+        """
 
 def add_RunsServiceServicer_to_server(servicer: RunsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

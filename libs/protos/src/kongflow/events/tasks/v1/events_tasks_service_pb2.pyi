@@ -214,3 +214,85 @@ class BatchInvokeDispatchersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchInvokeDispatchersResponse: _TypeAlias = BatchInvokeDispatchersResponse  # noqa: Y015
+
+@_typing.final
+class InvokeEphemeralDispatcherRequest(_message.Message):
+    """Calls the URL of a dispatcher back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPATCHER_ID_FIELD_NUMBER: _builtins.int
+    EVENT_RECORD_ID_FIELD_NUMBER: _builtins.int
+    dispatcher_id: _builtins.str
+    """Required. The id of the dispatcher."""
+    event_record_id: _builtins.str
+    """Required. The id of the event record."""
+    def __init__(
+        self,
+        *,
+        dispatcher_id: _builtins.str = ...,
+        event_record_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatcher_id", b"dispatcher_id", "event_record_id", b"event_record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvokeEphemeralDispatcherRequest: _TypeAlias = InvokeEphemeralDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class InvokeEphemeralDispatcherResponse(_message.Message):
+    """The URL has been called, or is not to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvokeEphemeralDispatcherResponse: _TypeAlias = InvokeEphemeralDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class ExpireDispatcherRequest(_message.Message):
+    """Deletes a dispatcher whose time is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPATCHER_ID_FIELD_NUMBER: _builtins.int
+    dispatcher_id: _builtins.str
+    """Required. The id of the dispatcher."""
+    def __init__(
+        self,
+        *,
+        dispatcher_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatcher_id", b"dispatcher_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireDispatcherRequest: _TypeAlias = ExpireDispatcherRequest  # noqa: Y015
+
+@_typing.final
+class ExpireDispatcherResponse(_message.Message):
+    """The dispatcher is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireDispatcherResponse: _TypeAlias = ExpireDispatcherResponse  # noqa: Y015

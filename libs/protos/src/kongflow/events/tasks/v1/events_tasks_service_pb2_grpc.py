@@ -45,6 +45,16 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsResponse.FromString,
                 _registered_method=True)
+        self.InvokeEphemeralDispatcher = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/InvokeEphemeralDispatcher',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherResponse.FromString,
+                _registered_method=True)
+        self.ExpireDispatcher = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/ExpireDispatcher',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.FromString,
+                _registered_method=True)
         self.InvokeDispatcher = channel.unary_unary(
                 '/kongflow.events.tasks.v1.EventsTasksService/InvokeDispatcher',
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.SerializeToString,
@@ -78,8 +88,27 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InvokeEphemeralDispatcher(self, request, context):
+        """Calls the URL of an ephemeral dispatcher back with the event that it
+        took, and expires it. Only one event is ever told: the first that claims
+        the dispatcher. One that is gone, disabled or claimed by another event,
+        and an event that is gone or cancelled, is done.
+        Errors: UNKNOWN EPHEMERAL_CALL_FAILED, which is tried again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExpireDispatcher(self, request, context):
+        """Deletes an ephemeral dispatcher whose time is over. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InvokeDispatcher(self, request, context):
-        """Creates a run for each job of a dispatcher that took an event.
+        """Starts what a dispatcher that took an event starts: a run for its job, or
+        for each job of its dynamic trigger, or the call of its URL.
         Idempotent: the runs are unique by event record, dispatcher and job.
         A disabled dispatcher starts nothing.
         Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
@@ -107,6 +136,16 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.BatchDeliverEvents,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsResponse.SerializeToString,
+            ),
+            'InvokeEphemeralDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.InvokeEphemeralDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherResponse.SerializeToString,
+            ),
+            'ExpireDispatcher': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireDispatcher,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.SerializeToString,
             ),
             'InvokeDispatcher': grpc.unary_unary_rpc_method_handler(
                     servicer.InvokeDispatcher,
@@ -174,6 +213,60 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/BatchDeliverEvents',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchDeliverEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InvokeEphemeralDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/InvokeEphemeralDispatcher',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeEphemeralDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireDispatcher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/ExpireDispatcher',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.FromString,
             options,
             channel_credentials,
             insecure,

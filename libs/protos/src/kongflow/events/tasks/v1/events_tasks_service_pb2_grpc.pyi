@@ -41,8 +41,18 @@ class EventsTasksServiceStub:
     """
     BatchDeliverEvents: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchDeliverEventsRequest, _events_tasks_service_pb2.BatchDeliverEventsResponse]
     """Delivers many events of one environment."""
+    InvokeEphemeralDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeEphemeralDispatcherRequest, _events_tasks_service_pb2.InvokeEphemeralDispatcherResponse]
+    """Calls the URL of an ephemeral dispatcher back with the event that it
+    took, and expires it. Only one event is ever told: the first that claims
+    the dispatcher. One that is gone, disabled or claimed by another event,
+    and an event that is gone or cancelled, is done.
+    Errors: UNKNOWN EPHEMERAL_CALL_FAILED, which is tried again.
+    """
+    ExpireDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]
+    """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
     InvokeDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]
-    """Creates a run for each job of a dispatcher that took an event.
+    """Starts what a dispatcher that took an event starts: a run for its job, or
+    for each job of its dynamic trigger, or the call of its URL.
     Idempotent: the runs are unique by event record, dispatcher and job.
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
@@ -63,8 +73,18 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """
     BatchDeliverEvents: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchDeliverEventsRequest, _events_tasks_service_pb2.BatchDeliverEventsResponse]  # type: ignore[assignment]
     """Delivers many events of one environment."""
+    InvokeEphemeralDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeEphemeralDispatcherRequest, _events_tasks_service_pb2.InvokeEphemeralDispatcherResponse]  # type: ignore[assignment]
+    """Calls the URL of an ephemeral dispatcher back with the event that it
+    took, and expires it. Only one event is ever told: the first that claims
+    the dispatcher. One that is gone, disabled or claimed by another event,
+    and an event that is gone or cancelled, is done.
+    Errors: UNKNOWN EPHEMERAL_CALL_FAILED, which is tried again.
+    """
+    ExpireDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]  # type: ignore[assignment]
+    """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
     InvokeDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]  # type: ignore[assignment]
-    """Creates a run for each job of a dispatcher that took an event.
+    """Starts what a dispatcher that took an event starts: a run for its job, or
+    for each job of its dynamic trigger, or the call of its URL.
     Idempotent: the runs are unique by event record, dispatcher and job.
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
@@ -96,12 +116,34 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Delivers many events of one environment."""
 
     @_abc_1.abstractmethod
+    def InvokeEphemeralDispatcher(
+        self,
+        request: _events_tasks_service_pb2.InvokeEphemeralDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.InvokeEphemeralDispatcherResponse, _abc.Awaitable[_events_tasks_service_pb2.InvokeEphemeralDispatcherResponse]]:
+        """Calls the URL of an ephemeral dispatcher back with the event that it
+        took, and expires it. Only one event is ever told: the first that claims
+        the dispatcher. One that is gone, disabled or claimed by another event,
+        and an event that is gone or cancelled, is done.
+        Errors: UNKNOWN EPHEMERAL_CALL_FAILED, which is tried again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExpireDispatcher(
+        self,
+        request: _events_tasks_service_pb2.ExpireDispatcherRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.ExpireDispatcherResponse, _abc.Awaitable[_events_tasks_service_pb2.ExpireDispatcherResponse]]:
+        """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+
+    @_abc_1.abstractmethod
     def InvokeDispatcher(
         self,
         request: _events_tasks_service_pb2.InvokeDispatcherRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_tasks_service_pb2.InvokeDispatcherResponse, _abc.Awaitable[_events_tasks_service_pb2.InvokeDispatcherResponse]]:
-        """Creates a run for each job of a dispatcher that took an event.
+        """Starts what a dispatcher that took an event starts: a run for its job, or
+        for each job of its dynamic trigger, or the call of its URL.
         Idempotent: the runs are unique by event record, dispatcher and job.
         A disabled dispatcher starts nothing.
         Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.

@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5kongflow/runs/internal/v1/runs_internal_service.proto\x12\x19kongflow.runs.internal.v1\x1a\x17google/rpc/status.proto\x1a\x1fkongflow/common/v1/access.proto\"\xe5\x03\n\x10\x43reateRunRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12&\n\x0f\x65vent_record_id\x18\x04 \x01(\tR\reventRecordId\x12#\n\rdispatcher_id\x18\x05 \x01(\tR\x0c\x64ispatcherId\x12\x15\n\x06job_id\x18\x06 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x07 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x08 \x01(\tH\x00R\x07version\x12.\n\x13\x65xternal_account_id\x18\t \x01(\tR\x11\x65xternalAccountId\x12\x12\n\x04test\x18\n \x01(\x08R\x04test\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal\x12 \n\x0btraceparent\x18\x0c \x01(\tR\x0btraceparent\x12\x1d\n\nversion_id\x18\r \x01(\tR\tversionId\x12\x1d\n\nrequest_id\x18\x0e \x01(\tR\trequestIdB\n\n\x08selector\"*\n\x11\x43reateRunResponse\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"a\n\x16\x42\x61tchCreateRunsRequest\x12G\n\x08requests\x18\x01 \x03(\x0b\x32+.kongflow.runs.internal.v1.CreateRunRequestR\x08requests\"_\n\x17\x42\x61tchCreateRunsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.kongflow.runs.internal.v1.CreateRunResultR\x07results\"T\n\x0f\x43reateRunResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId2\x8a\x02\n\x13RunsInternalService\x12o\n\tCreateRun\x12+.kongflow.runs.internal.v1.CreateRunRequest\x1a,.kongflow.runs.internal.v1.CreateRunResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x81\x01\n\x0f\x42\x61tchCreateRuns\x12\x31.kongflow.runs.internal.v1.BatchCreateRunsRequest\x1a\x32.kongflow.runs.internal.v1.BatchCreateRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5kongflow/runs/internal/v1/runs_internal_service.proto\x12\x19kongflow.runs.internal.v1\x1a\x17google/rpc/status.proto\x1a\x1fkongflow/common/v1/access.proto\"\xe5\x03\n\x10\x43reateRunRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12\x1d\n\nproject_id\x18\x02 \x01(\tR\tprojectId\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\x12&\n\x0f\x65vent_record_id\x18\x04 \x01(\tR\reventRecordId\x12#\n\rdispatcher_id\x18\x05 \x01(\tR\x0c\x64ispatcherId\x12\x15\n\x06job_id\x18\x06 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x07 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x08 \x01(\tH\x00R\x07version\x12.\n\x13\x65xternal_account_id\x18\t \x01(\tR\x11\x65xternalAccountId\x12\x12\n\x04test\x18\n \x01(\x08R\x04test\x12\x1a\n\x08internal\x18\x0b \x01(\x08R\x08internal\x12 \n\x0btraceparent\x18\x0c \x01(\tR\x0btraceparent\x12\x1d\n\nversion_id\x18\r \x01(\tR\tversionId\x12\x1d\n\nrequest_id\x18\x0e \x01(\tR\trequestIdB\n\n\x08selector\"*\n\x11\x43reateRunResponse\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"a\n\x16\x42\x61tchCreateRunsRequest\x12G\n\x08requests\x18\x01 \x03(\x0b\x32+.kongflow.runs.internal.v1.CreateRunRequestR\x08requests\"_\n\x17\x42\x61tchCreateRunsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32*.kongflow.runs.internal.v1.CreateRunResultR\x07results\"T\n\x0f\x43reateRunResult\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\"i\n\x18\x43\x61ncelRunsOfEventRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"m\n\x19\x43\x61ncelRunsOfEventResponse\x12*\n\x11\x63\x61ncelled_run_ids\x18\x01 \x03(\tR\x0f\x63\x61ncelledRunIds\x12$\n\x0e\x66\x61iled_run_ids\x18\x02 \x03(\tR\x0c\x66\x61iledRunIds2\x94\x03\n\x13RunsInternalService\x12o\n\tCreateRun\x12+.kongflow.runs.internal.v1.CreateRunRequest\x1a,.kongflow.runs.internal.v1.CreateRunResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x81\x01\n\x0f\x42\x61tchCreateRuns\x12\x31.kongflow.runs.internal.v1.BatchCreateRunsRequest\x1a\x32.kongflow.runs.internal.v1.BatchCreateRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\x87\x01\n\x11\x43\x61ncelRunsOfEvent\x12\x33.kongflow.runs.internal.v1.CancelRunsOfEventRequest\x1a\x34.kongflow.runs.internal.v1.CancelRunsOfEventResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSINTERNALSERVICE'].methods_by_name['CreateRun']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_RUNSINTERNALSERVICE'].methods_by_name['BatchCreateRuns']._loaded_options = None
   _globals['_RUNSINTERNALSERVICE'].methods_by_name['BatchCreateRuns']._serialized_options = b'\252\226\034\003\n\001\004'
+  _globals['_RUNSINTERNALSERVICE'].methods_by_name['CancelRunsOfEvent']._loaded_options = None
+  _globals['_RUNSINTERNALSERVICE'].methods_by_name['CancelRunsOfEvent']._serialized_options = b'\252\226\034\003\n\001\004'
   _globals['_CREATERUNREQUEST']._serialized_start=143
   _globals['_CREATERUNREQUEST']._serialized_end=628
   _globals['_CREATERUNRESPONSE']._serialized_start=630
@@ -47,6 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHCREATERUNSRESPONSE']._serialized_end=868
   _globals['_CREATERUNRESULT']._serialized_start=870
   _globals['_CREATERUNRESULT']._serialized_end=954
-  _globals['_RUNSINTERNALSERVICE']._serialized_start=957
-  _globals['_RUNSINTERNALSERVICE']._serialized_end=1223
+  _globals['_CANCELRUNSOFEVENTREQUEST']._serialized_start=956
+  _globals['_CANCELRUNSOFEVENTREQUEST']._serialized_end=1061
+  _globals['_CANCELRUNSOFEVENTRESPONSE']._serialized_start=1063
+  _globals['_CANCELRUNSOFEVENTRESPONSE']._serialized_end=1172
+  _globals['_RUNSINTERNALSERVICE']._serialized_start=1175
+  _globals['_RUNSINTERNALSERVICE']._serialized_end=1579
 # @@protoc_insertion_point(module_scope)

@@ -200,3 +200,59 @@ class CreateRunResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateRunResult: _TypeAlias = CreateRunResult  # noqa: Y015
+
+@_typing.final
+class CancelRunsOfEventRequest(_message.Message):
+    """Cancels the runs of an event record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_RECORD_ID_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Required. The environment."""
+    event_record_id: _builtins.str
+    """Required. The event record."""
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        event_record_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "event_record_id", b"event_record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunsOfEventRequest: _TypeAlias = CancelRunsOfEventRequest  # noqa: Y015
+
+@_typing.final
+class CancelRunsOfEventResponse(_message.Message):
+    """Says which runs are cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    FAILED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cancelled_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs that this call cancelled."""
+
+    @_builtins.property
+    def failed_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs that could not be cancelled now."""
+
+    def __init__(
+        self,
+        *,
+        cancelled_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        failed_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_run_ids", b"cancelled_run_ids", "failed_run_ids", b"failed_run_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunsOfEventResponse: _TypeAlias = CancelRunsOfEventResponse  # noqa: Y015

@@ -42,6 +42,11 @@ class RunsInternalServiceStub:
     """Creates many runs, with one result each; one that is refused does not
     hold up the others.
     """
+    CancelRunsOfEvent: _grpc.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CancelRunsOfEventRequest, _runs_internal_service_pb2.CancelRunsOfEventResponse]
+    """Cancels all runs of an event record that have not ended, in its
+    environment only. A part of them per transaction; what a call did not
+    come to is named as failed, and another call goes on. Idempotent.
+    """
 
 @_typing.type_check_only
 class RunsInternalServiceAsyncStub(RunsInternalServiceStub):
@@ -56,6 +61,11 @@ class RunsInternalServiceAsyncStub(RunsInternalServiceStub):
     BatchCreateRuns: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.BatchCreateRunsRequest, _runs_internal_service_pb2.BatchCreateRunsResponse]  # type: ignore[assignment]
     """Creates many runs, with one result each; one that is refused does not
     hold up the others.
+    """
+    CancelRunsOfEvent: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CancelRunsOfEventRequest, _runs_internal_service_pb2.CancelRunsOfEventResponse]  # type: ignore[assignment]
+    """Cancels all runs of an event record that have not ended, in its
+    environment only. A part of them per transaction; what a call did not
+    come to is named as failed, and another call goes on. Idempotent.
     """
 
 class RunsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -80,6 +90,17 @@ class RunsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runs_internal_service_pb2.BatchCreateRunsResponse, _abc.Awaitable[_runs_internal_service_pb2.BatchCreateRunsResponse]]:
         """Creates many runs, with one result each; one that is refused does not
         hold up the others.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelRunsOfEvent(
+        self,
+        request: _runs_internal_service_pb2.CancelRunsOfEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_internal_service_pb2.CancelRunsOfEventResponse, _abc.Awaitable[_runs_internal_service_pb2.CancelRunsOfEventResponse]]:
+        """Cancels all runs of an event record that have not ended, in its
+        environment only. A part of them per transaction; what a call did not
+        come to is named as failed, and another call goes on. Idempotent.
         """
 
 def add_RunsInternalServiceServicer_to_server(servicer: RunsInternalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,101 @@
+"""Ends runs before they have ended by themselves, each part with one statement."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.outbox.columns import OutboxRows
+from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.run_starter import PERFORM_RUN_EXECUTION, execution_key
+from kongflow_runs.adapters.tables import SCHEMA
+from kongflow_runs.domain.run import ENDED
+
+_ENDED = ", ".join(f"'{state.value}'" for state in sorted(ENDED))
+_REMOVALS = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
+
+# Each branch has an index of its own. IS TRUE keeps a plan that was made on an empty table from
+# walking through the environment instead.
+_OF_EVENT = f"""
+    SELECT id FROM runs.job_runs
+    WHERE event_record_id = %(event_record_id)b::uuid AND id > %(after)b::uuid
+      AND (environment_id = %(environment_id)b::uuid) IS TRUE
+      AND (status NOT IN ({_ENDED})) IS TRUE
+"""  # nosec B608 - made of constants
+UNFINISHED = f"""
+SELECT id FROM (
+    {_OF_EVENT} AND dispatcher_id IS NOT NULL
+    UNION ALL
+    {_OF_EVENT} AND dispatcher_id IS NULL) AS found
+ORDER BY id LIMIT %(limit)b::integer
+"""  # nosec B608
+
+# Locked first, in one order, as the starts of runs do. An execution that is under way keeps its
+# queued job; what it would store finds the run no longer executing.
+CANCEL = f"""
+WITH locked AS (
+    SELECT id FROM runs.job_runs
+    WHERE id = ANY(%(ids)b) AND (environment_id = %(environment_id)b::uuid) IS TRUE
+      AND (status NOT IN ({_ENDED})) IS TRUE
+    ORDER BY id
+    FOR UPDATE
+), changed AS (
+    UPDATE runs.job_runs run SET status = 'CANCELED', completed_at = now()
+    FROM locked WHERE run.id = locked.id
+    RETURNING run.id
+), removed AS ({_REMOVALS.insert})
+SELECT id FROM changed ORDER BY id
+"""  # nosec B608
+
+
+class PostgresRunCanceller:
+    """The RunCanceller on PostgreSQL."""
+
+    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+        self._pool = database.pool
+        self._relay = relay
+
+    async def unfinished(
+        self, environment_id: UUID, event_record_id: UUID, after: UUID, limit: int
+    ) -> Sequence[UUID]:
+        """The runs of the event that have not ended; see RunCanceller.unfinished."""
+        rows = await self._pool.execute(
+            UNFINISHED,
+            {
+                "environment_id": environment_id,
+                "event_record_id": event_record_id,
+                "after": after,
+                "limit": limit,
+            },
+        )
+        return [row[0] for row in rows]
+
+    async def cancel(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Cancels those that have not ended; see RunCanceller.cancel."""
+        # The start of a run has no key to be removed by; it finds the run no longer pending.
+        removals = [
+            OutboxMessage.remove(
+                PERFORM_RUN_EXECUTION, execution_key(run_id), environment_id=environment_id
+            )
+            for run_id in run_ids
+        ]
+        claimed_by = self._relay.claimed_by_for_new_rows()
+        rows = await self._pool.execute(
+            CANCEL,
+            {
+                **_REMOVALS.bind(removals, claimed_by, run_ids),
+                "ids": array_parameter("uuid", run_ids),
+                "environment_id": environment_id,
+            },
+        )
+        cancelled = {row[0] for row in rows}
+        self._relay.committed(
+            [
+                message
+                for run_id, message in zip(run_ids, removals, strict=True)
+                if run_id in cancelled
+            ],
+            claimed_by,
+        )
+        return [row[0] for row in rows]
