@@ -185,15 +185,16 @@ class _Assembly:
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **_in_background(refills, gates),
-            **{
-                f"touch with {name}": self.targets[name].keep_in_touch
-                for name in self.settings.task_descriptor_sets.keys() & self.targets.keys()
-            },
+            **self._touches(),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
             **self._kept_duties([SweepLimits(keeper.request_sweep)]),
         }
         suspects = self._suspects(lease, gates, runner, finisher)
         return QueueWorker(list(lanes.values()), suspects, lease, finisher, self.ledger, helpers)
+
+    def _touches(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        foreign = self.settings.task_descriptor_sets.keys() & self.targets.keys()
+        return {f"touch with {name}": self.targets[name].keep_in_touch for name in foreign}
 
     def _suspects(
         self,

@@ -90,6 +90,17 @@ def statements() -> dict[str, Statement]:
         ),
         "admit": (ledger_admission.ADMIT, {"queue": "events", "limit": 20}),
         "withdraw": (ledger_admission.WITHDRAW, entry_rows([(new_id(), 1)])),
+        "throughput": (
+            queue_reader._THROUGHPUT,
+            {"queue": "events", "within": timedelta()},
+        ),
+        **upkeep(),
+    }
+
+
+def upkeep() -> dict[str, Statement]:
+    """What makes due, takes back, releases, runs suspects and prunes."""
+    return {
         "make due": (ledger_maintenance._MAKE_DUE, {"limit": 20}),
         "next due": (ledger_maintenance._NEXT_DUE, {}),
         "take back": (ledger_maintenance._TAKE_BACK_ORPHANS, {"limit": 20}),
@@ -111,10 +122,6 @@ def statements() -> dict[str, Statement]:
                 "alone": timedelta(),
                 "limit": 20,
             },
-        ),
-        "throughput": (
-            queue_reader._THROUGHPUT,
-            {"queue": "events", "within": timedelta()},
         ),
     }
 
