@@ -38,9 +38,11 @@ function settings() {
 
 /** A context's service as a function: call("SendEvent", {...}) answers the response. */
 function service(name, address, key) {
-  const protos = path.join(REPOSITORY, "protos");
   const definition = loadSync(`kongflow/${name}/v1/${name}_service.proto`, {
-    includeDirs: [protos],
+    includeDirs: [
+      path.join(REPOSITORY, "protos"),
+      path.join(REPOSITORY, "third_party", "googleapis"),
+    ],
     enums: String,
     longs: Number,
     defaults: true,

@@ -47,6 +47,16 @@ def test_put_with_a_new_job_prints_its_id(system: RecordedSystem, run: Run) -> N
     assert job_id in ended.out
 
 
+def test_put_names_with_stars(system: RecordedSystem, run: Run) -> None:
+    system.answers["UpsertEventDispatcher"] = stored
+    ended = run("dispatchers", "put", "--event", "order.*", "--wildcards", "--wide")
+    assert ended.code == 0, ended.err
+    dispatcher = put(system).event_dispatcher
+    assert list(dispatcher.event_names) == ["order.*"]
+    assert dispatcher.name_match == EventDispatcher.NAME_MATCH_WILDCARD
+    assert ["Wildcards", "yes"] in [line.split() for line in ended.out.splitlines()]
+
+
 def test_put_everything(system: RecordedSystem, run: Run, run_process: Run) -> None:
     ended = run_process(
         *("dispatchers", "put", "--event", "a", "--event", "b", "--job", JOB, "--id", "mine"),

@@ -169,6 +169,7 @@ class EventsContext:
         account_id: str = "",
         generation: int | None = None,
         job_id: UUID | None = None,
+        wildcards: bool = False,
     ) -> pb.UpsertEventDispatcherResponse:
         """Upsert a dispatcher over the channel."""
         dispatcher = EventDispatcher(
@@ -177,6 +178,7 @@ class EventsContext:
             source=source,
             manual=manual,
             account_id=account_id,
+            name_match=_name_match(wildcards=wildcards),
         )
         dispatcher.dispatchable.job_version.job_id = str(job_id or new_id())
         if payload_filter is not None:
@@ -266,3 +268,7 @@ class EventsContext:
         """How many rows a table of the context holds."""
         [(rows,)] = await self.database.pool.execute(f"SELECT count(*) FROM events.{table}")
         return int(rows)
+
+
+def _name_match(*, wildcards: bool) -> EventDispatcher.NameMatch.ValueType:
+    return EventDispatcher.NAME_MATCH_WILDCARD if wildcards else EventDispatcher.NAME_MATCH_EXACT

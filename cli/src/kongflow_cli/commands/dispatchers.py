@@ -40,6 +40,10 @@ def _version(dispatcher: EventDispatcher) -> Cell:
     return job_version.version or job_version.alias
 
 
+def _has_wildcards(dispatcher: EventDispatcher) -> bool:
+    return dispatcher.name_match == EventDispatcher.NAME_MATCH_WILDCARD
+
+
 _COLUMNS: list[Column[EventDispatcher]] = [
     Column("Id", lambda dispatcher: dispatcher.id),
     Column("Enabled", lambda dispatcher: Word("on" if dispatcher.enabled else "off")),
@@ -49,6 +53,7 @@ _COLUMNS: list[Column[EventDispatcher]] = [
     Column("Updated", lambda dispatcher: time_of(dispatcher, "update_time")),
     Column("Dispatchable id", lambda dispatcher: dispatcher.dispatchable_id, wide=True),
     Column("Source", lambda dispatcher: dispatcher.source, wide=True),
+    Column("Wildcards", lambda dispatcher: yes_or_no(_has_wildcards(dispatcher)), wide=True),
     Column("Account", lambda dispatcher: dispatcher.account_id, wide=True),
     Column("Manual", lambda dispatcher: yes_or_no(dispatcher.manual), wide=True),
     Column("Generation", lambda dispatcher: str(dispatcher.generation), wide=True),
@@ -69,6 +74,9 @@ def put_dispatcher(  # noqa: PLR0913 - an option each
     event: Annotated[
         list[str], typer.Option("--event", metavar="NAME", help="Takes it; may be repeated.")
     ],
+    wildcards: Annotated[
+        bool, typer.Option("--wildcards", help="A * in a name stands for any characters.")
+    ] = False,
     job: Annotated[
         UUID | None, typer.Option(help="The job it starts.", show_default="a new one")
     ] = None,
@@ -127,6 +135,8 @@ def put_dispatcher(  # noqa: PLR0913 - an option each
         account_id=account or "",
         manual=manual,
     )
+    if wildcards:
+        dispatcher.name_match = EventDispatcher.NAME_MATCH_WILDCARD
     documents = Documents()
     if payload_filter is not None:
         document = documents.read("--filter", payload_filter)

@@ -8,7 +8,11 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["ServiceSettings"]
+__all__ = ["Misconfigured", "ServiceSettings"]
+
+
+class Misconfigured(ValueError):
+    """A service was told to use what cannot be used; the message is for the one who told it."""
 
 
 def _default_instance() -> str:

@@ -3,6 +3,10 @@
 event_filter      reads a filter and says what is wrong with it
 compiled_filter   a filter as closures, asked about values
 operators         the 13 operators
+match_list        what the original has not: patterns, under one operator of its own
+wildcard          texts with stars
+simple_case       equal but for the case, letter by letter
+address_range     ranges of IP addresses
 ignore_case       what $ignoreCaseEquals takes as equal
 equalities        what a filter demands by equality, to find it among many
 event_matcher     the conditions of a dispatcher, asked about events
@@ -25,6 +29,7 @@ from kongflow_filters.event_matcher import EventMatcher, MatchTarget
 from kongflow_filters.excerpt import Excerpt, excerpt
 from kongflow_filters.explanation import Mismatch, MismatchKind, explain, explain_member
 from kongflow_filters.javascript_values import MISSING
+from kongflow_filters.wildcard import Wildcard
 
 __all__ = [
     "MISSING",
@@ -42,6 +47,7 @@ __all__ = [
     "MismatchKind",
     "Path",
     "Scalar",
+    "Wildcard",
     "equalities",
     "excerpt",
     "explain",

@@ -6,13 +6,14 @@ The rules are in docs/behaviour/filters.md#matching.
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from kongflow_filters.event_filter import EventFilter, FilterNode
+from kongflow_filters.event_filter import EventFilter, FilterNode, alternatives_of
 from kongflow_filters.javascript_objects import PropertyRefused
 from kongflow_filters.javascript_properties import Property
 from kongflow_filters.javascript_values import MISSING
+from kongflow_filters.match_list import EXTENSION, compile_match_list
 from kongflow_filters.operators import OPERATORS, Check, is_one_of, is_scalar_list
 
-__all__ = ["CompiledFilter"]
+__all__ = ["CompiledFilter", "compile_operator"]
 
 
 class CompiledFilter:
@@ -46,6 +47,10 @@ class CompiledFilter:
 def _compile(tree: FilterNode) -> Check:
     if not tree:
         return lambda _: True
+    groups = alternatives_of(EXTENSION, tree.get(EXTENSION, ()))
+    if groups is not None:
+        plain = {key: node for key, node in tree.items() if key != EXTENSION}
+        return _with_alternatives(_compile(plain), groups)
     members = [(Property(key), _compile_member(node)) for key, node in tree.items()]
     in_objects = tuple((each.key, each.inherited, check) for each, check in members)
 
@@ -62,6 +67,26 @@ def _compile(tree: FilterNode) -> Check:
     return matches
 
 
+def _with_alternatives(matches: Check, groups: Sequence[Sequence[FilterNode]]) -> Check:
+    """What else a filter asks, and of each group one filter; of the same value."""
+    compiled = [[_compile(tree) for tree in group] for group in groups]
+
+    def matches_with_one_of_each(value: object) -> bool:
+        if value is None or value is MISSING or not matches(value):
+            return False
+        return all(any(_holds(check, value) for check in group) for group in compiled)
+
+    return matches_with_one_of_each
+
+
+def _holds(check: Check, value: object) -> bool:
+    """Where JavaScript refuses to read, this alternative does not hold; another may."""
+    try:
+        return check(value)
+    except PropertyRefused:
+        return False
+
+
 def _compile_member(node: FilterNode | Sequence[object]) -> Check:
     if isinstance(node, Mapping):
         return _through_arrays(_compile(node), empty=not node)
@@ -69,7 +94,7 @@ def _compile_member(node: FilterNode | Sequence[object]) -> Check:
         return lambda _: True
     if is_scalar_list(node):
         return is_one_of(node)
-    checks = tuple(_compile_operator(cast("Mapping[str, object]", item)) for item in node)
+    checks = tuple(compile_operator(cast("Mapping[str, object]", item)) for item in node)
     if len(checks) == 1:
         return checks[0]
 
@@ -82,8 +107,11 @@ def _compile_member(node: FilterNode | Sequence[object]) -> Check:
     return all_hold
 
 
-def _compile_operator(item: Mapping[str, object]) -> Check:
+def compile_operator(item: Mapping[str, object]) -> Check:
+    """The check of one parsed condition."""
     [(name, operand)] = item.items()
+    if name == EXTENSION:
+        return compile_match_list(operand)
     return OPERATORS[name].compile(operand)
 
 

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from kongflow_filters.javascript_values import is_number, key_order
+from kongflow_filters.match_list import (
+    EXTENSION,
+    OR,
+    BadEntry,
+    check_match_list,
+    count_wildcards,
+)
 from kongflow_filters.operators import OPERATORS, is_scalar_list
 
 __all__ = [
@@ -16,12 +23,16 @@ __all__ = [
     "FilterNode",
     "FilterWarning",
     "InvalidFilter",
+    "alternatives_of",
     "parse_filter",
     "render_path",
 ]
 
 MAX_DEPTH: Final = 200
 """How deep objects and arrays of a filter may be nested; the filter itself is level 1."""
+
+MAX_WILDCARDS: Final = 100
+"""In one filter: each reads the whole of a value, where other conditions read its ends."""
 
 # The original's parser never copies this key, so it matches nothing.
 _NEVER_KEPT: Final = "__proto__"
@@ -84,11 +95,25 @@ def parse_filter(value: object, path: str = "") -> EventFilter:
     return EventFilter(tree, tuple(parser.warnings))
 
 
+def alternatives_of(
+    key: str, node: FilterNode | Sequence[object]
+) -> Sequence[Sequence[FilterNode]] | None:
+    """The alternatives that stand under a key of a parsed filter: of each list one must hold.
+
+    None where the key is an ordinary one, whose node is about what stands under it.
+    """
+    if key != EXTENSION or isinstance(node, Mapping) or not node:
+        return None
+    groups = [each[OR] for each in node if isinstance(each, Mapping) and OR in each]
+    return cast("Sequence[Sequence[FilterNode]]", groups) if groups else None
+
+
 class _FilterParser:
     """One walk through a filter; collects the warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[FilterWarning] = []
+        self._wildcards = 0
 
     def filter(self, value: object, path: _Path, depth: int = 1) -> FilterNode:
         _check_depth(path, depth)
@@ -99,7 +124,9 @@ class _FilterParser:
         for key in key_order(members):
             member, member_path = members[key], (*path, key)
             node: FilterNode | Sequence[object]
-            if type(member) is list:
+            if key == EXTENSION and _has_alternatives(member):
+                node = self.alternatives(cast("list[object]", member), member_path, depth + 1)
+            elif type(member) is list:
                 node = self.conditions(member, member_path, depth + 1)
             elif type(member) is dict:
                 node = self.filter(member, member_path, depth + 1)
@@ -141,7 +168,52 @@ class _FilterParser:
         for name, operator in OPERATORS.items():
             if name in written:
                 raise _invalid((*path, name), f"must be {operator.operand}")
+        if EXTENSION in written:
+            return self.match_list(written, path)
         raise _invalid(path, f"has no operator; the operators are {', '.join(OPERATORS)}")
+
+    def match_list(self, written: Mapping[str, object], path: _Path) -> Mapping[str, object]:
+        """What the original knows nothing of; an operator of its own in the object goes first."""
+        path = (*path, EXTENSION)
+        if len(written) > 1:
+            raise _invalid(path, "must be the only key of its object")
+        try:
+            check_match_list(written[EXTENSION])
+        except BadEntry as error:
+            raise _invalid((*path, *error.steps), error.reason) from None
+        self._wildcards += count_wildcards(written[EXTENSION])
+        if self._wildcards > MAX_WILDCARDS:
+            raise _invalid(path, f"is more than {MAX_WILDCARDS} wildcards in one filter")
+        return {EXTENSION: written[EXTENSION]}
+
+    def alternatives(self, items: list[object], path: _Path, depth: int) -> Sequence[object]:
+        """`[{"$or": [filter, ...]}, ...]`: of each list one filter must hold."""
+        _check_depth(path, depth)
+        parsed: list[Mapping[str, object]] = []
+        for index, item in enumerate(items):
+            inner = (*path, index)
+            if type(item) is not dict or list(item) != [OR]:
+                raise _invalid(inner, f"must be an object with the key {OR}, and nothing else")
+            filters = item[OR]
+            inner = (*inner, OR)
+            if type(filters) is not list or not filters:
+                raise _invalid(inner, "must be a list of filters that is not empty")
+            parsed.append(
+                {
+                    OR: tuple(
+                        self.filter(each, (*inner, number), depth + 3)
+                        for number, each in enumerate(cast("list[object]", filters))
+                    )
+                }
+            )
+        return tuple(parsed)
+
+
+def _has_alternatives(member: object) -> bool:
+    """Whether a list holds an object that has `$or` and no operator: the original refuses it."""
+    return type(member) is list and any(
+        type(item) is dict and OR in item and OPERATORS.keys().isdisjoint(item) for item in member
+    )
 
 
 def _check_depth(path: _Path, depth: int) -> None:

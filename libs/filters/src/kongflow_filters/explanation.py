@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
-from kongflow_filters.event_filter import EventFilter, FilterNode, render_path
+from kongflow_filters.compiled_filter import compile_operator
+from kongflow_filters.event_filter import (
+    EventFilter,
+    FilterNode,
+    alternatives_of,
+    render_path,
+)
 from kongflow_filters.javascript_objects import PropertyRefused
 from kongflow_filters.javascript_properties import Property
 from kongflow_filters.javascript_values import MISSING
-from kongflow_filters.operators import OPERATORS, is_one_of, is_scalar_list
+from kongflow_filters.match_list import OR
+from kongflow_filters.operators import is_one_of, is_scalar_list
 
 __all__ = ["Mismatch", "MismatchKind", "explain", "explain_member"]
 
@@ -91,6 +98,12 @@ def _explain(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatc
     if value is None or value is MISSING:
         return Mismatch(steps, MismatchKind.NO_MEMBERS, "", tree, value)
     for key, node in tree.items():
+        groups = alternatives_of(key, node)
+        if groups is not None:
+            mismatch = _explain_alternatives(groups, value, steps)
+            if mismatch is not None:
+                return mismatch
+            continue
         inner = (*steps, key)
         found = _read(key, value, node, inner)
         if isinstance(node, Mapping):
@@ -100,6 +113,23 @@ def _explain(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatc
         if mismatch is not None:
             return mismatch
     return None
+
+
+def _explain_alternatives(
+    groups: Sequence[Sequence[FilterNode]], value: object, steps: tuple[str, ...]
+) -> Mismatch | None:
+    """Of each group one filter must hold for the value itself."""
+    for group in groups:
+        if not any(_holds(tree, value, steps) for tree in group):
+            return Mismatch(steps, MismatchKind.CONDITION, OR, group, value)
+    return None
+
+
+def _holds(tree: FilterNode, value: object, steps: tuple[str, ...]) -> bool:
+    try:
+        return _explain(tree, value, steps) is None
+    except _Unreadable:
+        return False
 
 
 def _read(
@@ -132,7 +162,8 @@ def _explain_conditions(
             return None
         return Mismatch(steps, MismatchKind.CONDITION, "", conditions, value)
     for condition in conditions:
-        [(name, operand)] = cast("Mapping[str, object]", condition).items()
-        if not OPERATORS[name].compile(operand)(value):
+        item = cast("Mapping[str, object]", condition)
+        if not compile_operator(item)(value):
+            [(name, operand)] = item.items()
             return Mismatch(steps, MismatchKind.CONDITION, name, operand, value)
     return None

@@ -47,6 +47,19 @@ async def test_dispatcher_is_stored_and_read_back(context: EventsContext) -> Non
     assert stored.dispatchable.job_version.alias == "latest"
 
 
+async def test_names_are_literal_unless_it_says_otherwise(context: EventsContext) -> None:
+    await context.put("job", "order.**", "a\\b")
+    stored = await get(context)
+    assert stored.name_match == EventDispatcher.NAME_MATCH_EXACT
+    assert list(stored.event_names) == ["order.**", "a\\b"]
+    await context.put("job", "order.*", "*.failed", wildcards=True)
+    stored = await get(context)
+    assert stored.name_match == EventDispatcher.NAME_MATCH_WILDCARD
+    assert list(stored.event_names) == ["order.*", "*.failed"]
+    await context.put("job", "order.*")
+    assert (await get(context)).name_match == EventDispatcher.NAME_MATCH_EXACT
+
+
 async def test_version_of_a_job_is_kept(context: EventsContext) -> None:
     dispatcher = EventDispatcher(dispatchable_id="job", event_names=["a"])
     dispatcher.dispatchable.job_version.job_id = str(new_id())
@@ -164,6 +177,10 @@ def _changed(**fields: object) -> pb.UpsertEventDispatcherRequest:
     return pb.UpsertEventDispatcherRequest(event_dispatcher=dispatcher)
 
 
+def _wildcards(name: str) -> pb.UpsertEventDispatcherRequest:
+    return _changed(event_names=["*", name], name_match=EventDispatcher.NAME_MATCH_WILDCARD)
+
+
 def _selected(**selector: str) -> pb.UpsertEventDispatcherRequest:
     dispatcher = _dispatcher()
     for name, value in selector.items():
@@ -186,6 +203,10 @@ def _generation(generation: int) -> pb.UpsertEventDispatcherRequest:
         (_changed(event_names=["a"] * 101), "event_dispatcher.event_names"),
         (_changed(event_names=["a", ""]), "event_dispatcher.event_names[1]"),
         (_changed(event_names=["\0"]), "event_dispatcher.event_names[0]"),
+        (_wildcards("order.**"), "event_dispatcher.event_names[1]"),
+        (_wildcards("order\\.*"), "event_dispatcher.event_names[1]"),
+        (_wildcards("order.\\"), "event_dispatcher.event_names[1]"),
+        (_changed(name_match=7), "event_dispatcher.name_match"),
         (_changed(source="s" * 513), "event_dispatcher.source"),
         (_changed(account_id="a" * 513), "event_dispatcher.account_id"),
         (_selected(job_id=""), "event_dispatcher.dispatchable.job_version.job_id"),

@@ -48,6 +48,15 @@ SELECT {ROW_ID}, ARRAY['order.created'], 'trigger.dev', 'job-' || n, '{{}}',
 FROM generate_series(1, {DISPATCHERS}) AS g(n)
 """
 
+# As many that wait for patterns elsewhere.
+FILL_PATTERNS = f"""
+INSERT INTO events.event_dispatchers (
+    id, event, source, dispatchable_id, dispatchable, environment_id, name_patterns)
+SELECT gen_random_uuid(), ARRAY['order.*'], 'trigger.dev', 'pattern-' || n, '{{}}',
+       CASE WHEN n <= 2 THEN '{ENVIRONMENT}' ELSE gen_random_uuid() END, ARRAY['order.%']
+FROM generate_series(1, {DISPATCHERS}) AS g(n)
+"""
+
 FILL_VERSIONS = f"""
 INSERT INTO events.dispatcher_versions (environment_id, version)
 SELECT {ROW_ID}, n FROM generate_series(1, {ROWS}) AS g(n)
@@ -139,7 +148,14 @@ async def test_plans_made_for_empty_tables_serve_large_ones(database: Database) 
         database,
         "events",
         lambda: statements(claims),
-        fill=[FILL_ACCOUNTS, FILL_EVENTS, FILL_DISPATCHERS, FILL_VERSIONS, FILL_OUTBOX],
+        fill=[
+            FILL_ACCOUNTS,
+            FILL_EVENTS,
+            FILL_DISPATCHERS,
+            FILL_PATTERNS,
+            FILL_VERSIONS,
+            FILL_OUTBOX,
+        ],
     )
     assert {name: count for name, count in read.items() if count > 100} == {}, read
     assert read["outbox claim"] >= CLAIMED, "the statistics count nothing"

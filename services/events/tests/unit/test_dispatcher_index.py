@@ -17,6 +17,7 @@ from kongflow_events.domain.dispatcher_match import (
     compile_dispatcher,
 )
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
+from kongflow_events.domain.event_names import NameMatch
 from kongflow_events.domain.event_record import EventContent, PayloadType
 from tests.differential.generator import Pairs
 
@@ -29,6 +30,7 @@ def dispatcher(
     context_filter: object = None,
     *names: str,
     dispatcher_id: UUID | None = None,
+    wildcards: bool = False,
 ) -> CompiledDispatcher:
     def document(value: object) -> JsonDocument | None:
         return None if value is None else JsonDocument(json.dumps(value).encode())
@@ -46,6 +48,7 @@ def dispatcher(
                 manual=False,
                 enabled=True,
                 dispatchable=JsonDocument(b"{}"),
+                name_match=NameMatch.WILDCARD if wildcards else NameMatch.EXACT,
             ),
             account_id=None,
             external_account_id=None,

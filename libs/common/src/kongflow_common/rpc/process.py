@@ -8,12 +8,15 @@ from collections.abc import Callable, Coroutine
 
 import uvloop
 
+from kongflow_common.settings import Misconfigured
+
 __all__ = ["run"]
 
 _logger = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 
 
 def tune_garbage_collection() -> None:
@@ -30,7 +33,8 @@ def tune_garbage_collection() -> None:
 def run(serve: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> int:
     """Run `serve` until it returns; SIGTERM and SIGINT set the event it is given.
 
-    Gives the exit code: 0 after a clean end, 1 when `serve` failed, which is logged.
+    Gives the exit code: 0 after a clean end, 1 when `serve` failed, 2 when it was told to use what
+    cannot be used; the log says why.
     """
 
     async def main() -> None:
@@ -43,6 +47,9 @@ def run(serve: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> int:
 
     try:
         uvloop.run(main())
+    except Misconfigured as error:
+        _logger.error("%s", error)  # noqa: TRY400 - where it was noticed says nothing
+        return EXIT_USAGE
     except Exception:  # the log is where a service says what ended it
         _logger.exception("the service failed")
         return EXIT_FAILED

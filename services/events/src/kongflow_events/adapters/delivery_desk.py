@@ -39,10 +39,17 @@ _READ: Final = f"""
     ), candidates AS (
         SELECT DISTINCT d.id, d.generation
           FROM (SELECT DISTINCT e.environment_id, e.name, e.source FROM events e WHERE e.due) w
-          JOIN events.event_dispatchers d
-            ON d.environment_id = w.environment_id AND d.event @> ARRAY[w.name]
-           AND d.source = w.source
-         WHERE d.enabled AND NOT d.manual
+          CROSS JOIN LATERAL (
+                SELECT d.id, d.generation FROM events.event_dispatchers d
+                 WHERE d.environment_id = w.environment_id AND d.event @> ARRAY[w.name]
+                   AND d.source = w.source AND d.enabled AND NOT d.manual
+                   AND d.name_patterns IS NULL
+                UNION ALL
+                SELECT d.id, d.generation FROM events.event_dispatchers d
+                 WHERE d.environment_id = w.environment_id AND d.source = w.source
+                   AND d.enabled AND NOT d.manual AND d.name_patterns IS NOT NULL
+                   AND w.name LIKE ANY (d.name_patterns)
+               ) d
          LIMIT %(limit)b
     ), gathered AS MATERIALIZED (
         SELECT array_agg(id) AS ids, array_agg(generation) AS generations FROM candidates

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Text, cast, literal, null, select, update
+from sqlalchemy import ColumnElement, Text, and_, any_, cast, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,7 @@ from kongflow_events.adapters.dispatcher_rows import select_dispatchers, to_disp
 from kongflow_events.adapters.tables import EVENT_DISPATCHERS, EXTERNAL_ACCOUNTS
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
+from kongflow_events.domain.event_names import NameMatch, to_like
 from kongflow_events.domain.event_record import EventRecord, Tenancy
 
 __all__ = ["SqlDispatcherRepository"]
@@ -124,7 +125,7 @@ class SqlDispatcherRepository:
             select_dispatchers()
             .where(
                 table.environment_id == record.tenancy.environment_id,
-                table.event.contains([record.name]),
+                _takes_name(record.name),
                 table.source == record.source,
                 table.enabled,
                 ~table.manual,
@@ -138,9 +139,24 @@ class SqlDispatcherRepository:
         return [self._compiled.compile(to_dispatcher(row)) for row in rows]
 
 
+def _takes_name(name: str) -> ColumnElement[bool]:
+    table = EVENT_DISPATCHERS.c
+    return or_(
+        and_(table.name_patterns.is_(None), table.event.contains([name])),
+        and_(table.name_patterns.is_not(None), literal(name).like(any_(table.name_patterns))),
+    )
+
+
+def _name_patterns(specification: DispatcherSpecification) -> list[str] | None:
+    if specification.name_match is NameMatch.EXACT:
+        return None
+    return [to_like(name) for name in specification.event_names]
+
+
 def _values(specification: DispatcherSpecification) -> dict[str, object]:
     return {
         "event": list(specification.event_names),
+        "name_patterns": _name_patterns(specification),
         "source": specification.source,
         "payload_filter": _jsonb(specification.payload_filter),
         "context_filter": _jsonb(specification.context_filter),

@@ -9,6 +9,7 @@ from kongflow_common.payload import JsonDocument
 from kongflow_events.adapters.tables import EVENT_DISPATCHERS, EXTERNAL_ACCOUNTS
 from kongflow_events.application.ports import EventKey
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
+from kongflow_events.domain.event_names import NameMatch
 
 __all__ = ["dispatcher_key", "select_dispatchers", "to_dispatcher"]
 
@@ -32,6 +33,7 @@ def select_dispatchers() -> Select[Any]:
         table.created_at,
         table.updated_at,
         EXTERNAL_ACCOUNTS.c.identifier,
+        table.name_patterns.is_not(None),
     ).select_from(EVENT_DISPATCHERS.outerjoin(EXTERNAL_ACCOUNTS))
 
 
@@ -56,6 +58,7 @@ def to_dispatcher(row: Sequence[Any]) -> EventDispatcher:
             manual=row[7],
             enabled=row[8],
             dispatchable=JsonDocument(row[9].encode()),
+            name_match=NameMatch.WILDCARD if row[15] else NameMatch.EXACT,
         ),
         external_account_id=row[10],
         generation=row[11],

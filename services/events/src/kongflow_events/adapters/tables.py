@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     func,
     text,
 )
@@ -141,6 +142,8 @@ EVENT_DISPATCHERS = Table(
     Column("version", BigInteger, nullable=False, server_default=text("0")),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    # For LIKE, where stars in names stand for any characters; else null.
+    Column("name_patterns", ARRAY(Text)),
     UniqueConstraint(
         "dispatchable_id",
         "environment_id",
@@ -164,6 +167,15 @@ Index(
     EVENT_DISPATCHERS.c.event,
     postgresql_using="gin",
     postgresql_where=EVENT_DISPATCHERS.c.enabled,
+)
+Index(
+    "event_dispatchers_name_patterns_idx",
+    EVENT_DISPATCHERS.c.environment_id,
+    EVENT_DISPATCHERS.c.source,
+    EVENT_DISPATCHERS.c.id,
+    postgresql_where=and_(
+        EVENT_DISPATCHERS.c.enabled, EVENT_DISPATCHERS.c.name_patterns.is_not(None)
+    ),
 )
 Index(
     "event_dispatchers_external_account_id_idx",

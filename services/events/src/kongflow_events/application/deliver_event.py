@@ -1,8 +1,8 @@
 """Matches events with the dispatchers of their environment, many events at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from kongflow_events.application.deliver_in_steps import DeliverInSteps, StepBudget
@@ -10,6 +10,7 @@ from kongflow_events.application.deliveries import DeliverEvent, bounded, is_ove
 from kongflow_events.application.ports import Delivery, DeliveryDesk, DueEvent
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
+from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["DeliverEvents"]
 
@@ -55,7 +56,7 @@ class DeliverEvents:
             else:
                 due.setdefault(event.record.id, index)
         candidates = batch.candidates
-        by_name = _by_name_and_source(candidates) if candidates is not None else None
+        by_name = _Candidates(candidates) if candidates is not None else None
         deliveries: list[Delivery] = []
         budget = StepBudget(self._steps_per_call)
         for record_id, index in due.items():
@@ -80,21 +81,31 @@ class DeliverEvents:
                     log_delivered(delivery)
 
 
-_CandidatesByName: TypeAlias = Mapping[tuple[UUID, str, str], Sequence[CompiledDispatcher]]
+class _Candidates:
+    """The dispatchers that were read for a batch, by what their events are called."""
+
+    def __init__(self, dispatchers: Sequence[CompiledDispatcher]) -> None:
+        self._by_name: dict[tuple[UUID, str, str], list[CompiledDispatcher]] = {}
+        self._of_patterns: dict[tuple[UUID, str], list[CompiledDispatcher]] = {}
+        for dispatcher in dispatchers:
+            environment_id, source = dispatcher.environment_id, dispatcher.source
+            if dispatcher.name_patterns:
+                self._of_patterns.setdefault((environment_id, source), []).append(dispatcher)
+                continue
+            for name in dispatcher.event_names:
+                self._by_name.setdefault((environment_id, name, source), []).append(dispatcher)
+
+    def of(self, record: EventRecord) -> Iterator[CompiledDispatcher]:
+        """Those that wait for events of this name and source."""
+        environment_id, name, source = record.tenancy.environment_id, record.name, record.source
+        yield from self._by_name.get((environment_id, name, source), ())
+        for dispatcher in self._of_patterns.get((environment_id, source), ()):
+            if dispatcher.takes_name(name):
+                yield dispatcher
 
 
-def _by_name_and_source(dispatchers: Sequence[CompiledDispatcher]) -> _CandidatesByName:
-    found: dict[tuple[UUID, str, str], list[CompiledDispatcher]] = {}
-    for dispatcher in dispatchers:
-        for name in dispatcher.event_names:
-            key = (dispatcher.environment_id, name, dispatcher.source)
-            found.setdefault(key, []).append(dispatcher)
-    return found
-
-
-def _match(event: DueEvent, candidates: _CandidatesByName) -> Sequence[UUID]:
+def _match(event: DueEvent, candidates: _Candidates) -> Sequence[UUID]:
     record = event.record
-    key = (record.tenancy.environment_id, record.name, record.source)
     # Parsed once for all candidates, and not at all where none looks at it.
     matchable = MatchableEvent(record.payload_type, event.content, record.external_account_id)
-    return [each.id for each in candidates.get(key, ()) if each.takes(matchable)]
+    return [each.id for each in candidates.of(record) if each.takes(matchable)]

@@ -14,6 +14,7 @@ from kongflow_events.domain.event_dispatcher import (
     DispatcherSpecification,
     EventDispatcher,
 )
+from kongflow_events.domain.event_names import check_names
 from kongflow_events.domain.event_record import Tenancy
 
 __all__ = ["DispatcherCommand", "UpsertEventDispatcher", "UpsertedDispatcher"]
@@ -53,7 +54,7 @@ class UpsertEventDispatcher:
     A filter or an account that is left out is gone. With a generation that is not newer than
     the stored one nothing changes. One that is kept by the owner of what it starts is changed by
     that owner alone, whose generations are its own. Raises InvalidField for a filter that could
-    never match, and DispatcherKept.
+    never match and a name that is no pattern where patterns are meant, and DispatcherKept.
     """
 
     def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
@@ -61,6 +62,7 @@ class UpsertEventDispatcher:
 
     async def __call__(self, command: DispatcherCommand) -> UpsertedDispatcher:
         specification = command.specification
+        check_names(specification.event_names, specification.name_match)
         warnings = [
             *check_filter(specification.payload_filter, "event_dispatcher.payload_filter"),
             *check_filter(specification.context_filter, "event_dispatcher.context_filter"),

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
+from kongflow_events.domain.event_names import NamePattern, NameTable
 from kongflow_filters import Path, Scalar, scalars_at
 
 __all__ = ["DispatcherIndex", "MatchedDispatchers"]
@@ -49,6 +50,8 @@ class DispatcherIndex:
     """The bytes of the filters."""
     _by_id: dict[UUID, tuple[CompiledDispatcher, int]] = field(default_factory=dict)
     _by_name: dict[tuple[str, str], "_Waiting"] = field(default_factory=dict)
+    _by_pattern: dict[str, NameTable["_Waiting"]] = field(default_factory=dict)
+    """By source; each holds by pattern."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -60,6 +63,8 @@ class DispatcherIndex:
         self.size += size
         for name in set(dispatcher.event_names):
             self._by_name.setdefault((name, dispatcher.source), _Waiting()).put(dispatcher)
+        for pattern in set(dispatcher.name_patterns):
+            self._put_pattern(pattern, dispatcher)
 
     def remove(self, dispatcher_id: UUID) -> None:
         """Holds it no more; it need not have been there."""
@@ -73,19 +78,68 @@ class DispatcherIndex:
             waiting.remove(dispatcher_id)
             if not len(waiting):
                 del self._by_name[name, dispatcher.source]
+        for pattern in set(dispatcher.name_patterns):
+            self._remove_pattern(pattern, dispatcher)
+
+    def _put_pattern(self, pattern: NamePattern, dispatcher: CompiledDispatcher) -> None:
+        table = self._by_pattern.setdefault(dispatcher.source, NameTable())
+        waiting = table.get(pattern)
+        if waiting is None:
+            waiting = _Waiting()
+            table.put(pattern, waiting)
+        waiting.put(dispatcher)
+
+    def _remove_pattern(self, pattern: NamePattern, dispatcher: CompiledDispatcher) -> None:
+        table = self._by_pattern[dispatcher.source]
+        waiting = table.get(pattern)
+        if waiting is None:
+            return
+        waiting.remove(dispatcher.id)
+        if not len(waiting):
+            table.remove(pattern)
+        if not table:
+            del self._by_pattern[dispatcher.source]
 
     def match(
         self, name: str, source: str, event: MatchableEvent, *, at_most: int
     ) -> MatchedDispatchers | None:
         """Those that take the event; None when more than `at_most` would have to be asked."""
-        waiting = self._by_name.get((name, source))
+        waiting = self._waiting(name, source, at_most)
         if waiting is None:
-            return MatchedDispatchers(self.version, ())
-        candidates = waiting.candidates(event, at_most)
+            return None
+        if len(waiting) == 1:
+            candidates = waiting[0].candidates(event, at_most)
+        else:
+            candidates = _candidates_of_all(waiting, event, at_most)
         if candidates is None:
             return None
         taking = [each.id for each in candidates if each.takes(event)]
         return MatchedDispatchers(self.version, taking)
+
+    def _waiting(self, name: str, source: str, at_most: int) -> list["_Waiting"] | None:
+        """What waits for the name, under it or a pattern that it is of."""
+        exact = self._by_name.get((name, source))
+        found = [exact] if exact is not None else []
+        table = self._by_pattern.get(source)
+        if table is None:
+            return found
+        of_patterns = table.find(name, at_most=at_most)
+        return None if of_patterns is None else [*found, *of_patterns]
+
+
+def _candidates_of_all(
+    waiting: Sequence["_Waiting"], event: MatchableEvent, at_most: int
+) -> Sequence[CompiledDispatcher] | None:
+    """Each once, as one may wait for several patterns that a name is of."""
+    merged: _Dispatchers = {}
+    for each in waiting:
+        candidates = each.candidates(event, at_most)
+        if candidates is None:
+            return None
+        merged.update({candidate.id: candidate for candidate in candidates})
+        if len(merged) > at_most:
+            return None
+    return list(merged.values())
 
 
 class _Waiting:

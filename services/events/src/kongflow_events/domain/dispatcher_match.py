@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from kongflow_events.domain.event_dispatcher import EventDispatcher
+from kongflow_events.domain.event_names import NamePattern, split_names
 from kongflow_events.domain.event_record import EventContent, PayloadType
 from kongflow_filters import EventMatcher, MatchTarget
 
@@ -46,10 +47,17 @@ class CompiledDispatcher:
     id: UUID
     environment_id: UUID
     event_names: tuple[str, ...]
+    name_patterns: tuple[NamePattern, ...]
     source: str
     matcher: EventMatcher
     looks_inside: bool
     """Whether it has a filter, so that the content of events matters."""
+
+    def takes_name(self, name: str) -> bool:
+        """Whether events of this name are meant."""
+        return name in self.event_names or any(
+            each.wildcard.matches(name) for each in self.name_patterns
+        )
 
     def takes(self, event: MatchableEvent) -> bool:
         """Whether it takes the event, whose name and source are known to fit."""
@@ -60,10 +68,12 @@ def compile_dispatcher(dispatcher: EventDispatcher) -> CompiledDispatcher:
     """Compile the filters; one that is not valid makes a dispatcher that takes nothing."""
     specification = dispatcher.specification
     payload_filter, context_filter = specification.payload_filter, specification.context_filter
+    event_names, name_patterns = split_names(specification.event_names, specification.name_match)
     return CompiledDispatcher(
         id=dispatcher.id,
         environment_id=dispatcher.environment_id,
-        event_names=specification.event_names,
+        event_names=event_names,
+        name_patterns=name_patterns,
         source=specification.source,
         matcher=EventMatcher(
             payload_filter.load() if payload_filter is not None else None,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
 from kongflow_events.domain.dispatchable import UnparsableDispatchable, parse_dispatchable
+from kongflow_events.domain.event_names import NameMatch, split_names
 
 __all__ = ["FIRST_GENERATION", "DispatcherSpecification", "EventDispatcher"]
 
@@ -28,6 +29,12 @@ class DispatcherSpecification:
     manual: bool
     enabled: bool
     dispatchable: JsonDocument
+    name_match: NameMatch = NameMatch.EXACT
+
+    def takes_name(self, name: str) -> bool:
+        """Whether events of this name are meant."""
+        literal, patterns = split_names(self.event_names, self.name_match)
+        return name in literal or any(each.wildcard.matches(name) for each in patterns)
 
 
 @dataclass(frozen=True, slots=True)

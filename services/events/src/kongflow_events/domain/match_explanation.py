@@ -8,6 +8,7 @@ from typing import Final
 from kongflow_common.payload import JsonDocument
 from kongflow_events.domain.dispatcher_match import MatchableEvent
 from kongflow_events.domain.event_dispatcher import EventDispatcher
+from kongflow_events.domain.event_names import NameMatch
 from kongflow_events.domain.event_record import EventRecord
 from kongflow_filters import (
     MISSING,
@@ -100,8 +101,9 @@ def _explain(
     record: EventRecord, event: MatchableEvent, dispatcher: EventDispatcher
 ) -> MatchExplanation | None:
     specification = dispatcher.specification
-    if record.name not in specification.event_names:
-        return _differs(Unmatched.NAME, "name", specification.event_names, record.name)
+    if not specification.takes_name(record.name):
+        operator = "wildcard" if specification.name_match is NameMatch.WILDCARD else ""
+        return _differs(Unmatched.NAME, "name", specification.event_names, record.name, operator)
     if record.source != specification.source:
         return _differs(Unmatched.SOURCE, "source", (specification.source,), record.source)
     if not specification.enabled:
@@ -116,6 +118,11 @@ def _explain(
 
 
 def _differs(
-    reason: Unmatched, path: str, wanted: tuple[str | None, ...], found: object
+    reason: Unmatched,
+    path: str,
+    wanted: tuple[str | None, ...],
+    found: object,
+    operator: str = "",
 ) -> MatchExplanation:
-    return MatchExplanation(reason, Mismatch((path,), MismatchKind.CONDITION, "", wanted, found))
+    mismatch = Mismatch((path,), MismatchKind.CONDITION, operator, wanted, found)
+    return MatchExplanation(reason, mismatch)

@@ -1,5 +1,6 @@
 """Dispatchers between the wire and the program."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
@@ -10,6 +11,7 @@ from kongflow_common.filtering import FieldType, FilterField
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.field_parsing import (
     bounded_int,
+    optional_enum,
     optional_text,
     required_id,
     required_message,
@@ -30,6 +32,7 @@ from kongflow_events.domain.dispatchable import (
     write_dispatchable,
 )
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
+from kongflow_events.domain.event_names import NameMatch
 from kongflow_events.domain.event_record import DEFAULT_SOURCE, Tenancy
 from kongflow_events.rpc.event_mapping import to_bounded_payload, to_tenancy
 
@@ -54,6 +57,14 @@ _MAX_EVENT_NAMES: Final = 100
 _MAX_GENERATION: Final = 2**62
 
 _Dispatcher = event_dispatcher_pb2.EventDispatcher
+_NAME_MATCHES: Final[Mapping[int, NameMatch]] = {
+    _Dispatcher.NAME_MATCH_EXACT: NameMatch.EXACT,
+    _Dispatcher.NAME_MATCH_WILDCARD: NameMatch.WILDCARD,
+}
+_NAME_MATCHES_TO_PROTO: Final = {
+    NameMatch.EXACT: _Dispatcher.NAME_MATCH_EXACT,
+    NameMatch.WILDCARD: _Dispatcher.NAME_MATCH_WILDCARD,
+}
 
 
 def to_dispatcher_command(
@@ -112,6 +123,10 @@ def _command(
             manual=dispatcher.manual,
             enabled=enabled,
             dispatchable=write_dispatchable(_dispatchable(dispatcher, by_keeper=by_keeper)),
+            name_match=optional_enum(
+                dispatcher.name_match, "event_dispatcher.name_match", _NAME_MATCHES
+            )
+            or NameMatch.EXACT,
         ),
         account_id=optional_text(dispatcher.account_id, "event_dispatcher.account_id"),
         generation=(
@@ -166,6 +181,7 @@ def to_dispatcher(dispatcher: EventDispatcher) -> _Dispatcher:
         dispatchable_id=dispatcher.dispatchable_id,
         event_names=specification.event_names,
         source=specification.source,
+        name_match=_NAME_MATCHES_TO_PROTO[specification.name_match],
         manual=specification.manual,
         enabled=specification.enabled,
         account_id=dispatcher.account_id or "",

@@ -134,7 +134,7 @@ def publications_of_descriptor_set(target: str, path: Path) -> list[Publication]
     """Reads what a foreign target publishes. Raises InvalidEvents."""
     try:
         files = FileDescriptorSet.FromString(path.read_bytes()).file
-    except DecodeError as error:
+    except (DecodeError, OSError) as error:
         raise InvalidEvents(f"{path.name} is not a descriptor set: {error}") from error
     return [each for file in files for each in publications(file, target)]
 
@@ -152,7 +152,7 @@ def kinds_of_descriptor_set(target: str, path: Path) -> list[Kind]:
     """Reads the kinds of a foreign target from its descriptor set (`buf build -o`).
 
     The set has a pool of its own: two targets may bring different versions of one file.
-    Raises InvalidKind when the file is not a whole descriptor set.
+    Raises InvalidKind when the file cannot be read or is not a whole descriptor set.
     """
     pool = DescriptorPool()
     try:
@@ -160,5 +160,9 @@ def kinds_of_descriptor_set(target: str, path: Path) -> list[Kind]:
         for file in files:
             pool.Add(file)
         return [kind for file in files for kind in read_kinds(file, pool, target)]
+    except OSError as error:
+        raise InvalidKind(
+            f"The descriptor set {path.name} of {target} cannot be read: {error.strerror}"
+        ) from error
     except (DecodeError, TypeError, KeyError) as error:
         raise InvalidKind(f"{path.name} is not a whole descriptor set: {error}") from error

@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import (
 # Options that are read before this module is imported come out empty, silently.
 from kongflow.events.v1 import integration_event_pb2
 from kongflow_common.eventing.event_type import check_type_name, domain_of
+from kongflow_common.settings import Misconfigured
 from kongflow_workerqueue.catalogue.request_parser import RequestParser
 
 __all__ = [
@@ -27,7 +28,7 @@ _DESCRIPTOR = integration_event_pb2.IntegrationEvent.DESCRIPTOR
 _EVENT = _DESCRIPTOR.full_name
 
 
-class InvalidEvents(ValueError):
+class InvalidEvents(Misconfigured):
     """What is published or consumed is declared in a way that does not work."""
 
 

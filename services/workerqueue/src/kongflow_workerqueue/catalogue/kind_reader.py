@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.eventing.publisher import PUBLISH
+from kongflow_common.settings import Misconfigured
 from kongflow_workerqueue.catalogue.discard_writer import DiscardWriter
 from kongflow_workerqueue.catalogue.event_reader import check_consumer, consumed_types
 from kongflow_workerqueue.catalogue.kind import CallShape, Kind
@@ -52,7 +53,7 @@ _JOB_RESULT = "kongflow.workerqueue.v1.JobResult"
 _DISCARD = "kongflow.workerqueue.v1.Discard"
 
 
-class InvalidKind(ValueError):
+class InvalidKind(Misconfigured):
     """A method's job options do not fit the service that it stands in."""
 
 

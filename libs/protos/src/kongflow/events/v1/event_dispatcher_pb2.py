@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kongflow.common.v1 import payload_pb2 as kongflow_dot_common_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/events/v1/event_dispatcher.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a kongflow/common/v1/payload.proto\"\xbc\x04\n\x0f\x45ventDispatcher\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\'\n\x0f\x64ispatchable_id\x18\x02 \x01(\tR\x0e\x64ispatchableId\x12\x44\n\x0c\x64ispatchable\x18\x03 \x01(\x0b\x32 .kongflow.events.v1.DispatchableR\x0c\x64ispatchable\x12\x1f\n\x0b\x65vent_names\x18\x04 \x03(\tR\neventNames\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x42\n\x0epayload_filter\x18\x06 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x07 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x16\n\x06manual\x18\x08 \x01(\x08R\x06manual\x12\x18\n\x07\x65nabled\x18\t \x01(\x08R\x07\x65nabled\x12\x1d\n\naccount_id\x18\n \x01(\tR\taccountId\x12\x1e\n\ngeneration\x18\x0b \x01(\x03R\ngeneration\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"e\n\x0c\x44ispatchable\x12M\n\x0bjob_version\x18\x01 \x01(\x0b\x32*.kongflow.events.v1.JobVersionDispatchableH\x00R\njobVersionB\x06\n\x04kind\"\x8e\x01\n\x16JobVersionDispatchable\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x02 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x03 \x01(\tH\x00R\x07version\x12\x1d\n\nversion_id\x18\x04 \x01(\tR\tversionIdB\n\n\x08selectorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/events/v1/event_dispatcher.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a kongflow/common/v1/payload.proto\"\xe2\x05\n\x0f\x45ventDispatcher\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\'\n\x0f\x64ispatchable_id\x18\x02 \x01(\tR\x0e\x64ispatchableId\x12\x44\n\x0c\x64ispatchable\x18\x03 \x01(\x0b\x32 .kongflow.events.v1.DispatchableR\x0c\x64ispatchable\x12\x1f\n\x0b\x65vent_names\x18\x04 \x03(\tR\neventNames\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x42\n\x0epayload_filter\x18\x06 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rpayloadFilter\x12\x42\n\x0e\x63ontext_filter\x18\x07 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadR\rcontextFilter\x12\x16\n\x06manual\x18\x08 \x01(\x08R\x06manual\x12\x18\n\x07\x65nabled\x18\t \x01(\x08R\x07\x65nabled\x12\x1d\n\naccount_id\x18\n \x01(\tR\taccountId\x12\x1e\n\ngeneration\x18\x0b \x01(\x03R\ngeneration\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12L\n\nname_match\x18\x0e \x01(\x0e\x32-.kongflow.events.v1.EventDispatcher.NameMatchR\tnameMatch\"V\n\tNameMatch\x12\x1a\n\x16NAME_MATCH_UNSPECIFIED\x10\x00\x12\x14\n\x10NAME_MATCH_EXACT\x10\x01\x12\x17\n\x13NAME_MATCH_WILDCARD\x10\x02\"e\n\x0c\x44ispatchable\x12M\n\x0bjob_version\x18\x01 \x01(\x0b\x32*.kongflow.events.v1.JobVersionDispatchableH\x00R\njobVersionB\x06\n\x04kind\"\x8e\x01\n\x16JobVersionDispatchable\x12\x15\n\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n\x05\x61lias\x18\x02 \x01(\tH\x00R\x05\x61lias\x12\x1a\n\x07version\x18\x03 \x01(\tH\x00R\x07version\x12\x1d\n\nversion_id\x18\x04 \x01(\tR\tversionIdB\n\n\x08selectorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.v1.event_di
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTDISPATCHER']._serialized_start=133
-  _globals['_EVENTDISPATCHER']._serialized_end=705
-  _globals['_DISPATCHABLE']._serialized_start=707
-  _globals['_DISPATCHABLE']._serialized_end=808
-  _globals['_JOBVERSIONDISPATCHABLE']._serialized_start=811
-  _globals['_JOBVERSIONDISPATCHABLE']._serialized_end=953
+  _globals['_EVENTDISPATCHER']._serialized_end=871
+  _globals['_EVENTDISPATCHER_NAMEMATCH']._serialized_start=785
+  _globals['_EVENTDISPATCHER_NAMEMATCH']._serialized_end=871
+  _globals['_DISPATCHABLE']._serialized_start=873
+  _globals['_DISPATCHABLE']._serialized_end=974
+  _globals['_JOBVERSIONDISPATCHABLE']._serialized_start=977
+  _globals['_JOBVERSIONDISPATCHABLE']._serialized_end=1119
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kongflow.common.v1 import payload_pb2 as _payload_pb2
 import builtins as _builtins
 import sys
@@ -28,6 +29,35 @@ class EventDispatcher(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _NameMatch:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _NameMatchEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EventDispatcher._NameMatch.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        NAME_MATCH_UNSPECIFIED: EventDispatcher._NameMatch.ValueType  # 0
+        """Not said: as NAME_MATCH_EXACT."""
+        NAME_MATCH_EXACT: EventDispatcher._NameMatch.ValueType  # 1
+        """As they are written; a star is a star."""
+        NAME_MATCH_WILDCARD: EventDispatcher._NameMatch.ValueType  # 2
+        """A star stands for any characters, none too: `order.*`, `*.failed`. A
+        backslash before a star or a backslash makes it a character. Two stars in
+        a row are refused.
+        """
+
+    class NameMatch(_NameMatch, metaclass=_NameMatchEnumTypeWrapper):
+        """How names of events are read."""
+
+    NAME_MATCH_UNSPECIFIED: EventDispatcher.NameMatch.ValueType  # 0
+    """Not said: as NAME_MATCH_EXACT."""
+    NAME_MATCH_EXACT: EventDispatcher.NameMatch.ValueType  # 1
+    """As they are written; a star is a star."""
+    NAME_MATCH_WILDCARD: EventDispatcher.NameMatch.ValueType  # 2
+    """A star stands for any characters, none too: `order.*`, `*.failed`. A
+    backslash before a star or a backslash makes it a character. Two stars in
+    a row are refused.
+    """
+
     ID_FIELD_NUMBER: _builtins.int
     DISPATCHABLE_ID_FIELD_NUMBER: _builtins.int
     DISPATCHABLE_FIELD_NUMBER: _builtins.int
@@ -41,6 +71,7 @@ class EventDispatcher(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    NAME_MATCH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     dispatchable_id: _builtins.str
@@ -59,6 +90,8 @@ class EventDispatcher(_message.Message):
     """Output only. Grows with each change; an upsert with an older one is
     ignored.
     """
+    name_match: Global___EventDispatcher.NameMatch.ValueType
+    """How `event_names` are read."""
     @_builtins.property
     def dispatchable(self) -> Global___Dispatchable:
         """Required. What it starts."""
@@ -101,10 +134,11 @@ class EventDispatcher(_message.Message):
         generation: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        name_match: Global___EventDispatcher.NameMatch.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context_filter", b"context_filter", "create_time", b"create_time", "dispatchable", b"dispatchable", "payload_filter", b"payload_filter", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "context_filter", b"context_filter", "create_time", b"create_time", "dispatchable", b"dispatchable", "dispatchable_id", b"dispatchable_id", "enabled", b"enabled", "event_names", b"event_names", "generation", b"generation", "id", b"id", "manual", b"manual", "payload_filter", b"payload_filter", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "context_filter", b"context_filter", "create_time", b"create_time", "dispatchable", b"dispatchable", "dispatchable_id", b"dispatchable_id", "enabled", b"enabled", "event_names", b"event_names", "generation", b"generation", "id", b"id", "manual", b"manual", "name_match", b"name_match", "payload_filter", b"payload_filter", "source", b"source", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
