@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2, status_pb2
@@ -89,6 +90,18 @@ class TestQueue:
         assert run("queue", "jobs", "retry", "q1", "--args", '{"id": 1}').code == 0
         request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
         assert request.args == b'{"id": 1}'
+
+    def test_empty_arguments_are_not_taken_for_none(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "retry", "q1", "--args", "")
+        assert (ended.code, system.calls) == (USAGE, [])
+        assert "must not be empty" in ended.err
+
+    @pytest.mark.parametrize("command", ["list", "watch"])
+    def test_empty_filters_are_refused(
+        self, system: RecordedSystem, run: Run, command: str
+    ) -> None:
+        assert run("queue", "jobs", command, "--filter", "").code == USAGE
+        assert system.calls == []
 
     def test_cancel_says_why_and_shows_the_job(self, system: RecordedSystem, run: Run) -> None:
         system.answers["CancelQueuedJob"] = workerqueue_service_pb2.CancelQueuedJobResponse(
@@ -212,6 +225,11 @@ class TestRedrive:
         answer = run("queue", "jobs", "redrive", "--dry-run", "--json").json
         assert answer["redrive"]["total_count"] == "12"
         assert len(answer["sample"]) == 1
+
+    def test_an_empty_filter_is_not_taken_for_all(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "redrive", "--filter", "")
+        assert (ended.code, system.calls) == (USAGE, [])
+        assert "must not be empty" in ended.err
 
     def test_begin_look_and_stop(self, system: RecordedSystem, run: Run) -> None:
         redrive = Redrive(
