@@ -188,6 +188,14 @@ class TestQueues:
         request = system.only_call("GetQueueStats", workerqueue_service_pb2.GetQueueStatsRequest)
         assert request.queue == "events"
 
+    @pytest.mark.parametrize("command", ["pause", "resume", "stats"])
+    def test_a_queue_is_of_no_environment(
+        self, system: RecordedSystem, run: Run, command: str
+    ) -> None:
+        """Who names one expects the others to go on."""
+        ended = run("queue", command, "events", "--environment", str(system.environment_id))
+        assert (ended.code, system.calls) == (USAGE, [])
+
     def test_pause_and_resume(self, system: RecordedSystem, run: Run) -> None:
         assert run("queue", "pause", "events", "--reason", "deploy").code == 0
         assert run("queue", "resume", "events").code == 0
