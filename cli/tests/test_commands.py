@@ -185,6 +185,15 @@ def test_wrong_servers_are_refused_in_a_sentence(
     assert "hidden" not in result.stderr + result.stdout
 
 
+@pytest.mark.parametrize("mode", [(), ("--detach",)])
+def test_settings_that_are_not_right_have_their_exit_code(
+    state: StateFolder, kongflow: Kongflow, mode: tuple[str, ...]
+) -> None:
+    result = kongflow("up", *mode, *state_dir(state), env={"KONGFLOW_TASK_TARGETS": "[]"})
+    assert result.returncode == 2
+    assert "KONGFLOW_TASK_TARGETS is not a JSON object" in result.stderr
+
+
 def test_the_log_of_a_detached_start_is_closed_to_others(
     state: StateFolder, kongflow: Kongflow
 ) -> None:

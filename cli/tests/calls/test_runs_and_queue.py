@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2, status_pb2
@@ -111,6 +112,18 @@ class TestQueue:
         request = system.only_call("RetryQueuedJob", workerqueue_service_pb2.RetryQueuedJobRequest)
         assert request.args == b'{"id": 1}'
 
+    def test_empty_arguments_are_not_taken_for_none(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "retry", "q1", "--args", "")
+        assert (ended.code, system.calls) == (USAGE, [])
+        assert "must not be empty" in ended.err
+
+    @pytest.mark.parametrize("command", ["list", "watch"])
+    def test_empty_filters_are_refused(
+        self, system: RecordedSystem, run: Run, command: str
+    ) -> None:
+        assert run("queue", "jobs", command, "--filter", "").code == USAGE
+        assert system.calls == []
+
     def test_cancel_says_why_and_shows_the_job(self, system: RecordedSystem, run: Run) -> None:
         system.answers["CancelQueuedJob"] = workerqueue_service_pb2.CancelQueuedJobResponse(
             queued_job=QueuedJob(id="q1", state=QueuedJob.STATE_CANCELLED)
@@ -196,6 +209,14 @@ class TestQueues:
         request = system.only_call("GetQueueStats", workerqueue_service_pb2.GetQueueStatsRequest)
         assert request.queue == "events"
 
+    @pytest.mark.parametrize("command", ["pause", "resume", "stats"])
+    def test_a_queue_is_of_no_environment(
+        self, system: RecordedSystem, run: Run, command: str
+    ) -> None:
+        """Who names one expects the others to go on."""
+        ended = run("queue", command, "events", "--environment", str(system.environment_id))
+        assert (ended.code, system.calls) == (USAGE, [])
+
     def test_pause_and_resume(self, system: RecordedSystem, run: Run) -> None:
         assert run("queue", "pause", "events", "--reason", "deploy").code == 0
         assert run("queue", "resume", "events").code == 0
@@ -233,6 +254,11 @@ class TestRedrive:
         answer = run("queue", "jobs", "redrive", "--dry-run", "--json").json
         assert answer["redrive"]["total_count"] == "12"
         assert len(answer["sample"]) == 1
+
+    def test_an_empty_filter_is_not_taken_for_all(self, system: RecordedSystem, run: Run) -> None:
+        ended = run("queue", "jobs", "redrive", "--filter", "")
+        assert (ended.code, system.calls) == (USAGE, [])
+        assert "must not be empty" in ended.err
 
     def test_begin_look_and_stop(self, system: RecordedSystem, run: Run) -> None:
         redrive = Redrive(

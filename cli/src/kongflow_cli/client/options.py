@@ -19,6 +19,7 @@ from kongflow_cli.client.connection import (
 )
 from kongflow_cli.client.option_groups import OptionGroup
 from kongflow_cli.client.session import Session, open_session
+from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.output.printer import Printer
 
 _CONNECTION = "Connection"
@@ -189,15 +190,16 @@ def pages(
 @contextmanager
 def filtered_pages(
     filter_text: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--filter",
+            callback=not_empty,
             metavar="AIP-160",
             help="Only what this expression says, beside the options above.",
             show_default=False,
             rich_help_panel=_PAGES,
         ),
-    ] = "",
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, help="At most so many.", rich_help_panel=_PAGES)
     ] = 50,
@@ -215,4 +217,4 @@ def filtered_pages(
     ] = "",
 ) -> Iterator[PageOptions]:
     """Options of a list that takes a filter."""
-    yield PageOptions(None if everything else limit, page_token, filter_text)
+    yield PageOptions(None if everything else limit, page_token, filter_text or "")

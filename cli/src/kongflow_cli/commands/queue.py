@@ -11,7 +11,7 @@ from kongflow.workerqueue.v1.queue_pb2 import Queue, QueueStats
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceStub
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
-from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, pages
+from kongflow_cli.client.options import PageOptions, as_operator, pages
 from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands import queue_audit, queue_redrives, queue_watch
@@ -32,7 +32,7 @@ def queue() -> None:
     """See the worker queue, and step in."""
 
 
-_SESSION = as_operator_of_any_environment("workerqueue")
+_SESSION = as_operator("workerqueue")
 _REPEAT = "Whether it was done is not known; to repeat the command is harmless."
 _QueueName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the queue.")]
 

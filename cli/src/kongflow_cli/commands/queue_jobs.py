@@ -18,6 +18,7 @@ from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.input.documents import Documents
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of
+from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.states import PriorityWord, QueuedJobState
 from kongflow_cli.input.time_text import parse_since
 from kongflow_cli.output.cells import Cell, Column, time_of, word
@@ -103,6 +104,7 @@ def retry_job(
     args: Annotated[
         str | None,
         typer.Option(
+            callback=not_empty,
             metavar="JSON",
             help="For a discarded job: arguments to run with instead; @file and - are read.",
         ),

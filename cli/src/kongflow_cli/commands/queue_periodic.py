@@ -9,14 +9,14 @@ from kongflow.workerqueue.v1.periodic_job_pb2 import PeriodicJob
 from kongflow.workerqueue.v1.periodic_jobs_service_pb2_grpc import PeriodicJobsServiceStub
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
-from kongflow_cli.client.options import PageOptions, as_operator_of_any_environment, pages
+from kongflow_cli.client.options import PageOptions, as_operator, pages
 from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.output.cells import Column, Word, time_of
 
 periodic = typer.Typer(no_args_is_help=True, add_completion=False)
 
-_SESSION = as_operator_of_any_environment("workerqueue")
+_SESSION = as_operator("workerqueue")
 _REPEAT = "Whether it was done is not known; to repeat the command is harmless."
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the periodic job.")]
 

@@ -14,6 +14,7 @@ from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import COLUMNS
 from kongflow_cli.input.filter_text import all_of, is_after, text_is
+from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.time_text import parse_since
 from kongflow_cli.output.cells import Cell, Column, time_of, word
 from kongflow_cli.output.proto_json import to_json
@@ -60,7 +61,10 @@ def redrive_jobs(
         ),
     ] = None,
     filter_text: Annotated[
-        str | None, typer.Option("--filter", metavar="EXPRESSION", help="Only those that match.")
+        str | None,
+        typer.Option(
+            "--filter", callback=not_empty, metavar="EXPRESSION", help="Only those that match."
+        ),
     ] = None,
     rate: Annotated[int, typer.Option(min=1, max=1_000, help="How many each second.")] = 100,
     dry_run: Annotated[

@@ -12,6 +12,7 @@ from kongflow_cli.client.options import as_operator_of_any_environment
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import states_of
 from kongflow_cli.input.filter_text import all_of, text_is, text_is_one_of
+from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.states import QueuedJobState
 from kongflow_cli.output.cells import Cell, Column, time_of, word
 from kongflow_cli.output.printer import Printer
@@ -57,8 +58,14 @@ def watch_jobs(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
     filter_text: Annotated[
-        str, typer.Option("--filter", metavar="AIP-160", help="Only what this expression says.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--filter",
+            callback=not_empty,
+            metavar="AIP-160",
+            help="Only what this expression says.",
+        ),
+    ] = None,
     changes_only: Annotated[
         bool, typer.Option("--changes-only", help="Leave out the jobs that there are already.")
     ] = False,
@@ -69,7 +76,7 @@ def watch_jobs(
             text_is_one_of("state", states_of(state or ())),
             text_is("queue", queue_name),
             text_is("kind", kind),
-            filter_text,
+            filter_text or "",
         ),
         with_present=not changes_only,
     )

@@ -91,8 +91,8 @@ def start_in_background(state: StateFolder, ready_seconds: float) -> None:
             # It lives on; only its own end reaps it.
             process.returncode = 0
         case {"error": str(message)}:
-            process.wait(_END_SECONDS)
-            raise CliError(message)
+            # The code that it would have ended with in the foreground.
+            raise CliError(message, process.wait(_END_SECONDS) or 1)
         case _:
             process.terminate()
             process.wait(_END_SECONDS)

@@ -87,6 +87,15 @@ class TestTimes:
         with pytest.raises(InvalidField):
             from_duration(duration, "d")
 
+    def test_the_bounds_are_told_in_plain_numbers(self) -> None:
+        with pytest.raises(InvalidField, match=r"between 0\.001 and 315360000 seconds"):
+            from_duration(
+                Duration(seconds=-1),
+                "d",
+                at_least=timedelta(milliseconds=1),
+                at_most=timedelta(days=3_650),
+            )
+
 
 class Color(Enum):
     RED = 1

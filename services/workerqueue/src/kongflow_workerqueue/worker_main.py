@@ -13,12 +13,13 @@ from datetime import timedelta
 from functools import partial
 
 from arq.connections import ArqRedis
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from kongflow_common.auth.service_tokens import ServiceTokenSigner, parse_private_key
 from kongflow_common.clock import SystemClock
 from kongflow_common.ids import new_id
 from kongflow_common.rpc.channel import foreign_channel, service_channel
+from kongflow_common.rpc.metrics_endpoint import serve_metrics
 from kongflow_common.rpc.process import run
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_workerqueue.adapters.ledger_database import open_ledger_database
@@ -93,7 +94,7 @@ async def open_worker(
         tasks = await stack.enter_async_context(BackgroundTasks())
         registry = CollectorRegistry()
         if settings.metrics_listen:
-            _serve_metrics(stack, settings.metrics_listen, registry)
+            stack.callback(serve_metrics(settings.metrics_listen, registry))
         catalogue = read_catalogue(settings.task_descriptor_sets)
         yield _Assembly(
             settings=settings,
@@ -339,15 +340,3 @@ def _targets(
         kinds = [kind for kind in catalogue if kind.target == name]
         targets[name] = GrpcTarget(channel, kinds, partial(signer.token, name))
     return targets
-
-
-def _serve_metrics(stack: AsyncExitStack, listen: str, registry: CollectorRegistry) -> None:
-    host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    stack.callback(close)

@@ -1,12 +1,16 @@
 """What a worker is told from outside."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from kongflow_common.settings import ServiceSettings
 
 __all__ = ["WorkerSettings"]
+
+_QueueName = Annotated[str, Field(min_length=1, max_length=128)]
+_Slots = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class WorkerSettings(ServiceSettings):
@@ -21,7 +25,8 @@ class WorkerSettings(ServiceSettings):
     task_descriptor_sets: dict[str, Path] = Field(default_factory=dict)
     """The descriptor set (`buf build -o`) of each target that is not one of KongFlow's own."""
 
-    worker_slots: dict[str, int] = Field(
+    worker_slots: dict[_QueueName, _Slots] = Field(
+        min_length=1,
         default={
             "events": 400,
             "runs": 400,
@@ -29,9 +34,11 @@ class WorkerSettings(ServiceSettings):
             "indexing": 100,
             "default": 50,
             "maintenance": 10,
-        }
+        },
     )
     """How many jobs of each queue run at once in this worker. A batch call holds many.
+
+    Queues that are not named are not served by this worker.
 
     Those of `execution` and `indexing` last as long as users' programs do, so nothing else is in
     these queues.

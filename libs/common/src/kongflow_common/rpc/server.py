@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from kongflow_common.auth.access import access_rule
 from kongflow_common.auth.authenticator import Authenticator
@@ -14,6 +14,7 @@ from kongflow_common.rpc.call_metrics import CallMetrics
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.interceptor import CallLimits, CallPipeline
 from kongflow_common.rpc.listener import GrpcService, Listener
+from kongflow_common.rpc.metrics_endpoint import serve_metrics
 from kongflow_common.rpc.tls import server_credentials
 from kongflow_common.settings import ServiceSettings
 
@@ -99,7 +100,8 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Accept calls, and say so in the log."""
-        self._close_metrics = _serve_metrics(self._settings.metrics_listen, self._registry)
+        if self._settings.metrics_listen:
+            self._close_metrics = serve_metrics(self._settings.metrics_listen, self._registry)
         await self._client.start()
         await self._tasks.start()
         await self._set_serving(await self._is_ready())
@@ -160,17 +162,3 @@ def _check_only_services(service: GrpcService) -> None:
     for method in service.descriptor.methods:
         if not access_rule(method).only_services:
             raise TasksServiceOpen(f"{method.full_name} is for other callers than services too")
-
-
-def _serve_metrics(listen: str, registry: CollectorRegistry) -> Callable[[], None] | None:
-    if not listen:
-        return None
-    host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return close

@@ -69,6 +69,7 @@ def from_duration(
     if not at_least <= value <= at_most:
         raise InvalidField(
             field,
-            f"must be between {at_least.total_seconds():g} and {at_most.total_seconds():g} seconds",
+            f"must be between {at_least.total_seconds():.15g} and "
+            f"{at_most.total_seconds():.15g} seconds",
         )
     return value

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused
 from kongflow_workerqueue.catalogue.catalogue import (
@@ -342,3 +343,13 @@ def test_what_waits_for_users_programs_is_alone_in_its_queue() -> None:
 def test_a_worker_has_slots_for_every_kind_of_its_own() -> None:
     slots = WorkerSettings.model_fields["worker_slots"].default
     assert {kind.queue for kind in built_in_kinds()} <= slots.keys()
+
+
+@pytest.mark.parametrize("slots", [{}, {"": 1}, {"events": 0}, {"events": -1}, {"q" * 129: 1}])
+def test_slots_with_which_a_worker_would_do_nothing_are_refused(slots: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="worker_slots"):
+        WorkerSettings(
+            database_url=SecretStr("postgresql://nobody@localhost/none"),
+            redis_url=SecretStr("redis://localhost"),
+            worker_slots=slots,
+        )
