@@ -260,6 +260,14 @@ class TestRedrive:
         assert (ended.code, system.calls) == (USAGE, [])
         assert "must not be empty" in ended.err
 
+    @pytest.mark.parametrize("options", [(), ("--all", "--kind", "deliverEvent")])
+    def test_either_some_or_all_run_again(
+        self, system: RecordedSystem, run: Run, options: tuple[str, ...]
+    ) -> None:
+        ended = run("queue", "jobs", "redrive", *options)
+        assert (ended.code, system.calls) == (USAGE, [])
+        assert "Either options say which run again, or --all." in ended.err
+
     def test_begin_look_and_stop(self, system: RecordedSystem, run: Run) -> None:
         redrive = Redrive(
             id="r1",
@@ -277,7 +285,7 @@ class TestRedrive:
             redrive=redrive
         )
         for command in (
-            ("redrive", "--reason", "well again"),
+            ("redrive", "--all", "--reason", "well again"),
             ("redrive-status", "r1"),
             ("redrive-stop", "r1", "--reason", "no"),
         ):

@@ -8,11 +8,13 @@ import typer
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
 from kongflow.workerqueue.v1.redrive_pb2 import Redrive
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceStub
+from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import as_operator_of_any_environment
 from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import COLUMNS
+from kongflow_cli.errors import CliError
 from kongflow_cli.input.filter_text import all_of, is_after, text_is
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.time_text import parse_since
@@ -66,6 +68,9 @@ def redrive_jobs(
             "--filter", callback=not_empty, metavar="EXPRESSION", help="Only those that match."
         ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All dead letters, where nothing says which.")
+    ] = False,
     rate: Annotated[int, typer.Option(min=1, max=1_000, help="How many each second.")] = 100,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many there are, and show some.")
@@ -73,16 +78,19 @@ def redrive_jobs(
     reason: Reason = "",
 ) -> None:
     """Make dead letters (discarded jobs) run again with their attempts anew."""
+    condition = all_of(
+        text_is("kind", kind),
+        text_is("queue", queue_name),
+        text_is("error_code", error_code),
+        is_after("end_time", since),
+        filter_text or "",
+    )
+    if bool(condition) == everything and not dry_run:
+        raise CliError("Either options say which run again, or --all.", USAGE)
     response = session.call(
         WorkerQueueServiceStub(session.channel).RedriveQueuedJobs,
         workerqueue_service_pb2.RedriveQueuedJobsRequest(
-            filter=all_of(
-                text_is("kind", kind),
-                text_is("queue", queue_name),
-                text_is("error_code", error_code),
-                is_after("end_time", since),
-                filter_text or "",
-            ),
+            filter=condition,
             jobs_per_second=rate,
             validate_only=dry_run,
             reason=reason,

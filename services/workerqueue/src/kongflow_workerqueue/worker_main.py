@@ -164,7 +164,8 @@ class _Assembly:
         waiting = WaitingJobs(self.maintenance, queues_filled)
         gates = self._gates(waiting)
         runner = self._runner(gates, finisher)
-        for queue, slots in self.settings.worker_slots.items():
+        queues = [kind.queue for kind in self.catalogue]
+        for queue, slots in self.settings.slots_for(queues).items():
             refills[queue] = self._refill(queue, window, partial(ask_ledger, queue))
             lanes[queue] = Lane(
                 LaneSettings(queue, slots, self.settings.drain_seconds, self.burst),

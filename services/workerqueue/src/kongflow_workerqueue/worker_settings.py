@@ -1,5 +1,6 @@
 """What a worker is told from outside."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ class WorkerSettings(ServiceSettings):
     )
     """How many jobs of each queue run at once in this worker. A batch call holds many.
 
-    Queues that are not named are not served by this worker.
+    If it is set, queues that are not named are not served by this worker (`slots_for`).
 
     Those of `execution` and `indexing` last as long as users' programs do, so nothing else is in
     these queues.
@@ -57,3 +58,13 @@ class WorkerSettings(ServiceSettings):
     """How long jobs are kept that were taken back."""
     discarded_retention_hours: float = Field(default=14 * 24.0, ge=1.0)
     """How long jobs are kept that were given up."""
+
+    def slots_for(self, queues: Iterable[str]) -> Mapping[str, int]:
+        """The slots of each queue that this worker serves; `queues` are those that kinds name.
+
+        Without a setting these are served as well, so that the queue of a target that is joined
+        needs no setting of its own.
+        """
+        if "worker_slots" in self.model_fields_set:
+            return self.worker_slots
+        return {**dict.fromkeys(queues, self.worker_slots["default"]), **self.worker_slots}

@@ -183,6 +183,24 @@ async def test_a_queue_must_be_named_and_known(
     assert reason(status_of(error)) == "QUEUE_NOT_FOUND"
 
 
+@pytest.mark.parametrize("method", ["PauseQueue", "ResumeQueue", "LimitQueue"])
+async def test_a_queue_is_not_stepped_into_for_one_environment(
+    server: ServerUnderTest, method: str
+) -> None:
+    request = getattr(pb, f"{method}Request")(queue="events")
+    environment = server.server.credentials.add_environment().environment_id
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await getattr(server.stub, method)(
+            request,
+            metadata=bearer(server.operator, environment_id=environment),
+            timeout=TIMEOUT,
+        )
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields(status_of(raised.value)) == ["kongflow-environment"]
+    stats = (await act(server, pb.GetQueueStatsRequest(queue="events"))).queue_stats
+    assert not stats.queue.HasField("pause_time")
+
+
 async def test_a_reason_has_a_length(server: ServerUnderTest) -> None:
     error = await refusal(server, pb.PauseQueueRequest(queue="events", reason="x" * 513))
     assert fields(status_of(error)) == ["reason"]

@@ -35,10 +35,16 @@ class ReportDepths:
             ("queue",),
             registry=registry,
         )
+        self._counted_at = Gauge(
+            "kongflow_workerqueue_jobs_counted_at_seconds",
+            "When this worker last counted the queues, as a Unix time; 0 when it never did.",
+            registry=registry,
+        )
 
     async def do(self) -> None:
         """Counts."""
         depths = await self._ledger.queue_depths()
+        self._counted_at.set_to_current_time()
         self._jobs.clear()
         self._oldest.clear()
         for queue, depth in depths.items():

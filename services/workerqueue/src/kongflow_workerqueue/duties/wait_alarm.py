@@ -35,10 +35,16 @@ class WaitAlarm:
             ("waiting_for", "kind"),
             registry=registry,
         )
+        self._counted_at = Gauge(
+            "kongflow_workerqueue_waiting_jobs_counted_at_seconds",
+            "When this worker last counted them, as a Unix time; 0 when it never did.",
+            registry=registry,
+        )
 
     async def do(self) -> None:
         """Counts what waits, and says loudly what has waited for long."""
         found = await self._oversight.waiting()
+        self._counted_at.set_to_current_time()
         self._jobs.clear()
         for waiting in found:
             self._jobs.labels(waiting.waiting_for, waiting.kind).set(waiting.jobs)

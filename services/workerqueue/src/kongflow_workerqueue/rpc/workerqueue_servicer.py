@@ -15,6 +15,7 @@ from kongflow_common.auth.principals import (
     current_environment_or_none,
     current_principal,
 )
+from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import Filter, FilterField, fields_of
 from kongflow_common.rpc.field_parsing import bounded_int, required_id, required_text
 from kongflow_common.rpc.filtering import parse_filter
@@ -196,6 +197,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     async def PauseQueue(
         self, request: pb.PauseQueueRequest, _context: _PauseContext
     ) -> pb.PauseQueueResponse:
+        _of_all_environments()
         queue = await self._pause_queue.pause(
             _queue_name(request.queue), intervention(request.reason)
         )
@@ -204,6 +206,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     async def ResumeQueue(
         self, request: pb.ResumeQueueRequest, _context: _ResumeContext
     ) -> pb.ResumeQueueResponse:
+        _of_all_environments()
         queue = await self._pause_queue.resume(
             _queue_name(request.queue), intervention(request.reason)
         )
@@ -212,6 +215,7 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
     async def LimitQueue(
         self, request: pb.LimitQueueRequest, _context: _LimitContext
     ) -> pb.LimitQueueResponse:
+        _of_all_environments()
         most = bounded_int(
             request.max_running, "max_running", at_least=0, at_most=_MAX_QUEUE_RUNNING
         )
@@ -293,6 +297,14 @@ def _environment_id() -> UUID | None:
     """The environment that the caller named; None shows the jobs of all."""
     environment = current_environment_or_none()
     return environment.environment_id if environment is not None else None
+
+
+def _of_all_environments() -> None:
+    """Whoever names an environment does not mean what would happen to the queue of all."""
+    if _environment_id() is not None:
+        raise InvalidField(
+            "kongflow-environment", "must be left out: a queue is that of all environments"
+        )
 
 
 def _service() -> str | None:
