@@ -41,8 +41,9 @@ demo: setup ## Run an example program, send it six events and show their ways
 	@exec $(VENV)/bin/kongflow demo $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure the running system: a table, and .kongflow/bench.json
-	@exec $(PY) -m bench $(ARGS)
+bench: setup ## Measure the running system, and its queue beside others once (with ARGS only the system)
+	@$(PY) -m bench $(ARGS)
+	@test -n '$(ARGS)' || $(MAKE) --no-print-directory bench-queue ARGS="--rounds 1"
 
 .PHONY: bench-queue
 bench-queue: setup ## Measure the worker queue beside other queues: ARGS="--rounds 1 --measure drain"
