@@ -42,6 +42,7 @@ function service(name, address, key) {
     includeDirs: [
       path.join(REPOSITORY, "protos"),
       path.join(REPOSITORY, "third_party", "googleapis"),
+      path.join(REPOSITORY, "third_party", "cloudevents"),
     ],
     enums: String,
     longs: Number,

@@ -79,7 +79,12 @@ def read_findings(
             FROM runs.job_runs run
             LEFT JOIN events.event_records event ON event.id = run.event_record_id
             WHERE run.event_record_id = ANY(%(ids)s::uuid[])
-        ), per_event AS (SELECT event_record_id, count(*) AS runs FROM run GROUP BY 1)
+        ), per_event AS (SELECT event_record_id, count(*) AS runs FROM run GROUP BY 1
+        ), job AS (
+            -- What was enqueued before these events had attempts of its own to spend.
+            SELECT state, attempt FROM workerqueue.queued_jobs WHERE created_at >= (
+                SELECT min(created_at) FROM events.event_records WHERE id = ANY(%(ids)s::uuid[]))
+        )
         SELECT
             (SELECT count(*) FROM run),
             (SELECT count(*) FROM run WHERE status = 'SUCCESS'),
@@ -91,10 +96,8 @@ def read_findings(
             (SELECT count(*) FROM workerqueue.queued_jobs
                 WHERE state IN ('available', 'scheduled', 'running', 'retryable')),
             (SELECT count(*) FROM workerqueue.queued_jobs WHERE state = 'discarded'),
-            (SELECT coalesce(sum(attempt - 1), 0) FROM workerqueue.queued_jobs
-                WHERE state = 'completed')
-                + (SELECT count(*) FROM workerqueue.queued_jobs
-                    WHERE state <> 'completed' AND attempt > 0),
+            (SELECT coalesce(sum(attempt - 1), 0) FROM job WHERE state = 'completed')
+                + (SELECT count(*) FROM job WHERE state <> 'completed' AND attempt > 0),
             (SELECT count(*) FROM events.outbox) + (SELECT count(*) FROM runs.outbox)
                 + (SELECT count(*) FROM endpoints.outbox)
         """,
