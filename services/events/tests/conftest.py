@@ -37,7 +37,7 @@ async def database(events_url: str) -> AsyncIterator[Database]:
         yield database
         await database.pool.execute(
             "TRUNCATE events.outbox, events.event_records, events.event_dispatchers, "
-            "events.external_accounts, events.dispatcher_versions"
+            "events.external_accounts, events.dispatcher_versions, events.resource_events"
         )
 
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
-from kongflow.events.v1 import events_service_pb2
+from kongflow.events.v1 import events_service_pb2, resource_events_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -29,6 +29,8 @@ from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirect
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
+from kongflow_events.adapters.resource_log_reader import PostgresLogReader
+from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
@@ -43,13 +45,16 @@ from kongflow_events.application.invoke_dispatcher import InvokeDispatchers
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, RunCreator
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_event_record import ReadEventRecord
+from kongflow_events.application.resource_events import ListResourceEvents
 from kongflow_events.application.store_event_record import StoreEventRecord
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
+from kongflow_events.application.watch_events import WatchEvents
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import EventsServicer
 from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
+from kongflow_events.rpc.resource_events_servicer import ResourceEventsServicer
 from kongflow_events.settings import EventsSettings
 
 __all__ = ["SERVICE", "grpc_services", "serve"]
@@ -89,6 +94,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         directory = MemoryDispatcherDirectory(database, compiled)
         tasks = await stack.enter_async_context(BackgroundTasks())
         _ = tasks.supervise("dispatcher directory", directory.run)
+        _ = tasks.supervise("resource log upkeep", ResourceLogUpkeep(database, SystemClock()).run)
         client_services, tasks_services = grpc_services(
             database,
             relay,
@@ -145,6 +151,10 @@ def grpc_services(
         try_filter=TryFilter(),
         backtest_filter=BacktestFilter(reader),
     )
+    log = PostgresLogReader(database)
+    resource_events = ResourceEventsServicer(
+        log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
+    )
     desk = SqlDeliveryDesk(database, compiled, relay)
     deliver_events = DeliverEvents(desk, DeliverInSteps(unit_of_work))
     tasks = EventsTasksServicer(
@@ -159,7 +169,13 @@ def grpc_services(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
     return (
-        [GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events)],
+        [
+            GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events),
+            GrpcService(
+                resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"],
+                resource_events,
+            ),
+        ],
         [
             GrpcService(
                 events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],

@@ -7,19 +7,29 @@ KongflowError
 ├── PreconditionFailed
 │   ├── DispatcherKept
 │   ├── EventDeliveryBegun
+│   ├── ResumeTokenExpired
 │   └── RunRefused
+├── ResourceExhausted
+│   └── TooManyWatches
 └── RunNotCreated
 """
 
-from kongflow_common.errors import KongflowError, NotFound, PreconditionFailed
+from kongflow_common.errors import (
+    KongflowError,
+    NotFound,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 
 __all__ = [
     "DispatcherKept",
     "DispatcherNotFound",
     "EventDeliveryBegun",
     "EventNotFound",
+    "ResumeTokenExpired",
     "RunNotCreated",
     "RunRefused",
+    "TooManyWatches",
 ]
 
 
@@ -66,3 +76,21 @@ class RunRefused(PreconditionFailed):
 
 class RunNotCreated(KongflowError):
     """The run could not be created this time."""
+
+
+class ResumeTokenExpired(PreconditionFailed):
+    """The watch cannot go on where it ended: the log does not keep what followed."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__(
+            f"the resume token is older than the {days} days that the log keeps; "
+            "watch anew without one",
+            subject="resume_token",
+        )
+
+
+class TooManyWatches(ResourceExhausted):
+    """So many watches go on that another one would have to wait."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} watches go on already; try again later", retry_after=10.0)

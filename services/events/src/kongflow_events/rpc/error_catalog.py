@@ -18,6 +18,10 @@ CATALOG: Final = ErrorCatalog(
         errors.EventDeliveryBegun: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "EVENT_DELIVERY_BEGUN"
         ),
+        errors.ResumeTokenExpired: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "RESUME_TOKEN_EXPIRED"
+        ),
+        errors.TooManyWatches: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
         errors.RunRefused: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "RUN_REFUSED"),
         # Not the worker queue's fault and not for ever: it costs an attempt.
         errors.RunNotCreated: ErrorSpec(grpc.StatusCode.UNKNOWN, "RUN_NOT_CREATED"),

@@ -1,0 +1,78 @@
+"""Writes the log of what happened to resources."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kongflow_common.db.engine import Database
+from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.eventing.envelope import PublishedEvent
+
+__all__ = ["RECORD", "PostgresLogWriter", "record_parameters"]
+
+_ROWS: Final = RowParameters(
+    "i",
+    id="uuid",
+    type="text",
+    version="integer",
+    timestamp="timestamptz",
+    resource_id="text",
+    user_id="text",
+    data="jsonb",
+    organization_id="uuid",
+    project_id="uuid",
+    environment_id="uuid",
+    replay_of="uuid",
+)
+
+# Publishers send what they are not sure of again, at once or after an outage: within two days it
+# is recognised. A unique key cannot do that, as it would have to hold the day.
+RECORD: Final = f"""
+    INSERT INTO events.resource_events (
+        id, type, version, "timestamp", resource_id, user_id, data, organization_id, project_id,
+        environment_id, replay_of, scope_id)
+    SELECT {_ROWS.columns}, coalesce(i.environment_id, i.project_id, i.organization_id)
+      FROM {_ROWS.source}
+     WHERE NOT EXISTS (
+        SELECT 1 FROM events.resource_events r
+         WHERE r.id = i.id AND r.logged_at >= now() - interval '2 days')
+"""  # nosec B608 - made of constants
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('events.resource_events'), %b::int)"
+
+
+def record_parameters(events: Sequence[PublishedEvent]) -> Mapping[str, object]:
+    """The parameters of RECORD."""
+    return _ROWS.bind(
+        [
+            (
+                event.id,
+                event.type,
+                event.version,
+                event.timestamp,
+                event.resource_id,
+                event.user_id,
+                event.data,
+                event.belonging.organization_id,
+                event.belonging.project_id,
+                event.belonging.environment_id,
+                event.replay_of,
+            )
+            for event in {event.id: event for event in events}.values()
+        ]
+    )
+
+
+class PostgresLogWriter:
+    """Records what other services publish."""
+
+    def __init__(self, database: Database) -> None:
+        self._pool = database.pool
+
+    async def record(self, source: int, events: Sequence[PublishedEvent]) -> None:
+        """Log events of a publisher, each once however often it is sent.
+
+        `source` is a number of the publisher's own: those of one are recorded one after the other.
+        """
+        async with self._pool.connection() as connection, connection.transaction():
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(_ONE_AT_A_TIME, (source,))
+            await cursor.execute(RECORD, record_parameters(events))
