@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.endpoints.v1 import endpoints_service_pb2
-from kongflow.events.v1 import events_service_pb2
+from kongflow.events.v1 import events_service_pb2, resource_events_service_pb2
 from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
@@ -34,6 +34,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     endpoints_service_pb2.DESCRIPTOR.services_by_name["EndpointsService"],
     jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"],
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
+    resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
 )
@@ -96,6 +97,8 @@ def _handler(
             raise answer
         if isinstance(answer, Message):
             yield answer
+        elif answer is not None:
+            yield answer(request)
         if system.streams_stay_open:
             await asyncio.Event().wait()
 
