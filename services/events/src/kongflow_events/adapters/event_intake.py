@@ -94,6 +94,17 @@ _INVOKE: Final = f"""
       JOIN stored ON stored.id = i.record_id AND stored.processed_at IS NOT NULL
 """
 
+# Its id in the log is that of its record, which is as unique and costs nothing.
+_LOG: Final = """
+    INSERT INTO events.resource_events (
+        id, type, version, "timestamp", resource_id, data, organization_id, project_id,
+        environment_id, scope_id)
+    SELECT id, 'event.ingested', 1, created_at, id::text, jsonb_build_object('eventId', event_id,
+           'name', name, 'source', source, 'matchedCount',
+           CASE WHEN processed_at IS NOT NULL THEN matched_count END),
+           organization_id, project_id, environment_id, environment_id FROM stored
+"""
+
 # An event is matched only as of the present version of its environment's dispatchers. That is read
 # by the statement that stores it: whoever changes one has committed before, and then the version
 # is another, or is not seen by this event.
@@ -120,8 +131,9 @@ def _add_events(account_id: str, accounts: str) -> str:
                CASE WHEN e.is_matched THEN e.matched ELSE 0 END
           FROM e {accounts}
         ON CONFLICT (event_id, environment_id) DO NOTHING
-        RETURNING id, environment_id, created_at, external_account_id, processed_at, priority
-    ), planned AS ({_DELIVER}), invoked AS ({_INVOKE})
+        RETURNING id, event_id, name, source, organization_id, project_id, environment_id,
+                  created_at, external_account_id, processed_at, matched_count, priority
+    ), planned AS ({_DELIVER}), invoked AS ({_INVOKE}), logged AS ({_LOG})
     SELECT id, created_at, external_account_id, processed_at FROM stored
     """
 

@@ -7,10 +7,12 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.outbox.store import OutboxUnitOfWork
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
+from kongflow_events.adapters.event_news import SqlEventNews
 from kongflow_events.adapters.event_repository import SqlEventRepository
 from kongflow_events.adapters.events_queue import OutboxEventsQueue
 from kongflow_events.application.ports import (
     DispatcherRepository,
+    EventNews,
     EventRepository,
     EventsQueue,
 )
@@ -24,6 +26,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     events: EventRepository
     dispatchers: DispatcherRepository
     queue: EventsQueue
+    news: EventNews
 
     def __init__(
         self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
@@ -35,3 +38,4 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self.events = SqlEventRepository(connection)
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.queue = OutboxEventsQueue(self.outbox)
+        self.news = SqlEventNews(connection)
