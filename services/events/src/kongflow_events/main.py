@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from kongflow.events.internal.v1 import events_internal_service_pb2
+from kongflow.events.internal.v1 import (
+    events_internal_service_pb2,
+    resource_events_internal_service_pb2,
+)
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.events.v1 import events_service_pb2, resource_events_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
@@ -31,6 +34,7 @@ from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
+from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
@@ -54,6 +58,7 @@ from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import EventsServicer
 from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer
+from kongflow_events.rpc.resource_events_internal_servicer import ResourceEventsInternalServicer
 from kongflow_events.rpc.resource_events_servicer import ResourceEventsServicer
 from kongflow_events.settings import EventsSettings
 
@@ -180,6 +185,12 @@ def grpc_services(
             GrpcService(
                 events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
                 internal,
+            ),
+            GrpcService(
+                resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
+                    "ResourceEventsInternalService"
+                ],
+                ResourceEventsInternalServicer(PostgresLogWriter(database).record),
             ),
             GrpcService(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks

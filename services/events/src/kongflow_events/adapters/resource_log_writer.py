@@ -37,7 +37,8 @@ RECORD: Final = f"""
          WHERE r.id = i.id AND r.logged_at >= now() - interval '2 days' LIMIT 1) AS k ON true
      WHERE k.known IS NULL
 """  # nosec B608 - made of constants
-_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('events.resource_events'), %b::int)"
+# What is sent twice is sent by two calls at once now and then: the second waits for the first.
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('events.record_resource_events'))"
 
 
 def record_parameters(events: Sequence[PublishedEvent]) -> Mapping[str, object]:
@@ -68,12 +69,11 @@ class PostgresLogWriter:
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
 
-    async def record(self, source: int, events: Sequence[PublishedEvent]) -> None:
-        """Log events of a publisher, each once however often it is sent.
-
-        `source` is a number of the publisher's own: those of one are recorded one after the other.
-        """
+    async def record(self, events: Sequence[PublishedEvent]) -> None:
+        """Log events, each once however often it is sent."""
+        if not events:
+            return
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(binary=True)
-            await cursor.execute(_ONE_AT_A_TIME, (source,))
+            await cursor.execute(_ONE_AT_A_TIME)
             await cursor.execute(RECORD, record_parameters(events))
