@@ -9,6 +9,7 @@ import orjson
 from kongflow_common.db.connection_pool import Connection
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
@@ -68,8 +69,11 @@ WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
 
 _NEWS_OF_FAILURE = OutboxRows(SCHEMA, join="JOIN failed ON failed.id = o.owner")
 
+_LOG_FAILURE = PublishedRows(SCHEMA, join="JOIN failed ON failed.id = v.owner")
+
 _FAIL_AND_TELL = f"""
-WITH failed AS ({_FAIL}), told AS ({_NEWS_OF_FAILURE.insert}) SELECT id FROM failed
+WITH failed AS ({_FAIL}), logged AS ({_LOG_FAILURE.insert}), told AS ({_NEWS_OF_FAILURE.insert})
+SELECT id FROM failed
 """  # nosec B608
 
 _MARK_FETCHED = """
@@ -108,6 +112,7 @@ FROM {_ITEMS.source}
 """  # nosec B608
 
 _MESSAGES = OutboxRows(SCHEMA)
+_PUBLISHED = PublishedRows(SCHEMA)
 
 _DUE_ITEMS = """
 SELECT i.id, i.index_id, x.endpoint_id, e.environment_id, e.project_id, e.organization_id,
@@ -184,19 +189,23 @@ class PostgresIndexPerformance:
     async def fail(self, environment_id: UUID, index_id: UUID, failure: IndexFailure) -> bool:
         mine = {"id": index_id, "environment_id": environment_id}
         parameters = {**mine, "error": orjson.dumps(failure_document(failure)).decode()}
-        if not await self._news.wanted(INDEX_FAILURE):
-            return bool(await self._pool.execute(_FAIL, parameters))
         found = await self._pool.execute(_MAY_FAIL, mine)
         if not found:
             return False
-        message = self._news.failed(environment_id, index_id, found[0][0], failure)
+        event = self._news.failed(environment_id, index_id, found[0][0], failure)
+        wanted = await self._news.wanted(INDEX_FAILURE)
+        messages = [self._news.enqueued(event)] if wanted else []
         claimed_by = self._relay.claimed_by_for_new_rows()
         failed = await self._pool.execute(
             _FAIL_AND_TELL,
-            {**parameters, **_NEWS_OF_FAILURE.bind([message], claimed_by, [index_id])},
+            {
+                **parameters,
+                **_LOG_FAILURE.bind([(index_id, event)]),
+                **_NEWS_OF_FAILURE.bind(messages, claimed_by, [index_id] * len(messages)),
+            },
         )
         if failed:
-            self._relay.committed([message], claimed_by)
+            self._relay.committed(messages, claimed_by)
         return bool(failed)
 
     async def store(self, index: DueIndex, found: Indexed, items: Sequence[NewItem]) -> bool:
@@ -226,7 +235,7 @@ class PostgresIndexPerformance:
             )
             if not pending:
                 ended = await _end_complete(connection, [index.id])
-                messages = self._told(environment_id, ended) if tells else []
+                messages = await self._told(connection, environment_id, ended, tells=tells)
             await _send(connection, messages, claimed_by)
         self._relay.committed(messages, claimed_by)
         return True
@@ -277,18 +286,29 @@ class PostgresIndexPerformance:
                 },
             )
             ended = await _end_complete(connection, index_ids)
-            messages = self._told(environment_id, ended) if tells else []
+            messages = await self._told(connection, environment_id, ended, tells=tells)
             await _send(connection, messages, claimed_by)
         self._relay.committed(messages, claimed_by)
         return list(ended)
 
-    def _told(
-        self, environment_id: UUID, ended: Mapping[UUID, tuple[UUID, dict[str, object]]]
+    async def _told(
+        self,
+        connection: Connection,
+        environment_id: UUID,
+        ended: Mapping[UUID, tuple[UUID, dict[str, object]]],
+        *,
+        tells: bool,
     ) -> list[OutboxMessage]:
-        return [
+        """Log the ends of indexes; the messages to those who consume them, if anybody does."""
+        events = [
             self._news.succeeded(environment_id, index_id, endpoint_id, statistics)
             for index_id, (endpoint_id, statistics) in ended.items()
         ]
+        if events:
+            await _fetch(
+                connection, _PUBLISHED.insert, _PUBLISHED.bind([(each.id, each) for each in events])
+            )
+        return [self._news.enqueued(event) for event in events] if tells else []
 
 
 async def _send(
