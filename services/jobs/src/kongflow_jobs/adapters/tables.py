@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.published_rows import published_events_table
+
 SCHEMA = "jobs"
 METADATA = MetaData(schema=SCHEMA)
 TIME = DateTime(timezone=True)
@@ -260,3 +262,5 @@ TEST_REQUESTS = Table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("environment_id", "request_id", name="test_requests_pkey"),
 )
+
+PUBLISHED_EVENTS = published_events_table(METADATA)
