@@ -25,7 +25,8 @@ _ROWS: Final = RowParameters(
 )
 
 # Publishers send what they are not sure of again, at once or after an outage: within two days it
-# is recognised. A unique key cannot do that, as it would have to hold the day.
+# is recognised. A unique key cannot do that, as it would have to hold the day. The days to come
+# are left out: each partition is looked into for every event.
 RECORD: Final = f"""
     INSERT INTO events.resource_events (
         id, type, version, "timestamp", resource_id, user_id, data, organization_id, project_id,
@@ -34,7 +35,8 @@ RECORD: Final = f"""
       FROM {_ROWS.source}
       LEFT JOIN LATERAL (
         SELECT true AS known FROM events.resource_events r
-         WHERE r.id = i.id AND r.logged_at >= now() - interval '2 days' LIMIT 1) AS k ON true
+         WHERE r.id = i.id AND r.logged_at >= now() - interval '2 days'
+           AND r.logged_at < now() + interval '1 hour' LIMIT 1) AS k ON true
      WHERE k.known IS NULL
 """  # nosec B608 - made of constants
 # What is sent twice is sent by two calls at once now and then: the second waits for the first.
