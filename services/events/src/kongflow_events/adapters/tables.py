@@ -1,6 +1,7 @@
 """The tables of the schema `events`, as SQLAlchemy Core sees them; migrations make them."""
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     func,
     text,
 )
@@ -238,6 +240,15 @@ Index(
     RESOURCE_EVENTS.c.resource_id,
     RESOURCE_EVENTS.c.timestamp,
     RESOURCE_EVENTS.c.id,
+)
+
+# What comes on a day without a partition.
+event.listen(
+    RESOURCE_EVENTS,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call]
+        "CREATE TABLE events.resource_events_rest PARTITION OF events.resource_events DEFAULT"
+    ),
 )
 
 # One row, whose key signs resume tokens.
