@@ -88,11 +88,6 @@ def checks() -> tuple[Check, ...]:
             (python, "tools/generate_kinds_page.py", "--check"),
         ),
         Check(
-            "events-page",
-            "docs/events.md says what types of events are declared",
-            (python, "tools/generate_events_page.py", "--check"),
-        ),
-        Check(
             "locks",
             "no host in them; environment, declarations and imports agree with them",
             (python, "tools/check_locks.py"),
