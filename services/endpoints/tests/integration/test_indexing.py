@@ -60,6 +60,7 @@ class System:
     def __init__(
         self, database: Database, relay: OutboxRelay, program: HttpEndpointProgram
     ) -> None:
+        self.database = database
         self.jobs = KeptJobs()
         self.keys = Keys()
         self.reader = SqlEndpointReader(database)
@@ -379,6 +380,16 @@ async def test_an_index_of_no_interest_is_not_told_of(
     await worker_queue.wait_for("performEndpointIndexing", 3)
     worker_queue.assert_enqueued("performEndpointIndexing", endpointIndexId=str(last.id))
     assert told(worker_queue) == []
+    # The log of the events service has it anyway.
+    rows = await system.database.pool.execute(
+        "SELECT document->>'type', document->>'resourceId' FROM endpoints.published_events "
+        "WHERE document->>'environmentId' = %s ORDER BY id",
+        (str(place.environment_id),),
+    )
+    assert rows == [
+        ("endpoint.index.success", str(index.id)),
+        ("endpoint.index.failure", str(broken.id)),
+    ]
 
 
 def test_the_types_are_those_that_the_service_declares() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_jobs.adapters.registry import PostgresRegistry
-from kongflow_jobs.adapters.tables import JOB_ALIASES, JOBS
+from kongflow_jobs.adapters.tables import JOB_ALIASES, JOBS, PUBLISHED_EVENTS
 from kongflow_jobs.application.ports import Disabling, Registered
 from kongflow_jobs.domain.job import JobPlace
 from services.jobs.tests.conftest import SCHEDULED, described, registration
@@ -110,3 +110,17 @@ async def test_another_project_has_a_job_of_its_own(
     one = await register(registry, place, described())
     two = await register(registry, stranger, described())
     assert one.job_id != two.job_id
+
+
+async def test_what_is_stored_is_published_and_what_is_not_is_not(
+    registry: PostgresRegistry, database: Database, place: JobPlace
+) -> None:
+    registered = await register(registry, place, described(), 7)
+    await register(registry, place, described(), 6)
+    [(document,)] = await rows(database, PUBLISHED_EVENTS, "document")
+    assert (document["type"], document["resourceId"]) == (
+        "job.registered",
+        str(registered.job_id),
+    )
+    assert document["data"] == {"slug": "order", "version": "1.0.0"}
+    assert document["environmentId"] == str(place.environment_id)
