@@ -84,7 +84,7 @@ from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.register_event_schema import RegisterEventSchema
-from kongflow_events.application.resource_events import ListResourceEvents, LogReader
+from kongflow_events.application.resource_events import ListResourceEvents
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
@@ -257,22 +257,14 @@ def grpc_services(
                 event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
                 schemas_servicer(database, unit_of_work),
             ),
-            GrpcService(
-                resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"],
-                _resource_events(PostgresLogReader(database)),
-            ),
+            _resource_events(database),
         ],
         [
             GrpcService(
                 events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
                 internal,
             ),
-            GrpcService(
-                resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
-                    "ResourceEventsInternalService"
-                ],
-                ResourceEventsInternalServicer(PostgresLogWriter(database).record),
-            ),
+            _resource_event_recording(database),
             GrpcService(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
             ),
@@ -280,9 +272,22 @@ def grpc_services(
     )
 
 
-def _resource_events(log: LogReader) -> ResourceEventsServicer:
-    return ResourceEventsServicer(
+def _resource_events(database: Database) -> GrpcService:
+    log = PostgresLogReader(database)
+    servicer = ResourceEventsServicer(
         log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
+    )
+    return GrpcService(
+        resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"], servicer
+    )
+
+
+def _resource_event_recording(database: Database) -> GrpcService:
+    return GrpcService(
+        resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
+            "ResourceEventsInternalService"
+        ],
+        ResourceEventsInternalServicer(PostgresLogWriter(database).record),
     )
 
 
