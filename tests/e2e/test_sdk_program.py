@@ -1,10 +1,13 @@
 """A program written with the published SDK: indexed, indexed again, and started in every way."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
@@ -13,9 +16,12 @@ from kongflow.events.v1 import event_record_pb2
 from kongflow.jobs.v1 import job_pb2
 from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
 from kongflow.jobs.v1.jobs_service_pb2_grpc import JobsServiceStub
+from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.rpc.payload_mapping import from_payload
+from kongflow_endpoints.application.ports import Called, NotCalled
+from kongflow_endpoints.main import endpoint_program
 from tests.differential.oracle import ask
-from tests.e2e.sdk_scene import SdkScene, sdk_scene
+from tests.e2e.sdk_scene import PATH, SdkScene, sdk_scene
 from tests.local_system import LocalSystem
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -104,6 +110,19 @@ def test_an_index_holds_all_that_the_program_does(
     assert statistics.dynamic_schedules == len(said["dynamicSchedules"]) == 1
     assert statistics.http_endpoints == len(said["httpEndpoints"]) == 2
     assert (statistics.disabled_jobs, statistics.failed, statistics.deferred) == (0, 0, 6)
+
+
+def test_the_sdk_does_nothing_for_as_long_as_a_probe_says(scene: SdkScene) -> None:
+    async def probe() -> Called | NotCalled:
+        policy = AddressPolicy(allow_private=True)
+        async with endpoint_program(policy, ping_seconds=1, index_seconds=1) as program:
+            url, key = f"{scene.program.url}{PATH}", SecretStr(scene.around.key)
+            return await program.probe(url, key, timedelta(seconds=1))
+
+    called = asyncio.run(probe())
+    assert isinstance(called, Called)
+    assert (called.status_code, json.loads(called.body)) == (200, {"ok": True})
+    assert timedelta(seconds=1) <= called.duration < timedelta(seconds=10)
 
 
 def test_each_item_is_kept_as_the_program_said_it(
