@@ -136,7 +136,7 @@ def grpc_services(
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
     news = RunNews(neighbours.news)
-    canceller = PostgresRunCanceller(database, relay)
+    canceller = PostgresRunCanceller(database, relay, news)
     executions = PostgresRunExecutions(database, relay, news)
     tasks = RunsTasksServicer(
         StartRuns(

@@ -113,10 +113,15 @@ def cancellation(*ids: UUID) -> dict[str, object]:
         for id_ in ids
     ]
     return {
-        **run_canceller._REMOVALS.bind(messages, "tests", ids),
-        "ids": array_parameter("uuid", ids),
-        "environment_id": RUN.environment_id,
+        **run_canceller._MESSAGES.bind(messages, "tests", ids),
+        **run_canceller._LOGGED.bind([(id_, ended(id_)) for id_ in ids]),
+        **cancelled(*ids),
     }
+
+
+def cancelled(*ids: UUID) -> dict[str, object]:
+    """The parameters that find what there is to tell of runs."""
+    return {"ids": array_parameter("uuid", ids), "environment_id": RUN.environment_id}
 
 
 def of_event(number: int) -> dict[str, object]:
@@ -158,6 +163,7 @@ def statements() -> dict[str, Statement]:
         "again": (run_executions._AGAIN, of_row(1002, **count)),
         "unfinished of a dispatcher": (run_canceller.UNFINISHED, of_event(4)),
         "unfinished of none": (run_canceller.UNFINISHED, of_event(5)),
+        "about to be cancelled": (run_canceller.ABOUT, cancelled(row_id(1004), row_id(1005))),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions.FAIL, of_row(1003, **result, **logged(3))),
         "about": (run_executions._ABOUT, of_row(1004)),

@@ -81,7 +81,7 @@ async def test_it_is_logged_under_the_id_it_is_published_with(
     assert await eventually(published) == [str(id_) for id_ in log.events]
 
 
-async def test_a_run_that_fails_or_ends_at_its_start_is_logged(
+async def test_a_run_that_fails_is_cancelled_or_ends_at_its_start_is_logged(
     scene: Scene, shipper: EventShipper, log: RecordingLog
 ) -> None:
     failed = await scene.created()
@@ -94,10 +94,14 @@ async def test_a_run_that_fails_or_ends_at_its_start_is_logged(
     aborted = await scene.created()
     plan = StartedAs(aborted.id, RunState.ABORTED, a_version(), error="nothing to run")
     await scene.starter.start(aborted.environment_id, [(plan, TRACEPARENT)])
+    cancelled = await scene.executing()
+    await scene.canceller.cancel(cancelled.environment_id, [cancelled.id])
+    await scene.canceller.cancel(cancelled.environment_id, [cancelled.id])
     await shipper.once()
     assert {(event.type, event.resource_id) for event in log.events.values()} == {
         ("run.completed.failure", str(failed.id)),
         ("run.completed.aborted", str(aborted.id)),
+        ("run.completed.canceled", str(cancelled.id)),
     }
 
 
