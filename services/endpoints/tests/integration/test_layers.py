@@ -13,6 +13,7 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.outbox.store import OutboxUnitOfWork
 from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.interest import FixedInterest
+from kongflow_common.testing.published import published_events
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 
 CREATED = DECLARED_TYPES["project.created"]
@@ -55,12 +56,11 @@ def belonging() -> Belonging:
 
 
 async def logged(database: Database, belonging: Belonging) -> list[str]:
-    rows = await database.pool.execute(
-        "SELECT document->>'type' FROM endpoints.published_events "
-        "WHERE document->>'projectId' = %s ORDER BY id",
-        (str(belonging.project_id),),
-    )
-    return [type_ for (type_,) in rows]
+    return [
+        event.type
+        for event in await published_events(database, "endpoints")
+        if event.project_id == str(belonging.project_id)
+    ]
 
 
 async def test_every_layer_is_logged_with_the_commit(

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
+from kongflow_common.testing.published import published_events
 from kongflow_jobs.adapters.registry import PostgresRegistry
-from kongflow_jobs.adapters.tables import JOB_ALIASES, JOBS, PUBLISHED_EVENTS
+from kongflow_jobs.adapters.tables import JOB_ALIASES, JOBS
 from kongflow_jobs.application.ports import Disabling, Registered
 from kongflow_jobs.domain.job import JobPlace
 from services.jobs.tests.conftest import SCHEDULED, described, registration
@@ -117,10 +119,10 @@ async def test_what_is_stored_is_published_and_what_is_not_is_not(
 ) -> None:
     registered = await register(registry, place, described(), 7)
     await register(registry, place, described(), 6)
-    [(document,)] = await rows(database, PUBLISHED_EVENTS, "document")
-    assert (document["type"], document["resourceId"]) == (
-        "job.registered",
-        str(registered.job_id),
-    )
-    assert document["data"] == {"slug": "order", "version": "1.0.0"}
-    assert document["environmentId"] == str(place.environment_id)
+    [event] = [
+        event
+        for event in await published_events(database, "jobs")
+        if event.environment_id == str(place.environment_id)
+    ]
+    assert (event.type, event.resource_id) == ("job.registered", str(registered.job_id))
+    assert orjson.loads(event.data) == {"slug": "order", "version": "1.0.0"}

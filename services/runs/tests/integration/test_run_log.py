@@ -1,14 +1,14 @@
 """Every run's end comes into the log, whoever consumes it or does not."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 import pytest
 
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.db.engine import Database
 from kongflow_common.errors import DependencyUnavailable
-from kongflow_common.eventing.envelope import PublishedEvent
 from kongflow_common.eventing.shipper import EventShipper
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
@@ -25,11 +25,11 @@ class RecordingLog:
     """An EventLog in memory, which may fail after it has taken something."""
 
     def __init__(self) -> None:
-        self.events: dict[UUID, PublishedEvent] = {}
+        self.events: dict[str, pb.PublishedEvent] = {}
         self.calls = 0
         self.fails = False
 
-    async def record(self, events: Sequence[PublishedEvent]) -> None:
+    async def record(self, events: Sequence[pb.PublishedEvent]) -> None:
         self.calls += 1
         self.events |= {event.id: event for event in events}
         if self.fails:
@@ -62,7 +62,7 @@ async def test_an_executed_run_is_logged_although_nobody_consumes_it(
     assert await shipper.once() == 1
     [event] = log.events.values()
     assert (event.type, event.resource_id) == ("run.completed.success", str(run.id))
-    assert event.belonging.environment_id == run.environment_id
+    assert event.environment_id == str(run.environment_id)
     assert event.data == b'{"state":"SUCCESS","jobSlug":"order","jobVersion":"1.0.0"}'
     assert await shipper.once() == 0
     assert not told(worker_queue)
@@ -78,7 +78,7 @@ async def test_it_is_logged_under_the_id_it_is_published_with(
     async def published() -> list[str]:
         return [event["id"] for event in told(worker_queue)]
 
-    assert await eventually(published) == [str(id_) for id_ in log.events]
+    assert await eventually(published) == list(log.events)
 
 
 async def test_a_run_that_fails_is_cancelled_or_ends_at_its_start_is_logged(
@@ -117,3 +117,21 @@ async def test_what_the_log_did_not_confirm_is_sent_again(
     assert await shipper.once() == 1
     assert len(log.events) == 1
     assert log.calls == 2
+
+
+async def test_what_one_statement_publishes_is_one_row_and_only_what_happened(
+    scene: Scene, shipper: EventShipper, log: RecordingLog, database: Database
+) -> None:
+    first = await scene.created()
+    ids = [first.id, *[await scene.another(first) for _ in range(599)]]
+    plans = [
+        (StartedAs(id_, RunState.ABORTED, a_version(), error="nothing to run"), TRACEPARENT)
+        for id_ in [*ids, new_id()]
+    ]
+    await scene.starter.start(first.environment_id, plans)
+    assert await database.pool.execute("SELECT count(*) FROM runs.published_events") == [(1,)]
+    assert await shipper.once() == 1
+    assert {event.resource_id for event in log.events.values()} == {str(id_) for id_ in ids}
+    assert log.calls == 2, "the log takes 500 at a time"
+    await scene.starter.start(first.environment_id, plans)
+    assert await shipper.once() == 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -49,6 +50,12 @@ class Scene:
         run = a_run()
         await self._writer.create(run)
         return run
+
+    async def another(self, run: NewRun) -> UUID:
+        """Another run of the same job and environment."""
+        run_id = new_id()
+        await self._writer.create(replace(run, id=run_id, dispatcher_id=new_id()))
+        return run_id
 
     async def executing(self, turn: ExecutionTurn = TURN) -> ExecutingRun:
         """A run that is being executed in this turn."""

@@ -1,31 +1,28 @@
 """What a service has published and the log does not have yet: a table in its own schema.
 
 Written in the statement, or the transaction, that an event tells of; an EventShipper brings it
-to the log and deletes it.
+to the log and deletes it. What one statement publishes is one row, however many events it is:
+under load that is a part of the writing and deleting. A row holds what is sent to the log, so
+that nobody takes it apart on the way.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
 from uuid import UUID
 
-import orjson
 from alembic import op
-from sqlalchemy import Column, MetaData, Table, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Uuid
 
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.db.row_parameters import RowParameters
-from kongflow_common.eventing.envelope import Belonging, PublishedEvent
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.rpc.timestamps import to_timestamp
 
 __all__ = [
     "PublishedRows",
     "create_published_events_table",
-    "event_from_row",
+    "events_of_row",
     "published_events_table",
 ]
-
-_TIME: Final = "time"
-_BELONGING: Final = ("environmentId", "projectId", "organizationId")
 
 
 def create_published_events_table(schema: str) -> None:
@@ -37,7 +34,7 @@ def create_published_events_table(schema: str) -> None:
         f"""
         CREATE TABLE {schema}.published_events (
             id uuid CONSTRAINT published_events_pkey PRIMARY KEY,
-            document jsonb NOT NULL
+            events bytea NOT NULL
         ) WITH (autovacuum_vacuum_scale_factor = 0.01)
         """
     )
@@ -48,8 +45,10 @@ def published_events_table(metadata: MetaData) -> Table:
     return Table(
         "published_events",
         metadata,
+        # That of one of the events: these are the rows' order.
         Column("id", Uuid, primary_key=True),
-        Column("document", JSONB, nullable=False),
+        # A RecordResourceEventsRequest.
+        Column("events", LargeBinary, nullable=False),
     )
 
 
@@ -62,43 +61,44 @@ class PublishedRows:
     """
 
     def __init__(self, schema: str, *, join: str = "") -> None:
-        self._rows = RowParameters("v", id="uuid", document="jsonb", owner="uuid")
+        self._rows = RowParameters("v", id="uuid", event="bytea", owner="uuid")
+        # Messages one after the other are one message that holds the events of all.
         self.insert = (
-            f"INSERT INTO {schema}.published_events (id, document) "  # nosec B608 - constants
-            f"SELECT v.id, v.document FROM {self._rows.source} {join}"
-        ).rstrip()
+            f"INSERT INTO {schema}.published_events (id, events) "  # nosec B608 - constants
+            "SELECT (array_agg(v.id ORDER BY v.id))[1], string_agg(v.event, '' ORDER BY v.id) "
+            f"FROM {self._rows.source} {join} HAVING count(*) > 0"
+        )
 
     def bind(self, events: Sequence[tuple[UUID, PublishedEvent]]) -> dict[str, object]:
         """The parameters of `insert`: events, each with its owner."""
-        return {**self._rows.bind([(event.id, _document(event), owner) for owner, event in events])}
+        return {**self._rows.bind([(event.id, _message(event), owner) for owner, event in events])}
 
 
-def _document(event: PublishedEvent) -> bytes:
-    document = event.document()
-    document[_TIME] = int(event.timestamp.timestamp() * 1_000_000)
+def events_of_row(events: bytes) -> Sequence[pb.PublishedEvent]:
+    """The events that a row holds, as they are sent to the log."""
+    return pb.RecordResourceEventsRequest.FromString(events).events
+
+
+def _message(event: PublishedEvent) -> bytes:
     belonging = event.belonging
-    ids = (belonging.environment_id, belonging.project_id, belonging.organization_id)
-    document |= {
-        name: str(id_) for name, id_ in zip(_BELONGING, ids, strict=True) if id_ is not None
-    }
-    return orjson.dumps(document)
+    return pb.RecordResourceEventsRequest(
+        events=[
+            pb.PublishedEvent(
+                id=str(event.id),
+                type=event.type,
+                version=event.version,
+                time=to_timestamp(event.timestamp),
+                resource_id=event.resource_id,
+                user_id=event.user_id,
+                data=event.data,
+                environment_id=_id(belonging.environment_id),
+                project_id=_id(belonging.project_id),
+                organization_id=_id(belonging.organization_id),
+                replay_of=_id(event.replay_of),
+            )
+        ]
+    ).SerializeToString()
 
 
-def event_from_row(id_: UUID, document: dict[str, Any]) -> PublishedEvent:
-    """The event that a row holds."""
-    replay_of = document.get("replayOf")
-    return PublishedEvent(
-        id=id_,
-        type=document["type"],
-        version=document["version"],
-        timestamp=datetime.fromtimestamp(document[_TIME] / 1_000_000, UTC),
-        resource_id=document["resourceId"],
-        belonging=Belonging(*(_id(document.get(name)) for name in _BELONGING)),
-        data=orjson.dumps(document["data"]),
-        user_id=document.get("userId", ""),
-        replay_of=_id(replay_of),
-    )
-
-
-def _id(text: str | None) -> UUID | None:
-    return UUID(text) if text is not None else None
+def _id(id_: UUID | None) -> str:
+    return str(id_) if id_ is not None else ""

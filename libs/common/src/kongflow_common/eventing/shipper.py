@@ -5,17 +5,19 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.errors import DependencyUnavailable
-from kongflow_common.eventing.envelope import PublishedEvent
-from kongflow_common.eventing.published_rows import event_from_row
+from kongflow_common.eventing.published_rows import events_of_row
 
 __all__ = ["EventLog", "EventShipper"]
 
 _logger = logging.getLogger(__name__)
 
-_BATCH: Final = 500
+# A row has several events when much happens.
+_ROWS: Final = 100
+_MAX_EVENTS: Final = 500
 _MAX_BYTES: Final = 4 * 1024 * 1024
 # Nobody waits for the log: what gathers in between goes together, at little cost.
 _PAUSE_SECONDS: Final = 0.25
@@ -25,7 +27,7 @@ _PAUSE_WHILE_AWAY_SECONDS: Final = 2.0
 class EventLog(Protocol):
     """Takes events in, each once however often it is sent."""
 
-    async def record(self, events: Sequence[PublishedEvent]) -> None:
+    async def record(self, events: Sequence[pb.PublishedEvent]) -> None:
         """Log events. Raises DependencyUnavailable."""
         ...
 
@@ -40,8 +42,8 @@ class EventShipper:
         self._pool = database.pool
         self._log = log
         self._read = (
-            f"SELECT id, document FROM {schema}.published_events "  # nosec B608 - the program's own
-            f"ORDER BY id LIMIT {_BATCH}"
+            f"SELECT id, events FROM {schema}.published_events "  # nosec B608 - the program's own
+            f"ORDER BY id LIMIT {_ROWS}"
         )
         self._delete = f"DELETE FROM {schema}.published_events WHERE id = ANY(%(ids)b)"  # nosec B608
         self._is_away = False
@@ -58,27 +60,31 @@ class EventShipper:
                 await asyncio.sleep(_PAUSE_WHILE_AWAY_SECONDS)
                 continue
             self._is_away = False
-            if shipped < _BATCH:
+            if shipped < _ROWS:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def once(self) -> int:
-        """Ship what there is, at most a batch; how many that was."""
+        """Ship what there is, of 100 rows at most; of how many that was.
+
+        What is sent and not deleted, because something failed in between, is sent again.
+        """
         rows = await self._pool.execute(self._read)
-        events = [event_from_row(id_, document) for id_, document in rows]
-        for part in _bounded(events):
-            await self._log.record(part)
-            ids = array_parameter("uuid", [event.id for event in part])
+        if rows:
+            for part in _bounded([event for _, row in rows for event in events_of_row(row)]):
+                await self._log.record(part)
+            ids = array_parameter("uuid", [id_ for id_, _ in rows])
             await self._pool.execute(self._delete, {"ids": ids})
-        return len(events)
+        return len(rows)
 
 
-def _bounded(events: Sequence[PublishedEvent]) -> list[list[PublishedEvent]]:
-    parts: list[list[PublishedEvent]] = []
+def _bounded(events: Sequence[pb.PublishedEvent]) -> list[list[pb.PublishedEvent]]:
+    """The events in parts that the log takes."""
+    parts: list[list[pb.PublishedEvent]] = []
     size = _MAX_BYTES
     for event in events:
-        size += len(event.data)
-        if size > _MAX_BYTES:
+        size += event.ByteSize()
+        if size > _MAX_BYTES or len(parts[-1]) >= _MAX_EVENTS:
             parts.append([])
-            size = len(event.data)
+            size = event.ByteSize()
         parts[-1].append(event)
     return parts

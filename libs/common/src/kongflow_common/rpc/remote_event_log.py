@@ -10,9 +10,7 @@ from kongflow.events.internal.v1.resource_events_internal_service_pb2_grpc impor
     ResourceEventsInternalServiceStub,
 )
 from kongflow_common.errors import DependencyUnavailable
-from kongflow_common.eventing.envelope import PublishedEvent
 from kongflow_common.rpc.channel import RemoteError, ServiceCaller
-from kongflow_common.rpc.timestamps import to_timestamp
 
 __all__ = ["RemoteEventLog"]
 
@@ -26,9 +24,9 @@ class RemoteEventLog:
         self._events = events
         self._stub = ResourceEventsInternalServiceStub(events.channel)
 
-    async def record(self, events: Sequence[PublishedEvent]) -> None:
+    async def record(self, events: Sequence[pb.PublishedEvent]) -> None:
         """Log events; see EventLog.record."""
-        request = pb.RecordResourceEventsRequest(events=[_to_proto(event) for event in events])
+        request = pb.RecordResourceEventsRequest(events=events)
         try:
             await self._events.call(
                 self._stub.RecordResourceEvents, request, timeout=_TIMEOUT_SECONDS
@@ -38,20 +36,3 @@ class RemoteEventLog:
                 # An older one, which is about to be replaced.
                 raise DependencyUnavailable("events") from error
             raise
-
-
-def _to_proto(event: PublishedEvent) -> pb.PublishedEvent:
-    belonging = event.belonging
-    return pb.PublishedEvent(
-        id=str(event.id),
-        type=event.type,
-        version=event.version,
-        time=to_timestamp(event.timestamp),
-        resource_id=event.resource_id,
-        user_id=event.user_id,
-        data=event.data,
-        environment_id=str(belonging.environment_id or ""),
-        project_id=str(belonging.project_id or ""),
-        organization_id=str(belonging.organization_id or ""),
-        replay_of=str(event.replay_of or ""),
-    )
