@@ -95,9 +95,10 @@ format: setup ## Format all Python files and apply the linter's safe fixes
 
 ##@ Generated and locked files
 .PHONY: protos
-protos: setup ## Generate the Python stubs and docs/kinds.md from protos/
+protos: setup ## Generate the Python stubs and docs/kinds.md from protos/, and the types in docs/events.md
 	@$(PY) tools/generate_stubs.py
 	@$(PY) tools/generate_kinds_page.py
+	@$(PY) tools/generate_events_page.py
 
 .PHONY: stubs-fresh
 stubs-fresh: setup ## Compare the committed stubs to what protos/ generates

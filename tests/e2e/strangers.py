@@ -15,6 +15,7 @@ from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
 from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, event_schema_pb2
 from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
+from kongflow.events.v1 import resource_events_service_pb2 as resource_events_pb
 from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
 from kongflow.runs.v1 import runs_service_pb2 as runs_pb
 
@@ -76,6 +77,16 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
     "EventsService.CancelEvent": (
         NOT_FOUND,
         lambda owner: events_pb.CancelEventRequest(event_id=owner.event_id),
+    ),
+    "ResourceEventsService.ListResourceEvents": (
+        OWN,
+        lambda owner: resource_events_pb.ListResourceEventsRequest(
+            resource_id=owner.event_record_id
+        ),
+    ),
+    "ResourceEventsService.WatchEvents": (
+        OWN,
+        lambda owner: resource_events_pb.WatchEventsRequest(resource_id=owner.event_record_id),
     ),
     "EventsService.GetEventDispatcher": (
         NOT_FOUND,

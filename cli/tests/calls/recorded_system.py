@@ -14,7 +14,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.endpoints.v1 import endpoints_service_pb2
-from kongflow.events.v1 import event_schemas_service_pb2, events_service_pb2
+from kongflow.events.v1 import (
+    event_schemas_service_pb2,
+    events_service_pb2,
+    resource_events_service_pb2,
+)
 from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
@@ -35,6 +39,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"],
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
+    resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
     periodic_jobs_service_pb2.DESCRIPTOR.services_by_name["PeriodicJobsService"],
@@ -98,6 +103,8 @@ def _handler(
             raise answer
         if isinstance(answer, Message):
             yield answer
+        elif answer is not None:
+            yield answer(request)
         if system.streams_stay_open:
             await asyncio.Event().wait()
 

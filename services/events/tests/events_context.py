@@ -14,6 +14,7 @@ from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_dispatcher_pb2 import EventDispatcher
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
+from kongflow.events.v1.resource_events_service_pb2_grpc import ResourceEventsServiceStub
 from kongflow.workerqueue.v1.envelope_pb2 import JobResult
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.clock import SystemClock
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
         EventsTasksServiceAsyncStub,
     )
     from kongflow.events.v1.events_service_pb2_grpc import EventsServiceAsyncStub
+    from kongflow.events.v1.resource_events_service_pb2_grpc import (
+        ResourceEventsServiceAsyncStub,
+    )
 
 __all__ = [
     "EventsContext",
@@ -131,6 +135,10 @@ class EventsContext:
     @property
     def client(self) -> "EventsServiceAsyncStub":
         return EventsServiceStub(self.server.channel)
+
+    @property
+    def resource_events(self) -> "ResourceEventsServiceAsyncStub":
+        return ResourceEventsServiceStub(self.server.channel)
 
     @property
     def tasks(self) -> "EventsTasksServiceAsyncStub":

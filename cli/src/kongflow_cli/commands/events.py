@@ -22,6 +22,7 @@ from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
 from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
+from kongflow_cli.commands import events_tail
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents, opened_lines
 from kongflow_cli.input.event_keys import one_event
@@ -50,6 +51,8 @@ from kongflow_cli.output.proto_json import to_json
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Send events, and see what became of them."
 )
+
+events_tail.add_to(app)
 
 _SESSION = in_environment("events")
 

@@ -94,3 +94,11 @@ def test_values_of_another_type_are_refused() -> None:
         array_parameter("uuid", ["x"])
     with pytest.raises(struct.error):
         array_parameter("integer", [2**31])
+
+
+async def test_bytes_arrive_as_they_were_sent(database: Database) -> None:
+    values = [b"\x00\xff{}", b"", None]
+    answered = await database.pool.execute(
+        "SELECT unnest(%(values)b)", {"values": array_parameter("bytea", values)}
+    )
+    assert answered == [(value,) for value in values]

@@ -13,7 +13,7 @@ from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.tracing import new_trace, use_trace
 
-ENDED = EventType("run.completed.success", version=2)
+ENDED = EventType("run.completed.success", version=2, upcasts={1: dict})
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,19 @@ from kongflow_common.auth.service_tokens import (
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
+from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import ConnectionLimits, GuardedHttpClient
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.consumed_types import ConsumedTypes
+from kongflow_common.rpc.remote_event_log import RemoteEventLog
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
 from kongflow_endpoints.adapters.index_news import IndexNews
@@ -100,6 +103,9 @@ async def serve(settings: EndpointsSettings, stop: asyncio.Event) -> None:
                 executions=settings.endpoint_executions,
             )
         )
+        tasks = await stack.enter_async_context(BackgroundTasks())
+        log = RemoteEventLog(await caller(settings.events_target, "events"))
+        _ = tasks.supervise("event shipper", EventShipper(database, SERVICE, log).run)
         consumed = ConsumedTypes(worker_queue)
         stack.push_async_callback(consumed.close)
         client_services, tasks_services = grpc_services(

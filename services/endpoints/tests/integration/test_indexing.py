@@ -19,6 +19,7 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.testing.polling import eventually
+from kongflow_common.testing.published import published_events
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
@@ -60,6 +61,7 @@ class System:
     def __init__(
         self, database: Database, relay: OutboxRelay, program: HttpEndpointProgram
     ) -> None:
+        self.database = database
         self.jobs = KeptJobs()
         self.keys = Keys()
         self.reader = SqlEndpointReader(database)
@@ -379,6 +381,16 @@ async def test_an_index_of_no_interest_is_not_told_of(
     await worker_queue.wait_for("performEndpointIndexing", 3)
     worker_queue.assert_enqueued("performEndpointIndexing", endpointIndexId=str(last.id))
     assert told(worker_queue) == []
+    # The log of the events service has it anyway.
+    rows = [
+        (event.type, event.resource_id)
+        for event in await published_events(system.database, "endpoints")
+        if event.environment_id == str(place.environment_id)
+    ]
+    assert rows == [
+        ("endpoint.index.success", str(index.id)),
+        ("endpoint.index.failure", str(broken.id)),
+    ]
 
 
 def test_the_types_are_those_that_the_service_declares() -> None:

@@ -10,7 +10,7 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.ids import new_id
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_endpoints.adapters import index_performance, index_purge, recurring_indexes
+from kongflow_endpoints.adapters import index_purge, index_statements, recurring_indexes
 
 ENDPOINTS = 10_000
 INDEXES = 30_000
@@ -61,7 +61,7 @@ STATEMENTS: dict[str, Statement] = {
         {"ids": array_parameter("uuid", [row_id(1), row_id(2)]), "limit": 20},
     ),
     "delete": (index_purge._DELETE, {"ids": array_parameter("uuid", [row_id(1), row_id(2)])}),
-    "want a probe": (index_performance._WANT_PROBE, {"id": row_id(1)}),
+    "want a probe": (index_statements.WANT_PROBE, {"id": row_id(1)}),
 }
 
 

@@ -4,9 +4,16 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from kongflow.events.internal.v1 import events_internal_service_pb2
+from kongflow.events.internal.v1 import (
+    events_internal_service_pb2,
+    resource_events_internal_service_pb2,
+)
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
-from kongflow.events.v1 import event_schemas_service_pb2, events_service_pb2
+from kongflow.events.v1 import (
+    event_schemas_service_pb2,
+    events_service_pb2,
+    resource_events_service_pb2,
+)
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -36,6 +43,9 @@ from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.resource_log_reader import PostgresLogReader
+from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
+from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
@@ -74,18 +84,22 @@ from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.register_event_schema import RegisterEventSchema
+from kongflow_events.application.resource_events import ListResourceEvents
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
 from kongflow_events.application.switch_event_dispatcher import SwitchEventDispatcher
 from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
+from kongflow_events.application.watch_events import WatchEvents
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
 from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer, InvocationUseCases
+from kongflow_events.rpc.resource_events_internal_servicer import ResourceEventsInternalServicer
+from kongflow_events.rpc.resource_events_servicer import ResourceEventsServicer
 from kongflow_events.settings import EventsSettings
 
 __all__ = ["SERVICE", "Neighbours", "grpc_services", "serve"]
@@ -135,6 +149,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         directory = MemoryDispatcherDirectory(database, compiled)
         tasks = await stack.enter_async_context(BackgroundTasks())
         _ = tasks.supervise("dispatcher directory", directory.run)
+        _ = tasks.supervise("resource log upkeep", ResourceLogUpkeep(database, SystemClock()).run)
         client = await stack.enter_async_context(
             GuardedHttpClient(AddressPolicy(allow_private=settings.allow_private_callbacks))
         )
@@ -242,16 +257,37 @@ def grpc_services(
                 event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
                 schemas_servicer(database, unit_of_work),
             ),
+            _resource_events(database),
         ],
         [
             GrpcService(
                 events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
                 internal,
             ),
+            _resource_event_recording(database),
             GrpcService(
                 events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
             ),
         ],
+    )
+
+
+def _resource_events(database: Database) -> GrpcService:
+    log = PostgresLogReader(database)
+    servicer = ResourceEventsServicer(
+        log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
+    )
+    return GrpcService(
+        resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"], servicer
+    )
+
+
+def _resource_event_recording(database: Database) -> GrpcService:
+    return GrpcService(
+        resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
+            "ResourceEventsInternalService"
+        ],
+        ResourceEventsInternalServicer(PostgresLogWriter(database).record),
     )
 
 

@@ -283,6 +283,10 @@ async def test_delivery_in_steps_goes_on_where_it_was_interrupted(context: Event
     [outcome] = await deliver([command])
     assert isinstance(outcome, Done)
     await context.enqueued("events.invokeDispatcher", 25)
+    told = await context.database.pool.execute(
+        "SELECT data->>'matchedCount' FROM events.resource_events WHERE type = 'event.delivered'"
+    )
+    assert told == [("25",)]
 
 
 async def test_steps_are_shared_by_the_events_of_a_call(context: EventsContext) -> None:

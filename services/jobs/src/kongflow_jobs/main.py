@@ -13,9 +13,12 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.remote_event_log import RemoteEventLog
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_jobs.adapters.events_client import GrpcEventDispatchers, GrpcEventRecords
 from kongflow_jobs.adapters.job_reader import PostgresJobReader
 from kongflow_jobs.adapters.registry import PostgresRegistry
@@ -50,12 +53,15 @@ async def serve(settings: JobsSettings, stop: asyncio.Event) -> None:
         service_channel(settings.tenancy_target, settings) as tenancy,
         service_channel(settings.events_target, settings) as events,
         service_channel(settings.runs_target, settings) as runs,
+        BackgroundTasks() as tasks,
     ):
         resolver = TenancyCredentialResolver(ServiceCaller(tenancy, "tenancy", signer))
         public_keys = {
             service: parse_public_key(key) for service, key in settings.service_public_keys.items()
         }
         events_caller = ServiceCaller(events, "events", signer)
+        shipper = EventShipper(database, SERVICE, RemoteEventLog(events_caller))
+        _ = tasks.supervise("event shipper", shipper.run)
         client_services, tasks_services = grpc_services(
             database,
             GrpcEventDispatchers(events_caller),

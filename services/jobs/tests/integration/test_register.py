@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
+from kongflow_common.testing.published import published_events
 from kongflow_jobs.adapters.registry import PostgresRegistry
 from kongflow_jobs.adapters.tables import JOB_ALIASES, JOBS
 from kongflow_jobs.application.ports import Disabling, Registered
@@ -110,3 +112,17 @@ async def test_another_project_has_a_job_of_its_own(
     one = await register(registry, place, described())
     two = await register(registry, stranger, described())
     assert one.job_id != two.job_id
+
+
+async def test_what_is_stored_is_published_and_what_is_not_is_not(
+    registry: PostgresRegistry, database: Database, place: JobPlace
+) -> None:
+    registered = await register(registry, place, described(), 7)
+    await register(registry, place, described(), 6)
+    [event] = [
+        event
+        for event in await published_events(database, "jobs")
+        if event.environment_id == str(place.environment_id)
+    ]
+    assert (event.type, event.resource_id) == ("job.registered", str(registered.job_id))
+    assert orjson.loads(event.data) == {"slug": "order", "version": "1.0.0"}

@@ -17,14 +17,17 @@ from kongflow_common.auth.service_tokens import (
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
+from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.consumed_types import ConsumedTypes
+from kongflow_common.rpc.remote_event_log import RemoteEventLog
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
@@ -87,6 +90,10 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(environments.close)
         endpoints = GrpcEndpoints(await caller(settings.endpoints_target, "endpoints"))
         stack.push_async_callback(endpoints.close)
+        events = await caller(settings.events_target, "events")
+        tasks = await stack.enter_async_context(BackgroundTasks())
+        shipper = EventShipper(database, SERVICE, RemoteEventLog(events))
+        _ = tasks.supervise("event shipper", shipper.run)
         consumed = ConsumedTypes(worker_queue)
         stack.push_async_callback(consumed.close)
         client_services, tasks_services = grpc_services(
@@ -96,7 +103,7 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
             Neighbours(
                 versions=GrpcVersionResolver(await caller(settings.jobs_target, "jobs")),
                 environments=DescribedEnvironments(environments),
-                events=GrpcEvents(await caller(settings.events_target, "events")),
+                events=GrpcEvents(events),
                 endpoints=endpoints,
                 news=EventPublisher(consumed, SystemClock(), new_id),
             ),
@@ -129,7 +136,7 @@ def grpc_services(
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
     news = RunNews(neighbours.news)
-    canceller = PostgresRunCanceller(database, relay)
+    canceller = PostgresRunCanceller(database, relay, news)
     executions = PostgresRunExecutions(database, relay, news)
     tasks = RunsTasksServicer(
         StartRuns(

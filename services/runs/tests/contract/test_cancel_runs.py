@@ -15,13 +15,17 @@ from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.db.engine import Database
 from kongflow_common.errors import Contended
+from kongflow_common.eventing.publisher import EventPublisher
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import Operation
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.grpc_server import InProcessServer, bearer
+from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.testing.refusals import refusal
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.application.cancel_run import CancelRunsOfEvent
 from services.runs.tests.conftest import a_run
@@ -201,7 +205,8 @@ async def test_many_runs_are_cancelled_part_by_part(
     first = a_run()
     runs = [replace(first, id=new_id(), dispatcher_id=new_id()) for _ in range(25)]
     await asyncio.gather(*map(writer.create, runs))
-    use_case = CancelRunsOfEvent(PostgresRunCanceller(database, relay), runs_at_once=4)
+    news = RunNews(EventPublisher(FixedInterest(), FixedClock(), new_id))
+    use_case = CancelRunsOfEvent(PostgresRunCanceller(database, relay, news), runs_at_once=4)
     answers = await asyncio.gather(
         *(use_case(first.environment_id, first.event_record_id) for _ in range(4))
     )

@@ -7,11 +7,15 @@ not. All runs are one environment's, which is what makes a walk through it dear.
 from dataclasses import replace
 from uuid import UUID
 
+from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_runs.adapters import run_canceller, run_executions, run_starter, run_writer
+from kongflow_runs.adapters.run_news import RUN_COMPLETED
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
 from services.runs.tests.conftest import TRACEPARENT, a_run
@@ -64,6 +68,24 @@ def creation(run: NewRun) -> dict[str, object]:
     }
 
 
+def ended(id_: UUID) -> PublishedEvent:
+    """The event that a run has ended."""
+    return published_event(
+        RUN_COMPLETED[RunState.SUCCESS],
+        str(id_),
+        {},
+        belonging=Belonging(RUN.environment_id),
+        clock=SystemClock(),
+        new_id=new_id,
+    )
+
+
+def logged(number: int) -> dict[str, object]:
+    """The parameters that log one run."""
+    id_ = row_id(1_000 + number)
+    return run_executions._LOGGED.bind([(id_, ended(id_))])
+
+
 def start() -> dict[str, object]:
     """The parameters that queue two runs."""
     ids = [row_id(1), row_id(2)]
@@ -72,6 +94,7 @@ def start() -> dict[str, object]:
     return {
         **run_starter._PLANS.bind([run_starter._row(plan) for plan in plans]),
         **run_starter._MESSAGES.bind(messages, "tests", ids),
+        **run_starter._LOGGED.bind([(row_id(1), ended(row_id(1)))]),
         "environment_id": RUN.environment_id,
     }
 
@@ -80,7 +103,7 @@ def news(number: int) -> dict[str, object]:
     """The parameters that tell of one run."""
     id_ = row_id(1_000 + number)
     message = run_starter._execution(id_, RUN.environment_id, TRACEPARENT)
-    return run_executions._NEWS.bind([message], "tests", [id_])
+    return {**run_executions._NEWS.bind([message], "tests", [id_]), **logged(number)}
 
 
 def cancellation(*ids: UUID) -> dict[str, object]:
@@ -90,10 +113,15 @@ def cancellation(*ids: UUID) -> dict[str, object]:
         for id_ in ids
     ]
     return {
-        **run_canceller._REMOVALS.bind(messages, "tests", ids),
-        "ids": array_parameter("uuid", ids),
-        "environment_id": RUN.environment_id,
+        **run_canceller._MESSAGES.bind(messages, "tests", ids),
+        **run_canceller._LOGGED.bind([(id_, ended(id_)) for id_ in ids]),
+        **cancelled(*ids),
     }
+
+
+def cancelled(*ids: UUID) -> dict[str, object]:
+    """The parameters that find what there is to tell of runs."""
+    return {"ids": array_parameter("uuid", ids), "environment_id": RUN.environment_id}
 
 
 def of_event(number: int) -> dict[str, object]:
@@ -131,15 +159,16 @@ def statements() -> dict[str, Statement]:
         "start": (run_starter.START, start()),
         "begin": (run_executions._BEGIN, of_row(1001, **TURN)),
         "outdated": (run_executions._IS_OUTDATED, of_row(1002, **TURN)),
-        "end": (run_executions._END, of_row(1001, **count, **result)),
+        "end": (run_executions.END, of_row(1001, **count, **result, **logged(1))),
         "again": (run_executions._AGAIN, of_row(1002, **count)),
         "unfinished of a dispatcher": (run_canceller.UNFINISHED, of_event(4)),
         "unfinished of none": (run_canceller.UNFINISHED, of_event(5)),
+        "about to be cancelled": (run_canceller.ABOUT, cancelled(row_id(1004), row_id(1005))),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
-        "fail": (run_executions._FAIL, of_row(1003, **result)),
+        "fail": (run_executions.FAIL, of_row(1003, **result, **logged(3))),
         "about": (run_executions._ABOUT, of_row(1004)),
-        "end and tell": (run_executions._END_AND_TELL, of_row(1005, **count, **result, **news(5))),
-        "fail and tell": (run_executions._FAIL_AND_TELL, of_row(1006, **result, **news(6))),
+        "end and tell": (run_executions.END_AND_TELL, of_row(1005, **count, **result, **news(5))),
+        "fail and tell": (run_executions.FAIL_AND_TELL, of_row(1006, **result, **news(6))),
     }
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -16,6 +17,7 @@ from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.interest import FixedInterest
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
+from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RUN_COMPLETED, RunNews
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
@@ -40,6 +42,7 @@ class Scene:
         news = RunNews(EventPublisher(self.interest, FixedClock(), new_id))
         self.executions = PostgresRunExecutions(database, relay, news)
         self.starter = PostgresRunStarter(database, relay, news)
+        self.canceller = PostgresRunCanceller(database, relay, news)
         self.database = database
         self._writer = writer
 
@@ -47,6 +50,12 @@ class Scene:
         run = a_run()
         await self._writer.create(run)
         return run
+
+    async def another(self, run: NewRun) -> UUID:
+        """Another run of the same job and environment."""
+        run_id = new_id()
+        await self._writer.create(replace(run, id=run_id, dispatcher_id=new_id()))
+        return run_id
 
     async def executing(self, turn: ExecutionTurn = TURN) -> ExecutingRun:
         """A run that is being executed in this turn."""
@@ -168,3 +177,35 @@ async def _nothing_waits(scene: Scene) -> None:
         return bool(rows[0][0] == 0)
 
     await eventually(is_empty)
+
+
+async def test_a_run_that_is_cancelled_is_told_of_once(
+    scene: Scene, worker_queue: RecordingWorkerQueue
+) -> None:
+    run, pending = await scene.executing(), await scene.created()
+    assert await scene.canceller.cancel(run.environment_id, [run.id, pending.id]) == [run.id]
+    assert await scene.canceller.cancel(pending.environment_id, [pending.id]) == [pending.id]
+    assert not await scene.canceller.cancel(run.environment_id, [run.id])
+    # What it would have stored finds it ended.
+    assert not await scene.executions.finish(run, TURN, SUCCESS, 12)
+    await worker_queue.wait_for(PUBLISH, 2)
+    about = {event["resourceId"]: event["data"] for event in told(worker_queue)}
+    assert about == {
+        str(run.id): {"state": "CANCELED", "jobSlug": "order", "jobVersion": "1.0.0"},
+        str(pending.id): {"state": "CANCELED"},
+    }
+    assert {event["type"] for event in told(worker_queue)} == {"run.completed.canceled"}
+
+
+async def test_of_a_run_that_is_cancelled_nobody_is_told_who_does_not_listen(
+    scene: Scene, worker_queue: RecordingWorkerQueue
+) -> None:
+    scene.interest.types.clear()
+    run = await scene.executing()
+    assert await scene.canceller.cancel(run.environment_id, [run.id])
+    # What is sent later was written later.
+    scene.interest.types.add(RUN_COMPLETED[RunState.CANCELED].name)
+    last = await scene.created()
+    await scene.canceller.cancel(last.environment_id, [last.id])
+    await worker_queue.wait_for(PUBLISH)
+    assert [event["resourceId"] for event in told(worker_queue)] == [str(last.id)]

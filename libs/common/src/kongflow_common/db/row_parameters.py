@@ -24,7 +24,7 @@ from psycopg.pq import Format
 __all__ = ["ArrayDumper", "ArrayParameter", "ColumnType", "RowParameters", "array_parameter"]
 
 ColumnType = Literal[
-    "uuid", "text", "jsonb", "timestamptz", "bigint", "integer", "smallint", "boolean"
+    "uuid", "text", "jsonb", "bytea", "timestamptz", "bigint", "integer", "smallint", "boolean"
 ]
 
 _HEADER = Struct("!iiI")
@@ -53,6 +53,11 @@ def _jsonb(value: Any) -> bytes:
     text = cast("bytes", value)
     # The binary form of jsonb is a version byte and the text.
     return _LENGTH.pack(len(text) + 1) + b"\x01" + text
+
+
+def _bytea(value: Any) -> bytes:
+    data = cast("bytes", value)
+    return _LENGTH.pack(len(data)) + data
 
 
 def _timestamptz(value: Any) -> bytes:
@@ -89,6 +94,7 @@ _ELEMENT_TYPES: Mapping[ColumnType, _ElementType] = {
     "uuid": _ElementType(2950, 2951, _uuid),
     "text": _ElementType(25, 1009, _text),
     "jsonb": _ElementType(3802, 3807, _jsonb),
+    "bytea": _ElementType(17, 1001, _bytea),
     "timestamptz": _ElementType(1184, 1185, _timestamptz),
     "bigint": _ElementType(20, 1016, _bigint),
     "integer": _ElementType(23, 1007, _integer),
@@ -110,7 +116,7 @@ class ArrayParameter:
 def array_parameter(column_type: ColumnType, values: Sequence[object]) -> ArrayParameter:
     """Encode a one-dimensional array, e.g. for `WHERE id = ANY(%(ids)b)`.
 
-    None becomes NULL. Elements: UUID, str, bytes (JSON text for jsonb), aware datetime, int,
+    None becomes NULL. Elements: UUID, str, bytes (for jsonb JSON text), aware datetime, int,
     bool. Raises TypeError, AttributeError, OverflowError or struct.error for other values.
     """
     element = _ELEMENT_TYPES[column_type]

@@ -1,16 +1,53 @@
-"""The types of integration events."""
+"""The types of events: declared once, with a layer, a version and what their data says."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
 
-__all__ = ["EventType", "InvalidEventType", "check_type_name", "domain_of"]
+__all__ = [
+    "EventData",
+    "EventType",
+    "InvalidEventType",
+    "Layer",
+    "Scope",
+    "Upcast",
+    "check_type_name",
+    "domain_of",
+]
 
 MAX_NAME_LENGTH = 128
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 
+EventData = Mapping[str, Any]
+"""What there is to say about an event, by the names that the wire has."""
+Upcast = Callable[[EventData], EventData]
+"""Makes the data of a version from that of the version before."""
+
 
 class InvalidEventType(ValueError):
     """A type's name is not `<domain>.<action>.<status>`, or its version is none."""
+
+
+class Layer(Enum):
+    """How an event reaches those who want it."""
+
+    DOMAIN = "domain"
+    """In the process that publishes it, before its transaction is committed."""
+    INTEGRATION = "integration"
+    """Durably, as a queued job of each method that consumes it."""
+    REALTIME = "realtime"
+    """To whoever is watching at this moment."""
+
+
+class Scope(Enum):
+    """What the resource of an event belongs to, which says who sees the event."""
+
+    ENVIRONMENT = "environment"
+    PROJECT = "project"
+    ORGANIZATION = "organization"
 
 
 def check_type_name(name: str) -> str:
@@ -32,13 +69,38 @@ def domain_of(name: str) -> str:
 class EventType:
     """A type of event, and the version of its data that is published.
 
-    Raises InvalidEventType, so that a wrong name is found where it is declared.
+    `fields` say what the data of this version holds. `upcasts` has, by the version that it
+    starts from, the step to the next one: one for every older version. Raises InvalidEventType,
+    so that a mistake is found where the type is declared.
     """
 
     name: str
     version: int = 1
+    layer: Layer = Layer.INTEGRATION
+    scope: Scope = Scope.ENVIRONMENT
+    summary: str = ""
+    fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    upcasts: Mapping[int, Upcast] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         check_type_name(self.name)
         if self.version < 1:
             raise InvalidEventType(f"{self.name} has the version {self.version}; 1 is the first")
+        steps = set(self.upcasts)
+        needed = set(range(1, self.version))
+        if steps != needed:
+            raise InvalidEventType(
+                f"{self.name} has the version {self.version} and steps from the versions "
+                f"{sorted(steps)}; every older one needs its step, and no other"
+            )
+
+    def upcast(self, version: int, data: EventData) -> EventData:
+        """The data of a version as the newest one has it.
+
+        That of a version which this program does not know yet stays as it is.
+        """
+        for step in range(max(version, 1), self.version):
+            data = self.upcasts[step](data)
+        return data

@@ -18,6 +18,7 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.clock import Clock
+from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.outbox.message import OutboxMessage
 
@@ -40,6 +41,22 @@ class IntegrationEvents(Protocol):
 
     async def wanted(self, type_: EventType) -> bool:
         """Whether to publish events of the type at all; asked before a transaction is opened."""
+        ...
+
+    def event(
+        self,
+        type_: EventType,
+        resource_id: str,
+        data: Mapping[str, object],
+        *,
+        belonging: Belonging,
+        user_id: str = "",
+    ) -> PublishedEvent:
+        """The event with its envelope, to be logged; `resource_id` is what it happened to."""
+        ...
+
+    def enqueued(self, event: PublishedEvent) -> OutboxMessage:
+        """What to add to the outbox for those who consume it."""
         ...
 
     def message(
@@ -67,6 +84,34 @@ class EventPublisher:
         """See IntegrationEvents.wanted."""
         return await self._interest.wanted(type_.name)
 
+    def event(
+        self,
+        type_: EventType,
+        resource_id: str,
+        data: Mapping[str, object],
+        *,
+        belonging: Belonging,
+        user_id: str = "",
+    ) -> PublishedEvent:
+        """See IntegrationEvents.event."""
+        return published_event(
+            type_,
+            resource_id,
+            data,
+            belonging=belonging,
+            clock=self._clock,
+            new_id=self._new_id,
+            user_id=user_id,
+        )
+
+    def enqueued(self, event: PublishedEvent) -> OutboxMessage:
+        """See IntegrationEvents.enqueued."""
+        # Proto JSON writes 64-bit integers as text.
+        document = {**event.document(), "timestamp": str(event.milliseconds)}
+        return OutboxMessage.enqueue(
+            PUBLISH, orjson.dumps(document), environment_id=event.belonging.environment_id
+        )
+
     def message(
         self,
         type_: EventType,
@@ -77,15 +122,12 @@ class EventPublisher:
         user_id: str = "",
     ) -> OutboxMessage:
         """See IntegrationEvents.message."""
-        event: dict[str, object] = {
-            "id": str(self._new_id()),
-            "type": type_.name,
-            "version": type_.version,
-            # Proto JSON writes 64-bit integers as text.
-            "timestamp": str(int(self._clock.now().timestamp() * 1_000)),
-            "resourceId": resource_id,
-            "data": dict(data),
-        }
-        if user_id:
-            event["userId"] = user_id
-        return OutboxMessage.enqueue(PUBLISH, orjson.dumps(event), environment_id=environment_id)
+        return self.enqueued(
+            self.event(
+                type_,
+                resource_id,
+                data,
+                belonging=Belonging(environment_id),
+                user_id=user_id,
+            )
+        )

@@ -4,11 +4,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.unit_of_work import UnitOfWork
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 
-__all__ = ["Outbox", "OutboxUnitOfWork"]
+__all__ = ["Outbox", "OutboxUnitOfWork", "Published"]
 
 
 class Outbox:
@@ -27,8 +29,26 @@ class Outbox:
         self._messages.extend(messages)
 
 
+class Published:
+    """Takes events that are to be logged if, and only if, the unit of work is committed."""
+
+    def __init__(self) -> None:
+        self._events: list[PublishedEvent] = []
+
+    @property
+    def events(self) -> tuple[PublishedEvent, ...]:
+        """What was added so far."""
+        return tuple(self._events)
+
+    async def add(self, *events: PublishedEvent) -> None:
+        """Add events; they are written together with the commit, in this order."""
+        self._events.extend(events)
+
+
 class OutboxUnitOfWork(UnitOfWork):
-    """A unit of work whose changes may have messages to the worker queue beside them.
+    """A unit of work whose changes may have messages to the worker queue, and events, beside them.
+
+    Who publishes events has the table `published_events` in its schema.
 
     Contexts subclass it as they would UnitOfWork: `attach` for their repositories.
     """
@@ -38,13 +58,21 @@ class OutboxUnitOfWork(UnitOfWork):
         self._relay = relay
         self._rows = OutboxRows(relay.schema)
         self._claimed_by: str | None = None
+        self._published_rows = PublishedRows(relay.schema)
         self.outbox = Outbox()
+        self.published = Published()
 
     async def before_commit(self) -> None:
         messages = self.outbox.messages
         if messages:
             self._claimed_by = self._relay.claimed_by_for_new_rows()
             await _insert(self.connection, self._rows, messages, self._claimed_by)
+        events = self.published.events
+        if events:
+            await self.connection.exec_driver_sql(
+                self._published_rows.insert,
+                self._published_rows.bind([(event.id, event) for event in events]),
+            )
 
     def after_commit(self) -> None:
         if self.outbox.messages:

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
+from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.publisher import IntegrationEvents
 from kongflow_common.outbox.message import OutboxMessage
@@ -9,43 +11,47 @@ from kongflow_endpoints.domain.endpoint import IndexFailure
 
 __all__ = ["INDEX_FAILURE", "INDEX_SUCCESS", "IndexNews"]
 
-INDEX_SUCCESS = EventType("endpoint.index.success")
-INDEX_FAILURE = EventType("endpoint.index.failure")
+INDEX_SUCCESS = DECLARED_TYPES["endpoint.index.success"]
+INDEX_FAILURE = DECLARED_TYPES["endpoint.index.failure"]
 
 _LONGEST_MESSAGE = 1_000
 
 
 class IndexNews:
-    """Makes the messages that say that indexes have ended."""
+    """Makes what says that indexes have ended."""
 
     def __init__(self, events: IntegrationEvents) -> None:
         self._events = events
 
     async def wanted(self, type_: EventType) -> bool:
-        """Whether anybody is to be told of events of the type."""
+        """Whether anybody consumes events of the type; they are logged anyway."""
         return await self._events.wanted(type_)
 
     def succeeded(
         self, environment_id: UUID, index_id: UUID, endpoint_id: UUID, statistics: dict[str, object]
-    ) -> OutboxMessage:
+    ) -> PublishedEvent:
         """Says that an index has ended well, with what it found."""
-        return self._events.message(
+        return self._events.event(
             INDEX_SUCCESS,
             str(index_id),
             {"endpointId": str(endpoint_id), "statistics": statistics},
-            environment_id=environment_id,
+            belonging=Belonging(environment_id),
         )
 
     def failed(
         self, environment_id: UUID, index_id: UUID, endpoint_id: UUID, failure: IndexFailure
-    ) -> OutboxMessage:
+    ) -> PublishedEvent:
         """Says that an index has failed, and why."""
-        return self._events.message(
+        return self._events.event(
             INDEX_FAILURE,
             str(index_id),
             {"endpointId": str(endpoint_id), "message": _shortened(failure.message)},
-            environment_id=environment_id,
+            belonging=Belonging(environment_id),
         )
+
+    def enqueued(self, event: PublishedEvent) -> OutboxMessage:
+        """The message to those who consume it."""
+        return self._events.enqueued(event)
 
 
 def _shortened(message: str) -> str:

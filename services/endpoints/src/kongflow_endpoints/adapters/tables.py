@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.published_rows import published_events_table
 from kongflow_common.outbox.table import outbox_table
 
 SCHEMA = "endpoints"
@@ -174,3 +175,5 @@ Index(
 )
 
 OUTBOX = outbox_table(METADATA, SCHEMA)
+
+PUBLISHED_EVENTS = published_events_table(METADATA)

@@ -8,6 +8,7 @@ from uuid import UUID
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.errors import Contended
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
@@ -71,7 +72,13 @@ _READ_EVENTS: Final = f"""
 """
 
 _OUTCOMES: Final = RowParameters(
-    "w", id="uuid", revision="integer", matched="integer", version="bigint", environment_id="uuid"
+    "w",
+    id="uuid",
+    revision="integer",
+    matched="integer",
+    version="bigint",
+    environment_id="uuid",
+    log_id="uuid",
 )
 
 _INVOCATIONS: Final = OutboxRows("events", join="JOIN settled ON settled.id = o.owner")
@@ -92,8 +99,16 @@ _SETTLE: Final = f"""
           FROM w
          WHERE r.id = w.id AND w.is_present AND r.delivery_revision = w.revision
            AND r.processed_at IS NULL AND r.cancelled_at IS NULL AND r.delivery_cursor IS NULL
-        RETURNING r.id
-    ), enqueued AS ({_INVOCATIONS.insert})
+        RETURNING r.id, r.processed_at, r.matched_count, r.organization_id, r.project_id,
+                  r.environment_id, w.log_id
+    ), enqueued AS ({_INVOCATIONS.insert}), logged AS (
+        INSERT INTO events.resource_events (
+            id, type, version, "timestamp", resource_id, data, organization_id, project_id,
+            environment_id, scope_id)
+        SELECT log_id, 'event.delivered', 1, processed_at, id::text,
+               jsonb_build_object('matchedCount', matched_count),
+               organization_id, project_id, environment_id, environment_id FROM settled
+    )
     SELECT id FROM settled
 """
 
@@ -163,7 +178,7 @@ class SqlDeliveryDesk:
         return [self._compiled.compile(to_dispatcher(row)) for row in rows]
 
     async def settle(self, deliveries: Sequence[Delivery]) -> frozenset[UUID]:
-        outcomes: list[tuple[UUID, int, int, int | None, UUID]] = []
+        outcomes: list[tuple[UUID, int, int, int | None, UUID, UUID]] = []
         messages: list[OutboxMessage] = []
         owners: list[UUID] = []
         # In one order everywhere, so that two batches seldom wait for each other crosswise.
@@ -176,6 +191,7 @@ class SqlDeliveryDesk:
                     len(delivery.dispatcher_ids),
                     delivery.version,
                     record.tenancy.environment_id,
+                    new_id(),
                 )
             )
             for dispatcher_id in delivery.dispatcher_ids:

@@ -17,6 +17,7 @@ from kongflow_events.adapters.record_rows import (
     check_document,
     to_record,
 )
+from kongflow_events.adapters.resource_log_writer import LOG_INGESTED
 from kongflow_events.application.ports import NewEvent, SchemasChanged, StoredEvent
 from kongflow_events.domain.event_record import EventRecord
 
@@ -141,8 +142,9 @@ def _add_events(account_id: str, accounts: str) -> str:
                nullif(e.notes->'context', 'null'), nullif(e.notes->'check', 'null')
           FROM e {accounts}
         ON CONFLICT (event_id, environment_id) DO NOTHING
-        RETURNING id, environment_id, created_at, external_account_id, processed_at, priority
-    ), planned AS ({_DELIVER}), invoked AS ({_INVOKE})
+        RETURNING id, event_id, name, source, organization_id, project_id, environment_id,
+                  created_at, external_account_id, processed_at, matched_count, priority
+    ), planned AS ({_DELIVER}), invoked AS ({_INVOKE}), logged AS ({LOG_INGESTED})
     SELECT id, created_at, external_account_id, processed_at FROM stored
     """
 

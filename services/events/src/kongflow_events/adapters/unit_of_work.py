@@ -7,11 +7,13 @@ from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.outbox.store import OutboxUnitOfWork
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
+from kongflow_events.adapters.event_news import SqlEventNews
 from kongflow_events.adapters.event_repository import SqlEventRepository
 from kongflow_events.adapters.events_queue import OutboxEventsQueue
 from kongflow_events.adapters.schema_repository import SqlSchemaRepository
 from kongflow_events.application.ports import (
     DispatcherRepository,
+    EventNews,
     EventRepository,
     EventsQueue,
 )
@@ -27,6 +29,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     dispatchers: DispatcherRepository
     queue: EventsQueue
     schemas: SchemaRepository
+    news: EventNews
 
     def __init__(
         self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
@@ -40,6 +43,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.schemas = SqlSchemaRepository(connection)
         self.queue = OutboxEventsQueue(self.outbox)
+        self.news = SqlEventNews(connection)
 
     def after_commit(self) -> None:
         super().after_commit()

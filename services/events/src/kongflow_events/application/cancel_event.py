@@ -35,6 +35,7 @@ class CancelEvent:
                 return stored
             written = await uow.events.cancel(cancelled)
             await uow.queue.remove_deliver_event(written, traceparent=current_traceparent())
+            await uow.news.cancelled(written)
             await uow.commit()
         _logger.info(
             "event cancelled",

@@ -76,6 +76,8 @@ class DeliverInSteps:
         done = len(candidates) < self._dispatchers_in_a_step
         cursor = candidates[-1].id if candidates else record.delivery_cursor
         await uow.events.advance(record, matched=len(matched), cursor=cursor, done=done)
+        if done:
+            await uow.news.delivered(record, record.matched_count + len(matched))
         await uow.commit()
         if done:
             trace = parse_traceparent(traceparent)

@@ -247,6 +247,14 @@ class EventsQueue(Protocol):
         ...
 
 
+class EventNews(Protocol):
+    """Tells, in the log of what happens to resources, what became of events."""
+
+    async def delivered(self, record: EventRecord, matched_count: int) -> None: ...
+
+    async def cancelled(self, record: EventRecord) -> None: ...
+
+
 class EventsUnitOfWork(Protocol):
     """One transaction; left without a commit it changes nothing."""
 
@@ -261,6 +269,9 @@ class EventsUnitOfWork(Protocol):
 
     @property
     def schemas(self) -> SchemaRepository: ...
+
+    @property
+    def news(self) -> EventNews: ...
 
     async def commit(self) -> None: ...
 

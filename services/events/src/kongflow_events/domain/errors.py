@@ -10,7 +10,10 @@ KongflowError
 │   ├── EphemeralUrlRefused
 │   ├── EventDeliveryBegun
 │   ├── EventSchemaIncompatible
+│   ├── ResumeTokenExpired
 │   └── RunRefused
+├── ResourceExhausted
+│   └── TooManyWatches
 ├── EphemeralCallFailed
 └── RunNotCreated
 """
@@ -18,7 +21,12 @@ KongflowError
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kongflow_common.errors import KongflowError, NotFound, PreconditionFailed
+from kongflow_common.errors import (
+    KongflowError,
+    NotFound,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 
 if TYPE_CHECKING:
     from kongflow_events.domain.schema_compatibility import Difference
@@ -32,8 +40,10 @@ __all__ = [
     "EventNotFound",
     "EventSchemaIncompatible",
     "EventSchemaNotFound",
+    "ResumeTokenExpired",
     "RunNotCreated",
     "RunRefused",
+    "TooManyWatches",
 ]
 
 
@@ -117,3 +127,21 @@ class RunRefused(PreconditionFailed):
 
 class RunNotCreated(KongflowError):
     """The run could not be created this time."""
+
+
+class ResumeTokenExpired(PreconditionFailed):
+    """The watch cannot go on where it ended: the log does not keep what followed."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__(
+            f"the resume token is older than the {days} days that the log keeps; "
+            "watch anew without one",
+            subject="resume_token",
+        )
+
+
+class TooManyWatches(ResourceExhausted):
+    """So many watches go on that another one would have to wait."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} watches go on already; try again later", retry_after=10.0)

@@ -31,6 +31,10 @@ CATALOG: Final = ErrorCatalog(
         ),
         # As below.
         errors.EphemeralCallFailed: ErrorSpec(grpc.StatusCode.UNKNOWN, "EPHEMERAL_CALL_FAILED"),
+        errors.ResumeTokenExpired: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "RESUME_TOKEN_EXPIRED"
+        ),
+        errors.TooManyWatches: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
         errors.RunRefused: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "RUN_REFUSED"),
         # Not the worker queue's fault and not for ever: it costs an attempt.
         errors.RunNotCreated: ErrorSpec(grpc.StatusCode.UNKNOWN, "RUN_NOT_CREATED"),

@@ -10,9 +10,13 @@ from uuid import UUID
 
 from psycopg import Rollback
 
+from kongflow_common.clock import SystemClock
 from kongflow_common.db.connection_pool import Connection
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
+from kongflow_common.eventing.envelope import Belonging, published_event
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.ids import new_id
 from kongflow_jobs.adapters import registry_sql as sql
 from kongflow_jobs.application.ports import Disabled, Disabling, Registered
@@ -24,6 +28,8 @@ from kongflow_jobs.domain.version_order import newest
 from kongflow_protocol.documents import Document, read_value
 from kongflow_protocol.jobs import AuthSource, ConcurrencyGroup, Trigger, names_of
 
+_REGISTERED = DECLARED_TYPES["job.registered"]
+_PUBLISHED = PublishedRows("jobs")
 _NOTHING = Disabled(changed=False, dispatcher=None)
 
 
@@ -111,7 +117,20 @@ class _Registering:
             await self._write_examples(version_id)
         if self._metadata.integrations or not is_new:
             await self._write_integrations(job_id, version_id)
+        await self._publish(job_id)
         return Registered(job_id, version_id, await self._move_latest(job_id, version_id))
+
+    async def _publish(self, job_id: UUID) -> None:
+        place = self._place
+        event = published_event(
+            _REGISTERED,
+            str(job_id),
+            {"slug": self._metadata.id, "version": self._metadata.version},
+            belonging=Belonging(place.environment_id, place.project_id, place.organization_id),
+            clock=SystemClock(),
+            new_id=new_id,
+        )
+        await self._fetch(_PUBLISHED.insert, **_PUBLISHED.bind([(event.id, event)]))
 
     async def _upsert_version(self, job_id: UUID) -> list[Any]:
         registration, metadata, place = self._registration, self._metadata, self._place

@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.published_rows import published_events_table
+
 SCHEMA = "jobs"
 METADATA = MetaData(schema=SCHEMA)
 TIME = DateTime(timezone=True)
@@ -261,3 +263,5 @@ TEST_REQUESTS = Table(
     PrimaryKeyConstraint("environment_id", "request_id", name="test_requests_pkey"),
 )
 Index("test_requests_created_at_idx", TEST_REQUESTS.c.created_at)
+
+PUBLISHED_EVENTS = published_events_table(METADATA)

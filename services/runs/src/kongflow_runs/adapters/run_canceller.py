@@ -5,15 +5,19 @@ from uuid import UUID
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_starter import PERFORM_RUN_EXECUTION, execution_key
 from kongflow_runs.adapters.tables import SCHEMA
-from kongflow_runs.domain.run import ENDED
+from kongflow_runs.domain.run import ENDED, RunState
 
 _ENDED = ", ".join(f"'{state.value}'" for state in sorted(ENDED))
-_REMOVALS = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
+_MESSAGES = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
+_LOGGED = PublishedRows(SCHEMA, join="JOIN changed ON changed.id = v.owner")
 
 # Each branch has an index of its own. IS TRUE keeps a plan that was made on an empty table from
 # walking through the environment instead.
@@ -31,6 +35,13 @@ SELECT id FROM (
 ORDER BY id LIMIT %(limit)b::integer
 """  # nosec B608
 
+# What there is to tell of those that are about to be cancelled.
+ABOUT = f"""
+SELECT id, job_slug, job_version FROM runs.job_runs
+WHERE id = ANY(%(ids)b) AND (environment_id = %(environment_id)b::uuid) IS TRUE
+  AND (status NOT IN ({_ENDED})) IS TRUE
+"""  # nosec B608
+
 # Locked first, in one order, as the starts of runs do. An execution that is under way keeps its
 # queued job; what it would store finds the run no longer executing.
 CANCEL = f"""
@@ -44,7 +55,7 @@ WITH locked AS (
     UPDATE runs.job_runs run SET status = 'CANCELED', completed_at = now()
     FROM locked WHERE run.id = locked.id
     RETURNING run.id
-), removed AS ({_REMOVALS.insert})
+), sent AS ({_MESSAGES.insert}), logged AS ({_LOGGED.insert})
 SELECT id FROM changed ORDER BY id
 """  # nosec B608
 
@@ -52,9 +63,10 @@ SELECT id FROM changed ORDER BY id
 class PostgresRunCanceller:
     """The RunCanceller on PostgreSQL."""
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._pool = database.pool
         self._relay = relay
+        self._news = news
 
     async def unfinished(
         self, environment_id: UUID, event_record_id: UUID, after: UUID, limit: int
@@ -73,29 +85,64 @@ class PostgresRunCanceller:
 
     async def cancel(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Cancels those that have not ended; see RunCanceller.cancel."""
-        # The start of a run has no key to be removed by; it finds the run no longer pending.
-        removals = [
-            OutboxMessage.remove(
-                PERFORM_RUN_EXECUTION, execution_key(run_id), environment_id=environment_id
-            )
-            for run_id in run_ids
-        ]
+        events = await self._events(environment_id, run_ids)
+        if not events:
+            return []
+        sent = await self._messages(environment_id, events)
         claimed_by = self._relay.claimed_by_for_new_rows()
         rows = await self._pool.execute(
             CANCEL,
             {
-                **_REMOVALS.bind(removals, claimed_by, run_ids),
-                "ids": array_parameter("uuid", run_ids),
+                **_MESSAGES.bind(
+                    [message for _, message in sent], claimed_by, [run_id for run_id, _ in sent]
+                ),
+                **_LOGGED.bind(events),
+                # No others than those that it is told of.
+                "ids": array_parameter("uuid", [run_id for run_id, _ in events]),
                 "environment_id": environment_id,
             },
         )
         cancelled = {row[0] for row in rows}
         self._relay.committed(
-            [
-                message
-                for run_id, message in zip(run_ids, removals, strict=True)
-                if run_id in cancelled
-            ],
-            claimed_by,
+            [message for run_id, message in sent if run_id in cancelled], claimed_by
         )
         return [row[0] for row in rows]
+
+    async def _events(
+        self, environment_id: UUID, run_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, PublishedEvent]]:
+        """What is told of each run that has not ended."""
+        rows = await self._pool.execute(
+            ABOUT, {"ids": array_parameter("uuid", run_ids), "environment_id": environment_id}
+        )
+        return [
+            (
+                run_id,
+                self._news.ended(
+                    environment_id,
+                    run_id,
+                    RunState.CANCELED,
+                    job_slug=slug,
+                    job_version=version,
+                ),
+            )
+            for run_id, slug, version in rows
+        ]
+
+    async def _messages(
+        self, environment_id: UUID, events: Sequence[tuple[UUID, PublishedEvent]]
+    ) -> list[tuple[UUID, OutboxMessage]]:
+        """What is sent with the end of each run."""
+        # The start of a run has no key to be removed by; it finds the run no longer pending.
+        sent = [
+            (
+                run_id,
+                OutboxMessage.remove(
+                    PERFORM_RUN_EXECUTION, execution_key(run_id), environment_id=environment_id
+                ),
+            )
+            for run_id, _ in events
+        ]
+        if await self._news.wanted(RunState.CANCELED):
+            sent += [(run_id, self._news.enqueued(event)) for run_id, event in events]
+        return sent

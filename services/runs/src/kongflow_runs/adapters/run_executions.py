@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
-from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.tables import SCHEMA
@@ -79,15 +80,19 @@ WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid AND status
 """  # nosec B608
 
 _NEWS = OutboxRows(SCHEMA, join="JOIN ended ON ended.id = o.owner")
+_LOGGED = PublishedRows(SCHEMA, join="JOIN ended ON ended.id = v.owner")
 
 
-def _and_tell(ending: str) -> str:
-    """The same statement, which tells of what it has ended."""
-    return f"WITH ended AS ({ending}), told AS ({_NEWS.insert}) SELECT id FROM ended"  # nosec B608
+def _and_log(ending: str, *more: str) -> str:
+    """The same statement, which logs what it has ended, and does more."""
+    also = "".join(f", {each}" for each in more)
+    return f"WITH ended AS ({ending}), logged AS ({_LOGGED.insert}){also} SELECT id FROM ended"  # nosec B608
 
 
-_END_AND_TELL = _and_tell(_END)
-_FAIL_AND_TELL = _and_tell(_FAIL)
+_TELL = f"told AS ({_NEWS.insert})"
+
+END, END_AND_TELL = _and_log(_END), _and_log(_END, _TELL)
+FAIL, FAIL_AND_TELL = _and_log(_FAIL), _and_log(_FAIL, _TELL)
 
 
 class PostgresRunExecutions:
@@ -129,45 +134,55 @@ class PostgresRunExecutions:
         if isinstance(verdict, TryAgain):
             return bool(await self._pool.execute(_AGAIN, {**parameters, "failed": 1}))
         parameters |= {"failed": int(verdict.failed), **_end(verdict)}
-        if not await self._news.wanted(verdict.state):
-            return bool(await self._pool.execute(_END, parameters))
-        message = self._news.ended(
+        event = self._news.ended(
             run.environment_id,
             run.id,
             verdict.state,
             job_slug=run.job_slug,
             job_version=run.version,
         )
-        return await self._end_and_tell(_END_AND_TELL, parameters, message, run.id)
+        if await self._news.wanted(verdict.state):
+            return await self._end_and_tell(END_AND_TELL, parameters, event, run.id)
+        return await self._end(END, parameters, event, run.id)
 
     async def fail(self, environment_id: UUID, run_id: UUID, ended: Ended) -> bool:
         """Ends a run that has not ended, whatever its state."""
         parameters = {"id": run_id, "environment_id": environment_id, **_end(ended)}
-        if not await self._news.wanted(ended.state):
-            return bool(await self._pool.execute(_FAIL, parameters))
         about = await self._pool.execute(_ABOUT, parameters)
         if not about:
             return False
         [(slug, version)] = about
-        message = self._news.ended(
+        event = self._news.ended(
             environment_id, run_id, ended.state, job_slug=slug, job_version=version
         )
-        return await self._end_and_tell(_FAIL_AND_TELL, parameters, message, run_id)
+        if await self._news.wanted(ended.state):
+            return await self._end_and_tell(FAIL_AND_TELL, parameters, event, run_id)
+        return await self._end(FAIL, parameters, event, run_id)
+
+    async def _end(
+        self,
+        statement: str,
+        parameters: Mapping[str, object],
+        event: PublishedEvent,
+        run_id: UUID,
+    ) -> bool:
+        logged = _LOGGED.bind([(run_id, event)])
+        return bool(await self._pool.execute(statement, {**parameters, **logged}))
 
     async def _end_and_tell(
         self,
         statement: str,
         parameters: Mapping[str, object],
-        message: OutboxMessage,
+        event: PublishedEvent,
         run_id: UUID,
     ) -> bool:
+        message = self._news.enqueued(event)
         claimed_by = self._relay.claimed_by_for_new_rows()
-        ended = await self._pool.execute(
-            statement, {**parameters, **_NEWS.bind([message], claimed_by, [run_id])}
-        )
+        told = _NEWS.bind([message], claimed_by, [run_id])
+        ended = await self._end(statement, {**parameters, **told}, event, run_id)
         if ended:
             self._relay.committed([message], claimed_by)
-        return bool(ended)
+        return ended
 
 
 def _end(ended: Ended) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
+from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.publisher import IntegrationEvents
 from kongflow_common.outbox.message import OutboxMessage
@@ -11,19 +13,19 @@ from kongflow_runs.domain.run import ENDED, RunState
 __all__ = ["RUN_COMPLETED", "RunNews"]
 
 RUN_COMPLETED: Mapping[RunState, EventType] = {
-    state: EventType(f"run.completed.{state.value.lower()}") for state in ENDED
+    state: DECLARED_TYPES[f"run.completed.{state.value.lower()}"] for state in ENDED
 }
 """The type of event that says that a run has ended in a state."""
 
 
 class RunNews:
-    """Makes the messages that say that runs have ended."""
+    """Makes what says that runs have ended."""
 
     def __init__(self, events: IntegrationEvents) -> None:
         self._events = events
 
     async def wanted(self, state: RunState) -> bool:
-        """Whether anybody is to be told that a run has ended in this state."""
+        """Whether anybody consumes that a run has ended in this state; logged it is anyway."""
         type_ = RUN_COMPLETED.get(state)
         return type_ is not None and await self._events.wanted(type_)
 
@@ -35,12 +37,16 @@ class RunNews:
         *,
         job_slug: str | None,
         job_version: str | None,
-    ) -> OutboxMessage:
+    ) -> PublishedEvent:
         """Says that a run has ended; a job that was never found out is left out."""
         data = {"state": state.value, "jobSlug": job_slug, "jobVersion": job_version}
-        return self._events.message(
+        return self._events.event(
             RUN_COMPLETED[state],
             str(run_id),
             {name: value for name, value in data.items() if value is not None},
-            environment_id=environment_id,
+            belonging=Belonging(environment_id),
         )
+
+    def enqueued(self, event: PublishedEvent) -> OutboxMessage:
+        """The message to those who consume it."""
+        return self._events.enqueued(event)

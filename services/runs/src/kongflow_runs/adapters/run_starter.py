@@ -8,12 +8,14 @@ import orjson
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.tables import SCHEMA
-from kongflow_runs.domain.run import RunState, VersionSelector
+from kongflow_runs.domain.run import ENDED, RunState, VersionSelector
 from kongflow_runs.domain.start import PendingRun, StartedAs
 
 PERFORM_RUN_EXECUTION = "performRunExecution"
@@ -37,6 +39,7 @@ _PLANS = RowParameters(
     output="jsonb",
 )
 _MESSAGES = OutboxRows(SCHEMA, join="JOIN changed ON changed.id = o.owner")
+_LOGGED = PublishedRows(SCHEMA, join="JOIN changed ON changed.id = v.owner")
 
 # The rows are locked first, in one order, so that two deliveries of one start do not meet in a
 # deadlock; the second finds them no longer pending. Numbers are drawn per job in one step, and
@@ -74,7 +77,7 @@ WITH locked AS (
     FROM ranked LEFT JOIN drawn USING (project_id, job_id)
     WHERE run.id = ranked.id
     RETURNING run.id, run.status
-), enqueued AS ({_MESSAGES.insert})
+), enqueued AS ({_MESSAGES.insert}), logged AS ({_LOGGED.insert})
 SELECT id, status FROM changed
 """  # nosec B608 - made of constants
 
@@ -106,7 +109,8 @@ class PostgresRunStarter:
             for plan, traceparent in plans
             if plan.state is RunState.QUEUED
         ]
-        sent += await self._told(environment_id, plans)
+        ended = self._ended(environment_id, plans)
+        sent += await self._told(ended)
         claimed_by = self._relay.claimed_by_for_new_rows()
         rows = await self._pool.execute(
             START,
@@ -115,6 +119,7 @@ class PostgresRunStarter:
                 **_MESSAGES.bind(
                     [message for _, message in sent], claimed_by, [run_id for run_id, _ in sent]
                 ),
+                **_LOGGED.bind([(plan.run_id, event) for plan, event, _ in ended]),
                 "environment_id": environment_id,
             },
         )
@@ -124,21 +129,35 @@ class PostgresRunStarter:
         )
         return list(started.items())
 
-    async def _told(
+    def _ended(
         self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
-    ) -> list[tuple[UUID, OutboxMessage]]:
-        """What the others are told of runs that end at their start, each with its run."""
-        told: list[tuple[UUID, OutboxMessage]] = []
-        for plan, traceparent in plans:
-            if await self._news.wanted(plan.state):
-                message = self._news.ended(
+    ) -> list[tuple[StartedAs, PublishedEvent, str]]:
+        """The runs that end at their start, each with the event that says so."""
+        return [
+            (
+                plan,
+                self._news.ended(
                     environment_id,
                     plan.run_id,
                     plan.state,
                     job_slug=plan.version.job_slug if plan.version else None,
                     job_version=plan.version.version if plan.version else None,
-                )
-                told.append((plan.run_id, replace(message, traceparent=traceparent)))
+                ),
+                traceparent,
+            )
+            for plan, traceparent in plans
+            if plan.state in ENDED
+        ]
+
+    async def _told(
+        self, ended: Sequence[tuple[StartedAs, PublishedEvent, str]]
+    ) -> list[tuple[UUID, OutboxMessage]]:
+        """What those are told who consume it, each with its run."""
+        told: list[tuple[UUID, OutboxMessage]] = []
+        for plan, event, traceparent in ended:
+            if await self._news.wanted(plan.state):
+                message = replace(self._news.enqueued(event), traceparent=traceparent)
+                told.append((plan.run_id, message))
         return told
 
 

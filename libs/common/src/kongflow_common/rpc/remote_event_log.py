@@ -1,0 +1,38 @@
+"""The log of what happens to resources, as the events service keeps it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
+from kongflow.events.internal.v1.resource_events_internal_service_pb2_grpc import (
+    ResourceEventsInternalServiceStub,
+)
+from kongflow_common.errors import DependencyUnavailable
+from kongflow_common.rpc.channel import RemoteError, ServiceCaller
+
+__all__ = ["RemoteEventLog"]
+
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+class RemoteEventLog:
+    """Implements EventLog."""
+
+    def __init__(self, events: ServiceCaller) -> None:
+        self._events = events
+        self._stub = ResourceEventsInternalServiceStub(events.channel)
+
+    async def record(self, events: Sequence[pb.PublishedEvent]) -> None:
+        """Log events; see EventLog.record."""
+        request = pb.RecordResourceEventsRequest(events=events)
+        try:
+            await self._events.call(
+                self._stub.RecordResourceEvents, request, timeout=_TIMEOUT_SECONDS
+            )
+        except RemoteError as error:
+            if error.code is grpc.StatusCode.UNIMPLEMENTED:
+                # An older one, which is about to be replaced.
+                raise DependencyUnavailable("events") from error
+            raise

@@ -1,0 +1,121 @@
+"""Tells what happens to resources, as the log has it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_events.application.resource_events import LogPage, LogReader
+from kongflow_events.domain.errors import ResumeTokenExpired, TooManyWatches
+from kongflow_events.domain.log_position import (
+    KEPT,
+    LAST_SEQUENCE,
+    Horizon,
+    LogPosition,
+    LogSelection,
+)
+
+__all__ = ["MAX_WATCHES", "Told", "WatchEvents"]
+
+MAX_WATCHES: Final = 64
+"""At most so many watches of one server at a time."""
+_LOOK_SECONDS: Final = 0.5
+_SIGN_OF_LIFE: Final = 30
+"""After so many looks that showed nothing, nothing is told: a caller that is gone shows so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Events in the order of the log, and where to go on behind them."""
+
+    events: Sequence[PublishedEvent]
+    position: LogPosition
+
+
+class WatchEvents:
+    """Watches, each of which goes on until its caller ends it.
+
+    A watch reads the log, and nothing else: a wake-up that is lost costs half a second. Nothing
+    is held for a caller: it gets what the next look shows when it has taken the answer before.
+    """
+
+    def __init__(
+        self,
+        log: LogReader,
+        *,
+        pause: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(_LOOK_SECONDS),
+    ) -> None:
+        self._log = log
+        self._pause = pause
+        self._watches = 0
+
+    @property
+    def watches(self) -> int:
+        """How many go on."""
+        return self._watches
+
+    async def __call__(
+        self, selection: LogSelection, position: LogPosition | None
+    ) -> AsyncGenerator[Told, None]:
+        """Tell what follows a position, or what happens from now on, until closed.
+
+        Raises TooManyWatches and ResumeTokenExpired before anything is told.
+        """
+        with self._one_of_the_watches():
+            cursor = await self._begin(position)
+            if position is None:
+                yield Told((), cursor.position)
+            quiet = -1
+            while True:
+                page = await self._log.read(selection, cursor.position)
+                cursor.move(page)
+                quiet = 0 if page.events else quiet + 1
+                if not quiet or quiet % _SIGN_OF_LIFE == 0:
+                    yield Told(page.events, cursor.position)
+                if not page.full:
+                    await self._pause()
+
+    async def _begin(self, position: LogPosition | None) -> "_Cursor":
+        horizon = await self._log.horizon()
+        if position is None:
+            return _Cursor(horizon.begin(), horizon)
+        if position.since < horizon.at - KEPT:
+            raise ResumeTokenExpired(KEPT.days)
+        return _Cursor(position, horizon)
+
+    @contextmanager
+    def _one_of_the_watches(self) -> Iterator[None]:
+        if self._watches >= MAX_WATCHES:
+            raise TooManyWatches(MAX_WATCHES)
+        self._watches += 1
+        try:
+            yield
+        finally:
+            self._watches -= 1
+
+
+class _Cursor:
+    """A position that moves with what is read, and never past a transaction that is open."""
+
+    def __init__(self, position: LogPosition, horizon: Horizon) -> None:
+        self.position = position
+        self._earlier = horizon
+
+    def move(self, page: LogPage) -> None:
+        """Move behind what a look showed."""
+        if page.last is not None:
+            xid, sequence = page.last
+            self.position = replace(self.position, xid=xid, sequence=sequence)
+        if page.full:
+            return
+        # There is no more below the horizon, so reading goes on from there.
+        reached = page.horizon.xmin - 1
+        if reached >= self.position.xid:
+            since = self.position.since
+            if page.horizon.is_over(self._earlier):
+                # Whoever logs from now on began after the earlier look.
+                since = max(since, self._earlier.at)
+                self._earlier = page.horizon
+            self.position = LogPosition(reached, LAST_SEQUENCE, since)
