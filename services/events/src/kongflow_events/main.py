@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 from kongflow.events.internal.v1 import events_internal_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
-from kongflow.events.v1 import event_schemas_service_pb2, events_service_pb2
+from kongflow.events.v1 import (
+    event_replays_service_pb2,
+    event_schemas_service_pb2,
+    events_service_pb2,
+)
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
     ServiceTokenSigner,
@@ -18,6 +22,7 @@ from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import GuardedHttpClient
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.enqueuer import Enqueuer
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
@@ -36,15 +41,19 @@ from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
 from kongflow_events.adapters.schema_repository import SqlSchemaReader
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
+from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.backtest_filter import BacktestFilter
+from kongflow_events.application.begin_event_replay import BeginEventReplay
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
+from kongflow_events.application.cancel_event_replay import CancelEventReplay
 from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
 from kongflow_events.application.check_event_schema import CheckEventSchema
 from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
@@ -54,6 +63,7 @@ from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
 from kongflow_events.application.event_entry import EventEntry
+from kongflow_events.application.event_replay_queries import EventReplayQueries
 from kongflow_events.application.event_schema_queries import EventSchemaQueries
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
@@ -74,6 +84,7 @@ from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.register_event_schema import RegisterEventSchema
+from kongflow_events.application.replay_event import ReplayEvent
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
 from kongflow_events.application.store_event_record import StoreEventRecord
@@ -82,6 +93,8 @@ from kongflow_events.application.try_filter import TryFilter
 from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispatcher
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
+from kongflow_events.rpc.event_replay_mapping import read_event_filter
+from kongflow_events.rpc.event_replays_servicer import EventReplaysServicer
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
@@ -230,29 +243,43 @@ def grpc_services(
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
         invocations=_invocations(database, relay, direct, neighbours),
+        advance_event_replay=AdvanceEventReplay(
+            unit_of_work, SqlReplayReader(database), reader, entry, read_event_filter, clock
+        ),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
+    replays = _replays(unit_of_work, SqlReplayReader(database), reader, intake, entry, clock)
     return (
-        [
-            GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events),
-            GrpcService(
-                event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
-                schemas_servicer(database, unit_of_work),
-            ),
-        ],
-        [
-            GrpcService(
-                events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
-                internal,
-            ),
-            GrpcService(
-                events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
-            ),
-        ],
+        _client_services(events, schemas_servicer(database, unit_of_work), replays),
+        _tasks_services(internal, tasks),
     )
+
+
+def _client_services(
+    events: EventsServicer, schemas: EventSchemasServicer, replays: EventReplaysServicer
+) -> list[GrpcService]:
+    services = events_service_pb2.DESCRIPTOR.services_by_name
+    schemas_services = event_schemas_service_pb2.DESCRIPTOR.services_by_name
+    replays_services = event_replays_service_pb2.DESCRIPTOR.services_by_name
+    return [
+        GrpcService(services["EventsService"], events),
+        GrpcService(schemas_services["EventSchemasService"], schemas),
+        GrpcService(replays_services["EventReplaysService"], replays),
+    ]
+
+
+def _tasks_services(
+    internal: EventsInternalServicer, tasks: EventsTasksServicer
+) -> list[GrpcService]:
+    internal_services = events_internal_service_pb2.DESCRIPTOR.services_by_name
+    tasks_services = events_tasks_service_pb2.DESCRIPTOR.services_by_name
+    return [
+        GrpcService(internal_services["EventsInternalService"], internal),
+        GrpcService(tasks_services["EventsTasksService"], tasks),
+    ]
 
 
 def _dispatchers(
@@ -264,6 +291,22 @@ def _dispatchers(
         switch=SwitchEventDispatcher(unit_of_work),
         delete=DeleteEventDispatcher(unit_of_work),
         queries=DispatcherQueries(reader),
+    )
+
+
+def _replays(
+    unit_of_work: UnitOfWorkFactory,
+    replays: SqlReplayReader,
+    reader: SqlReader,
+    intake: EventIntake,
+    entry: EventEntry,
+    clock: Clock,
+) -> EventReplaysServicer:
+    return EventReplaysServicer(
+        replay_event=ReplayEvent(reader, reader, reader, intake, entry, clock),
+        begin=BeginEventReplay(unit_of_work, replays, reader, clock, new_id),
+        cancel=CancelEventReplay(unit_of_work, clock),
+        queries=EventReplayQueries(replays),
     )
 
 

@@ -9,12 +9,14 @@ from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
 from kongflow_events.adapters.event_repository import SqlEventRepository
 from kongflow_events.adapters.events_queue import OutboxEventsQueue
+from kongflow_events.adapters.replay_repository import SqlReplayRepository
 from kongflow_events.adapters.schema_repository import SqlSchemaRepository
 from kongflow_events.application.ports import (
     DispatcherRepository,
     EventRepository,
     EventsQueue,
 )
+from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository
 
 __all__ = ["SqlEventsUnitOfWork"]
@@ -27,6 +29,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     dispatchers: DispatcherRepository
     queue: EventsQueue
     schemas: SchemaRepository
+    replays: ReplayRepository
 
     def __init__(
         self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
@@ -39,6 +42,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self.events = self._records
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.schemas = SqlSchemaRepository(connection)
+        self.replays = SqlReplayRepository(connection)
         self.queue = OutboxEventsQueue(self.outbox)
 
     def after_commit(self) -> None:

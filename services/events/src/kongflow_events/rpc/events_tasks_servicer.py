@@ -21,6 +21,7 @@ from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
 from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.deliveries import DeliverEvent
 from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
 from kongflow_events.application.invoke_ephemeral_dispatcher import (
@@ -56,12 +57,14 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         *,
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invocations: InvocationUseCases,
+        advance_event_replay: AdvanceEventReplay,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
         self._invoke_dispatchers = invocations.invoke
         self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
         self._expire_dispatcher = invocations.expire
+        self._advance_event_replay = advance_event_replay
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -118,6 +121,16 @@ class EventsTasksServicer(EventsTasksServiceServicer):
             _required_environment(context), required_id(request.dispatcher_id, "dispatcher_id")
         )
         return pb.ExpireDispatcherResponse()
+
+    async def AdvanceEventReplay(
+        self, request: pb.AdvanceEventReplayRequest, context: _Context
+    ) -> pb.AdvanceEventReplayResponse:
+        outcome = await self._advance_event_replay(
+            _required_environment(context),
+            required_id(request.event_replay_id, "event_replay_id"),
+        )
+        _answer(outcome, context)
+        return pb.AdvanceEventReplayResponse()
 
 
 def _to_deliver_event(
@@ -195,5 +208,5 @@ def _environment(context: _Context) -> UUID | None:
 def _required_environment(context: _Context) -> UUID:
     environment_id = _environment(context)
     if environment_id is None:
-        raise InvalidField(ENVIRONMENT_METADATA, "is required: a dispatcher belongs to one")
+        raise InvalidField(ENVIRONMENT_METADATA, "is required: what it is about belongs to one")
     return environment_id

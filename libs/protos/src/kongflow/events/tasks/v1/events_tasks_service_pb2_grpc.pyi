@@ -57,6 +57,11 @@ class EventsTasksServiceStub:
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
     """
+    AdvanceEventReplay: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.AdvanceEventReplayRequest, _events_tasks_service_pb2.AdvanceEventReplayResponse]
+    """Takes the next steps of a replay of many events, and is snoozed until more
+    are due. Idempotent: what a step does and how far it came are stored in
+    one transaction. One that has ended, or is gone, is done.
+    """
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
 
@@ -88,6 +93,11 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     Idempotent: the runs are unique by event record, dispatcher and job.
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
+    """
+    AdvanceEventReplay: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.AdvanceEventReplayRequest, _events_tasks_service_pb2.AdvanceEventReplayResponse]  # type: ignore[assignment]
+    """Takes the next steps of a replay of many events, and is snoozed until more
+    are due. Idempotent: what a step does and how far it came are stored in
+    one transaction. One that has ended, or is gone, is done.
     """
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
@@ -147,6 +157,17 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent: the runs are unique by event record, dispatcher and job.
         A disabled dispatcher starts nothing.
         Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def AdvanceEventReplay(
+        self,
+        request: _events_tasks_service_pb2.AdvanceEventReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.AdvanceEventReplayResponse, _abc.Awaitable[_events_tasks_service_pb2.AdvanceEventReplayResponse]]:
+        """Takes the next steps of a replay of many events, and is snoozed until more
+        are due. Idempotent: what a step does and how far it came are stored in
+        one transaction. One that has ended, or is gone, is done.
         """
 
     @_abc_1.abstractmethod
