@@ -10,7 +10,7 @@ from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.event_replay_pb2 import EventReplay
 from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceStub
 from kongflow_common.auth.principals import EnvironmentScope
-from kongflow_common.rpc.task_results import SNOOZE_METADATA
+from kongflow_common.rpc.task_results import parse_snooze
 from kongflow_common.testing.grpc_server import bearer
 from services.events.tests.events_context import EventsContext
 
@@ -63,9 +63,7 @@ class ReplayCalls:
     ) -> EventReplay:
         """Begin to back-fill a dispatcher, from yesterday if not from `start`."""
         message = pb.BackfillEventDispatcherRequest(dispatcher_id=dispatcher_id, **request)
-        message.start_time.FromDatetime(
-            start or self._context.clock.now() - timedelta(days=1)
-        )
+        message.start_time.FromDatetime(start or self._context.clock.now() - timedelta(days=1))
         return (await self.stub.BackfillEventDispatcher(message, **self.call)).event_replay
 
     async def get(self, replay_id: str) -> EventReplay:
@@ -94,9 +92,8 @@ class ReplayCalls:
             timeout=_TIMEOUT,
         )
         await call
-        trailing = {key: value for key, value in await call.trailing_metadata() or ()}
-        text = trailing.get(SNOOZE_METADATA)
-        return timedelta(milliseconds=int(text)) if text is not None else None
+        snooze = parse_snooze(await call.trailing_metadata())
+        return snooze.delay if snooze is not None else None
 
     async def run_to_end(self, replay_id: str) -> EventReplay:
         """Carry the replay out, with a clock that is always late enough."""
