@@ -162,6 +162,9 @@ async def test_backfill_broken_off_at_any_point_invokes_once(
         task.cancel()
         await asyncio.wait([task])
     await replays.run_to_end(begun.id)
+    # What a call that was broken off had claimed is handed over once its claim has ended.
+    await context.database.pool.execute("UPDATE events.outbox SET claimed_until = now()")
+    context.relay.wake()
     invocations = await context.enqueued("events.invokeDispatcher", 200)
     assert len({each.args for each in invocations}) == 200
 
