@@ -1,10 +1,10 @@
 """Replays inside a unit of work, and the stored events that they go through."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Select, Text, cast, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.payload import JsonDocument
@@ -25,7 +25,7 @@ from kongflow_events.application.ports_replays import (
 from kongflow_events.domain.event_record import EventContent, EventRecord
 from kongflow_events.domain.event_replay import EventReplay, ReplayState
 
-__all__ = ["SqlReplayRepository"]
+__all__ = ["SqlReplayRepository", "end_of_look", "next_events", "running_replays"]
 
 _RECORD: Final = EVENT_RECORDS.c
 _REPLAY: Final = EVENT_REPLAYS.c
@@ -41,6 +41,35 @@ _KEEP_OTHERS_OUT: Final = text(
 )
 
 
+def end_of_look(selection: ReplaySelection, after: UUID | None) -> Select[Any]:
+    """The last event that a step looks at, by the index alone; none where fewer are left."""
+    conditions = [*id_bounds(selection), *_further(after)]
+    return (
+        select(_RECORD.id).where(*conditions).order_by(_RECORD.id).offset(_LOOKED_AT - 1).limit(1)
+    )
+
+
+def next_events(
+    selection: ReplaySelection, after: UUID | None, until: UUID | None, limit: int
+) -> Select[Any]:
+    """The next events of the selection, up to the last that a step looks at."""
+    conditions = [*selected_events(selection), *_further(after)]
+    if until is not None:
+        conditions.append(_RECORD.id <= until)
+    return select_records().where(*conditions).order_by(_RECORD.id).limit(limit)
+
+
+def running_replays(environment_id: UUID) -> Select[Any]:
+    """How many replays of the environment have not ended."""
+    return select(func.count()).where(
+        _REPLAY.environment_id == environment_id, _REPLAY.ended_at.is_(None)
+    )
+
+
+def _further(after: UUID | None) -> list[ColumnElement[bool]]:
+    return [_RECORD.id > after] if after is not None else []
+
+
 class SqlReplayRepository:
     """Implements ReplayRepository."""
 
@@ -50,11 +79,7 @@ class SqlReplayRepository:
     async def begin(self, new: NewReplay, most_running: int) -> EventReplay | None:
         environment_id = new.tenancy.environment_id
         await self._connection.execute(_KEEP_OTHERS_OUT, {"environment": str(environment_id)})
-        running = await self._connection.scalar(
-            select(func.count()).where(
-                _REPLAY.environment_id == environment_id, _REPLAY.ended_at.is_(None)
-            )
-        )
+        running = await self._connection.scalar(running_replays(environment_id))
         if running is not None and running >= most_running:
             return None
         await self._connection.execute(
@@ -88,19 +113,8 @@ class SqlReplayRepository:
     async def read(
         self, selection: ReplaySelection, *, after: UUID | None, limit: int
     ) -> ReplayBatch:
-        further = [_RECORD.id > after] if after is not None else []
-        # By the index alone: where this look ends.
-        last_looked_at = await self._connection.scalar(
-            select(_RECORD.id)
-            .where(*id_bounds(selection), *further)
-            .order_by(_RECORD.id)
-            .offset(_LOOKED_AT - 1)
-            .limit(1)
-        )
-        conditions = [*selected_events(selection), *further]
-        if last_looked_at is not None:
-            conditions.append(_RECORD.id <= last_looked_at)
-        statement = select_records().where(*conditions).order_by(_RECORD.id).limit(limit)
+        last_looked_at = await self._connection.scalar(end_of_look(selection, after))
+        statement = next_events(selection, after, last_looked_at, limit)
         records = [to_record(row) for row in await self._connection.execute(statement)]
         events, taken = await self._with_contents(records)
         if taken < len(records) or taken == limit:
