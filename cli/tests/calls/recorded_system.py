@@ -14,7 +14,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.endpoints.v1 import endpoints_service_pb2
-from kongflow.events.v1 import event_schemas_service_pb2, events_service_pb2
+from kongflow.events.v1 import (
+    event_replays_service_pb2,
+    event_schemas_service_pb2,
+    events_service_pb2,
+)
 from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow.runs.v1 import runs_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
@@ -35,6 +39,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     jobs_service_pb2.DESCRIPTOR.services_by_name["JobsService"],
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
+    event_replays_service_pb2.DESCRIPTOR.services_by_name["EventReplaysService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
     periodic_jobs_service_pb2.DESCRIPTOR.services_by_name["PeriodicJobsService"],
