@@ -269,6 +269,7 @@ def test_a_stranger_sees_and_changes_nothing(
         "endpoint_index",
         "version",
         "schema",
+        "replay",
     ):
         assert getattr(owner, f"{kind}_id") not in text
 

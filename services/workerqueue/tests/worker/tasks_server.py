@@ -235,6 +235,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("ExpireDispatcher", request.dispatcher_id, context)
         return events_pb.ExpireDispatcherResponse()
 
+    async def AdvanceEventReplay(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("AdvanceEventReplay", request.event_replay_id, context)
+        return events_pb.AdvanceEventReplayResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
