@@ -58,7 +58,7 @@ def test_dry_run_says_that_nothing_was_done(system: RecordedSystem, run: Run) ->
     ended = run("events", "replay", "--since", SINCE, "--dry-run")
     assert ended.code == 0, ended.err
     assert system.only_call("ReplayEvents", pb.ReplayEventsRequest).dry_run
-    assert "4 events; nothing was done." in ended.err
+    assert "4 events would be gone through, 50 each second; nothing was done." in ended.err
 
 
 @pytest.mark.parametrize(

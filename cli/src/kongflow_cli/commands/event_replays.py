@@ -211,8 +211,13 @@ def _replay_one(
 
 def _show(session: Session, replay: EventReplay, *, dry_run: bool, wait: bool) -> None:
     if dry_run:
-        session.printer.resource(replay, REPLAY_DETAILS)
-        session.printer.remark(f"{replay.total_count} events; nothing was done.")
+        if session.printer.as_json:
+            session.printer.resource(replay, REPLAY_DETAILS)
+        rate = replay.events_per_second
+        session.printer.remark(
+            f"{replay.total_count} events would be gone through, {rate} each second; "
+            "nothing was done."
+        )
         return
     if wait:
         replay = wait_for_replay(session, replay)
