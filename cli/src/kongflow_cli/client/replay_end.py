@@ -36,6 +36,7 @@ REPLAY_COLUMNS: list[Column[EventReplay]] = [
     Column("Events", _progress),
     Column("Rate", lambda replay: f"{replay.events_per_second}/s"),
     Column("Began", lambda replay: time_of(replay, "create_time")),
+    Column("Error", lambda replay: replay.error_message),
     Column("Filter", lambda replay: replay.filter),
     Column("Dispatcher", lambda replay: replay.dispatcher_id, wide=True),
     Column("Since", lambda replay: time_of(replay, "start_time"), wide=True),

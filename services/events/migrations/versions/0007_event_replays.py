@@ -39,6 +39,7 @@ def upgrade() -> None:
                 CONSTRAINT event_replays_ended_as_check
                 CHECK (ended_as IN ('SUCCEEDED', 'CANCELLED', 'FAILED')),
             ended_at timestamptz,
+            error_message text,
             created_at timestamptz NOT NULL DEFAULT now(),
             CONSTRAINT event_replays_ended_at_check
                 CHECK ((ended_as IS NULL) = (ended_at IS NULL)),

@@ -53,7 +53,6 @@ from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.begin_event_replay import BeginEventReplay
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
-from kongflow_events.application.cancel_event_replay import CancelEventReplay
 from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
 from kongflow_events.application.check_event_schema import CheckEventSchema
 from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
@@ -62,6 +61,7 @@ from kongflow_events.application.delete_event_schema import DeleteEventSchema
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
+from kongflow_events.application.end_event_replay import CancelEventReplay, FailEventReplay
 from kongflow_events.application.event_entry import EventEntry
 from kongflow_events.application.event_replay_queries import EventReplayQueries
 from kongflow_events.application.event_schema_queries import EventSchemaQueries
@@ -246,6 +246,7 @@ def grpc_services(
         advance_event_replay=AdvanceEventReplay(
             unit_of_work, SqlReplayReader(database), reader, entry, read_event_filter, clock
         ),
+        fail_event_replay=FailEventReplay(unit_of_work, clock),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(

@@ -7,14 +7,17 @@ from uuid import uuid4
 import grpc
 import orjson
 import pytest
+from google.rpc import status_pb2
 
 from kongflow.common.v1.payload_pb2 import Payload
+from kongflow.events.tasks.v1 import events_tasks_service_pb2 as tasks_pb
 from kongflow.events.v1 import event_replays_service_pb2 as pb
 from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.event_schema_pb2 import EventSchema
 from kongflow.events.v1.event_schemas_service_pb2_grpc import EventSchemasServiceStub
+from kongflow.workerqueue.v1.envelope_pb2 import Discard
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
 from services.events.tests.events_context import EventsContext
@@ -300,6 +303,7 @@ async def test_dispatcher_that_takes_nothing_or_goes_away(
     )
     ended = await replays.run_to_end(begun.id)
     assert (ended.state, ended.replayed_count) == (ended.STATE_FAILED, 0)
+    assert ended.error_message == "its dispatcher is gone"
     assert not await context.enqueued("events.invokeDispatcher", 0)
 
 
@@ -336,6 +340,26 @@ async def test_cancelled_replay_does_nothing_more(
     assert await replays.get(begun.id) == cancelled
     assert await replays.cancel(begun.id) == cancelled
     assert await context.count("event_records") == 8
+
+
+async def test_replay_whose_job_is_given_up_says_why(
+    context: EventsContext, replays: ReplayCalls
+) -> None:
+    await delivered(context, "order.created", 2)
+    begun = await replays.begin()
+    request = tasks_pb.FailEventReplayRequest(
+        request=tasks_pb.AdvanceEventReplayRequest(event_replay_id=begun.id),
+        discard=Discard(attempts=10, status=status_pb2.Status(message="out of order")),
+    )
+    for _ in range(2):
+        await context.tasks.FailEventReplay(request, metadata=context.as_worker, timeout=10)
+        failed = await replays.get(begun.id)
+        assert failed.state == failed.STATE_FAILED
+        assert failed.error_message == "given up after 10 attempts: out of order"
+    # A dead letter that is made to run again finds nothing to do.
+    context.clock.offset += timedelta(minutes=1)
+    assert await replays.advance(begun.id) is None
+    assert await context.count("event_records") == 2
 
 
 async def test_no_more_than_three_run_at_a_time(

@@ -239,6 +239,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("AdvanceEventReplay", request.event_replay_id, context)
         return events_pb.AdvanceEventReplayResponse()
 
+    async def FailEventReplay(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("FailEventReplay", request.request.event_replay_id, context)
+        return events_pb.FailEventReplayResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

@@ -176,5 +176,6 @@ class SqlReplayRepository:
                 next_at=replay.next_at,
                 ended_as=replay.state.value if has_ended else None,
                 ended_at=replay.ended_at,
+                error_message=replay.error,
             )
         )

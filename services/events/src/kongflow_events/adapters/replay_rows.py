@@ -54,6 +54,7 @@ def select_replays() -> Select[Any]:
         _REPLAY.created_at,
         _REPLAY.ended_as,
         _REPLAY.ended_at,
+        _REPLAY.error_message,
     )
 
 
@@ -75,6 +76,7 @@ def to_replay(row: Sequence[Any]) -> EventReplay:
         created_at=row[16],
         state=ReplayState(row[17]) if row[17] is not None else ReplayState.RUNNING,
         ended_at=row[18],
+        error=row[19],
     )
 
 

@@ -281,6 +281,7 @@ EVENT_REPLAYS = Table(
     Column("next_at", TIMESTAMP(timezone=True), nullable=False),
     Column("ended_as", Text),
     Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("error_message", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("kind IN ('REPLAY', 'BACKFILL')", name="event_replays_kind_check"),
     CheckConstraint(

@@ -135,7 +135,7 @@ class AdvanceEventReplay:
         """The replay after the step."""
         replay, now = step.replay, self._clock.now()
         if replay.dispatcher_id is not None and dispatcher is None:
-            return replay.end(ReplayState.FAILED, now)
+            return replay.end(ReplayState.FAILED, now, error="its dispatcher is gone")
         selection = selection_of(
             replay.tenancy.environment_id,
             self._read_filter(replay.filter),

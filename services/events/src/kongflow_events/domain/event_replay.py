@@ -84,6 +84,7 @@ class EventReplay:
     created_at: datetime
     state: ReplayState = ReplayState.RUNNING
     ended_at: datetime | None = None
+    error: str | None = None
 
     @property
     def events_at_once(self) -> int:
@@ -111,9 +112,9 @@ class EventReplay:
             next_at=now + pause,
         )
 
-    def end(self, state: ReplayState, now: datetime) -> "EventReplay":
-        """The replay after it ended."""
-        return replace(self, state=state, ended_at=now)
+    def end(self, state: ReplayState, now: datetime, error: str | None = None) -> "EventReplay":
+        """The replay after it ended; `error` is why it failed."""
+        return replace(self, state=state, ended_at=now, error=error)
 
 
 class Taker:

@@ -138,6 +138,7 @@ def to_event_replay(replay: EventReplay) -> _Replay:
         skipped_count=replay.counts.skipped,
         refused_count=replay.counts.refused,
         create_time=to_timestamp(replay.created_at),
+        error_message=replay.error or "",
     )
     if replay.start_at is not None:
         message.start_time.CopyFrom(to_timestamp(replay.start_at))

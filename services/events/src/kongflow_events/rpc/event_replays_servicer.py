@@ -13,7 +13,7 @@ from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_events.application.begin_event_replay import BeginEventReplay
-from kongflow_events.application.cancel_event_replay import CancelEventReplay
+from kongflow_events.application.end_event_replay import CancelEventReplay
 from kongflow_events.application.event_replay_queries import EventReplayQueries
 from kongflow_events.application.ports import Selection
 from kongflow_events.application.replay_event import ReplayEvent

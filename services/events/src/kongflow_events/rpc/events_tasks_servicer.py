@@ -23,6 +23,7 @@ from kongflow_common.rpc.field_parsing import bounded_int, required_id
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.deliveries import DeliverEvent
+from kongflow_events.application.end_event_replay import FailEventReplay
 from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
 from kongflow_events.application.invoke_ephemeral_dispatcher import (
     ExpireDispatcher,
@@ -33,6 +34,7 @@ from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 __all__ = ["EventsTasksServicer", "InvocationUseCases"]
 
 _MAX_REVISION = 2**31 - 1
+_LONGEST_REASON = 1_000
 
 # Any: the context's request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -58,6 +60,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invocations: InvocationUseCases,
         advance_event_replay: AdvanceEventReplay,
+        fail_event_replay: FailEventReplay,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
@@ -65,6 +68,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
         self._expire_dispatcher = invocations.expire
         self._advance_event_replay = advance_event_replay
+        self._fail_event_replay = fail_event_replay
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -131,6 +135,17 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         )
         _answer(outcome, context)
         return pb.AdvanceEventReplayResponse()
+
+    async def FailEventReplay(
+        self, request: pb.FailEventReplayRequest, context: _Context
+    ) -> pb.FailEventReplayResponse:
+        await self._fail_event_replay(
+            _required_environment(context),
+            required_id(request.request.event_replay_id, "request.event_replay_id"),
+            f"given up after {request.discard.attempts} attempts: "
+            f"{request.discard.status.message[:_LONGEST_REASON]}",
+        )
+        return pb.FailEventReplayResponse()
 
 
 def _to_deliver_event(

@@ -68,7 +68,7 @@ class EventReplay(_message.Message):
         STATE_CANCELLED: EventReplay._State.ValueType  # 3
         """Was stopped; what it has replayed stays."""
         STATE_FAILED: EventReplay._State.ValueType  # 4
-        """Cannot go on: its dispatcher is gone."""
+        """Cannot go on: its dispatcher is gone, or its queued job was given up."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far it is."""
@@ -82,7 +82,7 @@ class EventReplay(_message.Message):
     STATE_CANCELLED: EventReplay.State.ValueType  # 3
     """Was stopped; what it has replayed stays."""
     STATE_FAILED: EventReplay.State.ValueType  # 4
-    """Cannot go on: its dispatcher is gone."""
+    """Cannot go on: its dispatcher is gone, or its queued job was given up."""
 
     ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -98,6 +98,7 @@ class EventReplay(_message.Message):
     REFUSED_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     kind: Global___EventReplay.Kind.ValueType
@@ -121,6 +122,8 @@ class EventReplay(_message.Message):
     """Output only. How many the dispatcher does not take."""
     refused_count: _builtins.int
     """Output only. How many the present schema of their name refuses."""
+    error_message: _builtins.str
+    """Output only. Why it failed."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. Only events that came in at this time or later."""
@@ -154,10 +157,11 @@ class EventReplay(_message.Message):
         refused_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        error_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "end_time", b"end_time", "events_per_second", b"events_per_second", "filter", b"filter", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "refused_count", b"refused_count", "replayed_count", b"replayed_count", "skipped_count", b"skipped_count", "start_time", b"start_time", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "end_time", b"end_time", "error_message", b"error_message", "events_per_second", b"events_per_second", "filter", b"filter", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "refused_count", b"refused_count", "replayed_count", b"replayed_count", "skipped_count", b"skipped_count", "start_time", b"start_time", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,10 @@ class EventsTasksServiceStub:
     are due. Idempotent: what a step does and how far it came are stored in
     one transaction. One that has ended, or is gone, is done.
     """
+    FailEventReplay: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.FailEventReplayRequest, _events_tasks_service_pb2.FailEventReplayResponse]
+    """Ends a replay whose queued job was given up: FAILED, with the reason.
+    Idempotent.
+    """
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
 
@@ -98,6 +102,10 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """Takes the next steps of a replay of many events, and is snoozed until more
     are due. Idempotent: what a step does and how far it came are stored in
     one transaction. One that has ended, or is gone, is done.
+    """
+    FailEventReplay: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.FailEventReplayRequest, _events_tasks_service_pb2.FailEventReplayResponse]  # type: ignore[assignment]
+    """Ends a replay whose queued job was given up: FAILED, with the reason.
+    Idempotent.
     """
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
@@ -168,6 +176,16 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes the next steps of a replay of many events, and is snoozed until more
         are due. Idempotent: what a step does and how far it came are stored in
         one transaction. One that has ended, or is gone, is done.
+        """
+
+    @_abc_1.abstractmethod
+    def FailEventReplay(
+        self,
+        request: _events_tasks_service_pb2.FailEventReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.FailEventReplayResponse, _abc.Awaitable[_events_tasks_service_pb2.FailEventReplayResponse]]:
+        """Ends a replay whose queued job was given up: FAILED, with the reason.
+        Idempotent.
         """
 
     @_abc_1.abstractmethod
