@@ -8,11 +8,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
 from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, event_schema_pb2
+from kongflow.events.v1 import event_replays_service_pb2 as replays_pb
 from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
 from kongflow.events.v1 import resource_events_service_pb2 as resource_events_pb
@@ -38,6 +40,7 @@ class Tenant:
     version_id: str
     schema_name: str
     schema_id: str
+    replay_id: str
 
 
 def stranger_event(owner: Tenant) -> events_pb.SendEventRequest:
@@ -139,6 +142,32 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
     "EventsService.ListCloudEvents": (
         OWN,
         lambda _: events_pb.ListCloudEventsRequest(page_size=1000),
+    ),
+    "EventReplaysService.ReplayEvent": (
+        NOT_FOUND,
+        lambda owner: replays_pb.ReplayEventRequest(id=owner.event_record_id),
+    ),
+    "EventReplaysService.ReplayEvents": (
+        NOT_FOUND,
+        lambda owner: replays_pb.ReplayEventsRequest(dispatcher_id=owner.dispatcher_id),
+    ),
+    "EventReplaysService.BackfillEventDispatcher": (
+        NOT_FOUND,
+        lambda owner: replays_pb.BackfillEventDispatcherRequest(
+            dispatcher_id=owner.dispatcher_id, start_time=Timestamp(seconds=1)
+        ),
+    ),
+    "EventReplaysService.GetEventReplay": (
+        NOT_FOUND,
+        lambda owner: replays_pb.GetEventReplayRequest(id=owner.replay_id),
+    ),
+    "EventReplaysService.ListEventReplays": (
+        OWN,
+        lambda _: replays_pb.ListEventReplaysRequest(page_size=1000),
+    ),
+    "EventReplaysService.CancelEventReplay": (
+        NOT_FOUND,
+        lambda owner: replays_pb.CancelEventReplayRequest(id=owner.replay_id),
     ),
     "EventSchemasService.RegisterEventSchema": (
         OWN,

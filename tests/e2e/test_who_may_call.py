@@ -14,8 +14,10 @@ from kongflow.endpoints.v1 import endpoint_pb2
 from kongflow.endpoints.v1 import endpoints_service_pb2 as endpoints_pb
 from kongflow.endpoints.v1.endpoints_service_pb2_grpc import EndpointsServiceStub
 from kongflow.events.v1 import event_dispatcher_pb2, event_record_pb2, event_schema_pb2
+from kongflow.events.v1 import event_replays_service_pb2 as replays_pb
 from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
+from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceStub
 from kongflow.events.v1.event_schemas_service_pb2_grpc import EventSchemasServiceStub
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from kongflow.jobs.v1 import jobs_service_pb2 as jobs_pb
@@ -107,7 +109,18 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         job.latest_version.id,
         name,
         schema_id,
+        begin_replay(name, metadata, channels),
     )
+
+
+def begin_replay(name: str, metadata: Metadata, channels: dict[str, grpc.Channel]) -> str:
+    """Replays the events of a name; answers the replay's id."""
+    answer = EventReplaysServiceStub(channels["events"]).ReplayEvents(
+        replays_pb.ReplayEventsRequest(filter=f'name = "{name}"'),
+        metadata=metadata,
+        timeout=TIMEOUT,
+    )
+    return answer.event_replay.id
 
 
 def register_schema(name: str, metadata: Metadata, channels: dict[str, grpc.Channel]) -> str:
@@ -256,6 +269,7 @@ def test_a_stranger_sees_and_changes_nothing(
         "endpoint_index",
         "version",
         "schema",
+        "replay",
     ):
         assert getattr(owner, f"{kind}_id") not in text
 

@@ -15,6 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kongflow.endpoints.v1 import endpoints_service_pb2
 from kongflow.events.v1 import (
+    event_replays_service_pb2,
     event_schemas_service_pb2,
     events_service_pb2,
     resource_events_service_pb2,
@@ -40,6 +41,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],
     event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
     resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"],
+    event_replays_service_pb2.DESCRIPTOR.services_by_name["EventReplaysService"],
     runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"],
     workerqueue_service_pb2.DESCRIPTOR.services_by_name["WorkerQueueService"],
     periodic_jobs_service_pb2.DESCRIPTOR.services_by_name["PeriodicJobsService"],

@@ -18,6 +18,7 @@ from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
 from kongflow_cli.client.session import Session
+from kongflow_cli.commands.event_replays import add_to_dispatchers
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents
 from kongflow_cli.input.filter_text import all_of, text_is, truth_is
@@ -256,6 +257,9 @@ def list_dispatchers(
         return list(response.event_dispatchers), response.next_page_token
 
     print_list(session.printer, page, fetch, _COLUMNS, "No dispatchers.")
+
+
+add_to_dispatchers(app)
 
 
 def _one_key(dispatcher_id: str | None, dispatchable_id: str | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from kongflow_cli.client.options import PageOptions, filtered_pages, in_environm
 from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands import events_tail
+from kongflow_cli.commands.event_replays import add_to_events
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents, opened_lines
 from kongflow_cli.input.event_keys import one_event
@@ -39,13 +40,7 @@ from kongflow_cli.input.time_text import (
 )
 from kongflow_cli.output.cells import Column, time_of, word, yes_or_no
 from kongflow_cli.output.documents import document_cell
-from kongflow_cli.output.explanations import (
-    found_cell,
-    place_cell,
-    reason_cell,
-    verdict_cell,
-    wanted_cell,
-)
+from kongflow_cli.output.explanations import VERDICT_COLUMNS
 from kongflow_cli.output.proto_json import to_json
 
 app = typer.Typer(
@@ -82,19 +77,9 @@ _DETAILS: list[Column[EventRecord]] = [
     Column("Cancelled", lambda event: time_of(event, "cancelled_time")),
     Column("Payload", lambda event: document_cell(event, "payload")),
     Column("Context", lambda event: document_cell(event, "context")),
+    Column("Replay of", lambda event: event.replay_of),
     Column("Does not fit", lambda event: "\n".join(event.schema_check.warnings)),
 ]
-_VERDICTS: list[Column[DispatcherVerdict]] = [
-    Column("Verdict", lambda verdict: verdict_cell(verdict.matched)),
-    Column("Belongs to", lambda verdict: verdict.dispatchable_id),
-    Column("Why not", lambda verdict: reason_cell(verdict.explanation)),
-    Column("Where", lambda verdict: place_cell(verdict.explanation)),
-    Column("Wanted", lambda verdict: wanted_cell(verdict.explanation)),
-    Column("Found", lambda verdict: found_cell(verdict.explanation)),
-    Column("Changed since", lambda verdict: yes_or_no(verdict.changed_since), wide=True),
-    Column("Id", lambda verdict: verdict.dispatcher_id, wide=True),
-]
-
 _RecordId = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of the record.", show_default=False)
 ]
@@ -389,7 +374,10 @@ def explain_event(
         response = session.call(stub.ExplainEvent, request)
         return list(response.verdicts), response.next_page_token
 
-    print_list(session.printer, page, fetch, _VERDICTS, "No dispatchers.")
+    print_list(session.printer, page, fetch, VERDICT_COLUMNS, "No dispatchers.")
+
+
+add_to_events(app)
 
 
 def _check_one(name: str | None, *, is_for_many: bool) -> None:

@@ -2,11 +2,18 @@
 
 import json
 
-from kongflow.events.v1.match_explanation_pb2 import MatchExplanation, ShownValue
-from kongflow_cli.output.cells import Cell, Word, word
+from kongflow.events.v1.match_explanation_pb2 import DispatcherVerdict, MatchExplanation, ShownValue
+from kongflow_cli.output.cells import Cell, Column, Word, word, yes_or_no
 from kongflow_cli.output.proto_json import document_of
 
-__all__ = ["found_cell", "place_cell", "reason_cell", "verdict_cell", "wanted_cell"]
+__all__ = [
+    "VERDICT_COLUMNS",
+    "found_cell",
+    "place_cell",
+    "reason_cell",
+    "verdict_cell",
+    "wanted_cell",
+]
 
 _LONGEST = 60
 
@@ -60,3 +67,15 @@ def _shown(value: ShownValue) -> str:
         case _:
             return value.described
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+VERDICT_COLUMNS: list[Column[DispatcherVerdict]] = [
+    Column("Verdict", lambda verdict: verdict_cell(verdict.matched)),
+    Column("Belongs to", lambda verdict: verdict.dispatchable_id),
+    Column("Why not", lambda verdict: reason_cell(verdict.explanation)),
+    Column("Where", lambda verdict: place_cell(verdict.explanation)),
+    Column("Wanted", lambda verdict: wanted_cell(verdict.explanation)),
+    Column("Found", lambda verdict: found_cell(verdict.explanation)),
+    Column("Changed since", lambda verdict: yes_or_no(verdict.changed_since), wide=True),
+    Column("Id", lambda verdict: verdict.dispatcher_id, wide=True),
+]

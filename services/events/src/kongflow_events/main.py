@@ -10,6 +10,7 @@ from kongflow.events.internal.v1 import (
 )
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.events.v1 import (
+    event_replays_service_pb2,
     event_schemas_service_pb2,
     events_service_pb2,
     resource_events_service_pb2,
@@ -25,6 +26,7 @@ from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import GuardedHttpClient
+from kongflow_common.ids import new_id
 from kongflow_common.outbox.enqueuer import Enqueuer
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
@@ -43,6 +45,7 @@ from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
 from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
@@ -52,7 +55,9 @@ from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
 from kongflow_events.adapters.schema_repository import SqlSchemaReader
 from kongflow_events.adapters.tables import SCHEMA
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
+from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.backtest_filter import BacktestFilter
+from kongflow_events.application.begin_event_replay import BeginEventReplay
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
@@ -63,7 +68,9 @@ from kongflow_events.application.delete_event_schema import DeleteEventSchema
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
+from kongflow_events.application.end_event_replay import CancelEventReplay, FailEventReplay
 from kongflow_events.application.event_entry import EventEntry
+from kongflow_events.application.event_replay_queries import EventReplayQueries
 from kongflow_events.application.event_schema_queries import EventSchemaQueries
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
@@ -84,6 +91,7 @@ from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
 from kongflow_events.application.register_event_schema import RegisterEventSchema
+from kongflow_events.application.replay_event import ReplayEvent
 from kongflow_events.application.resource_events import ListResourceEvents
 from kongflow_events.application.send_events import SendEvents
 from kongflow_events.application.send_events_together import SendEventsTogether
@@ -94,6 +102,8 @@ from kongflow_events.application.upsert_event_dispatcher import UpsertEventDispa
 from kongflow_events.application.watch_events import WatchEvents
 from kongflow_events.rpc.bulk_sender import BulkSender
 from kongflow_events.rpc.error_catalog import CATALOG
+from kongflow_events.rpc.event_replay_mapping import read_event_filter
+from kongflow_events.rpc.event_replays_servicer import EventReplaysServicer
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
@@ -245,31 +255,49 @@ def grpc_services(
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
         invocations=_invocations(database, relay, direct, neighbours),
+        advance_event_replay=AdvanceEventReplay(
+            unit_of_work, SqlReplayReader(database), reader, entry, read_event_filter, clock
+        ),
+        fail_event_replay=FailEventReplay(unit_of_work, clock),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
+    replays = _replays(unit_of_work, SqlReplayReader(database), reader, intake, entry, clock)
     return (
-        [
-            GrpcService(events_service_pb2.DESCRIPTOR.services_by_name["EventsService"], events),
-            GrpcService(
-                event_schemas_service_pb2.DESCRIPTOR.services_by_name["EventSchemasService"],
-                schemas_servicer(database, unit_of_work),
-            ),
-            _resource_events(database),
-        ],
-        [
-            GrpcService(
-                events_internal_service_pb2.DESCRIPTOR.services_by_name["EventsInternalService"],
-                internal,
-            ),
-            _resource_event_recording(database),
-            GrpcService(
-                events_tasks_service_pb2.DESCRIPTOR.services_by_name["EventsTasksService"], tasks
-            ),
-        ],
+        _client_services(database, events, schemas_servicer(database, unit_of_work), replays),
+        _tasks_services(database, internal, tasks),
     )
+
+
+def _client_services(
+    database: Database,
+    events: EventsServicer,
+    schemas: EventSchemasServicer,
+    replays: EventReplaysServicer,
+) -> list[GrpcService]:
+    services = events_service_pb2.DESCRIPTOR.services_by_name
+    schemas_services = event_schemas_service_pb2.DESCRIPTOR.services_by_name
+    replays_services = event_replays_service_pb2.DESCRIPTOR.services_by_name
+    return [
+        GrpcService(services["EventsService"], events),
+        GrpcService(schemas_services["EventSchemasService"], schemas),
+        GrpcService(replays_services["EventReplaysService"], replays),
+        _resource_events(database),
+    ]
+
+
+def _tasks_services(
+    database: Database, internal: EventsInternalServicer, tasks: EventsTasksServicer
+) -> list[GrpcService]:
+    internal_services = events_internal_service_pb2.DESCRIPTOR.services_by_name
+    tasks_services = events_tasks_service_pb2.DESCRIPTOR.services_by_name
+    return [
+        GrpcService(internal_services["EventsInternalService"], internal),
+        GrpcService(tasks_services["EventsTasksService"], tasks),
+        _resource_event_recording(database),
+    ]
 
 
 def _resource_events(database: Database) -> GrpcService:
@@ -300,6 +328,22 @@ def _dispatchers(
         switch=SwitchEventDispatcher(unit_of_work),
         delete=DeleteEventDispatcher(unit_of_work),
         queries=DispatcherQueries(reader),
+    )
+
+
+def _replays(
+    unit_of_work: UnitOfWorkFactory,
+    replays: SqlReplayReader,
+    reader: SqlReader,
+    intake: EventIntake,
+    entry: EventEntry,
+    clock: Clock,
+) -> EventReplaysServicer:
+    return EventReplaysServicer(
+        replay_event=ReplayEvent(reader, reader, reader, intake, entry, clock),
+        begin=BeginEventReplay(unit_of_work, replays, reader, clock, new_id),
+        cancel=CancelEventReplay(unit_of_work, clock),
+        queries=EventReplayQueries(replays),
     )
 
 

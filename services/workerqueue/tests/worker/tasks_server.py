@@ -235,6 +235,14 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("ExpireDispatcher", request.dispatcher_id, context)
         return events_pb.ExpireDispatcherResponse()
 
+    async def AdvanceEventReplay(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("AdvanceEventReplay", request.event_replay_id, context)
+        return events_pb.AdvanceEventReplayResponse()
+
+    async def FailEventReplay(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("FailEventReplay", request.request.event_replay_id, context)
+        return events_pb.FailEventReplayResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

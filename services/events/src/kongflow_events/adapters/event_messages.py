@@ -9,6 +9,7 @@ from kongflow_common.outbox.message import JobKeyMode, Operation, OutboxMessage,
 from kongflow_events.domain import event_record
 
 __all__ = [
+    "advance_event_replay",
     "deliver_event",
     "expire_dispatcher",
     "invoke_dispatcher",
@@ -22,6 +23,7 @@ _DELIVER_EVENT: Final = "deliverEvent"
 _INVOKE_DISPATCHER: Final = "events.invokeDispatcher"
 _INVOKE_EPHEMERAL: Final = "invokeEphemeralDispatcher"
 _EXPIRE_DISPATCHER: Final = "expireDispatcher"
+_ADVANCE_EVENT_REPLAY: Final = "advanceEventReplay"
 
 _PRIORITIES: Final = {each: Priority(each.value) for each in event_record.Priority}
 
@@ -130,6 +132,23 @@ def remove_expire_dispatcher(
         operation=Operation.REMOVE,
         kind=_EXPIRE_DISPATCHER,
         job_key=f"expire:{dispatcher_id}",
+        environment_id=environment_id,
+        traceparent=traceparent,
+    )
+
+
+def advance_event_replay(
+    replay_id: UUID, *, environment_id: UUID, run_at: datetime, traceparent: str
+) -> OutboxMessage:
+    """Carry the replay out, from then on."""
+    return OutboxMessage(
+        id=new_id(),
+        operation=Operation.ENQUEUE,
+        kind=_ADVANCE_EVENT_REPLAY,
+        args=b'{"eventReplayId":"%b"}' % str(replay_id).encode(),
+        job_key=f"event_replay:{replay_id}",
+        job_key_mode=JobKeyMode.KEEP_FIRST,
+        run_at=run_at,
         environment_id=environment_id,
         traceparent=traceparent,
     )

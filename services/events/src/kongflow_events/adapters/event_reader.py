@@ -20,7 +20,7 @@ from kongflow_events.application.ports import EventKey, Selection
 from kongflow_events.domain.event_dispatcher import EventDispatcher
 from kongflow_events.domain.event_record import EventContent, EventRecord, EventState
 
-__all__ = ["SqlReader"]
+__all__ = ["EVENT_TARGETS", "SqlReader"]
 
 _RECORD: Final = EVENT_RECORDS.c
 _DISPATCHER: Final = EVENT_DISPATCHERS.c
@@ -33,13 +33,14 @@ _STATE: Final[ColumnElement[str]] = case(
     else_=EventState.UNMATCHED.value,
 )
 
-_EVENT_TARGETS: Final[Mapping[str, FilterTarget]] = {
+EVENT_TARGETS: Final[Mapping[str, FilterTarget]] = {
     "name": _RECORD.name,
     "state": _STATE,
     "source": _RECORD.source,
     "test": _RECORD.is_test,
     "create_time": _RECORD.created_at,
     "deliver_time": _RECORD.deliver_at,
+    "replay_of": _RECORD.replay_of,
 }
 _DISPATCHER_TARGETS: Final[Mapping[str, FilterTarget]] = {
     "dispatchable_id": _DISPATCHER.dispatchable_id,
@@ -72,7 +73,7 @@ class SqlReader:
         if selection.after is not None:
             conditions.append(_RECORD.id < selection.after)
         if selection.filter is not None:
-            conditions.append(filter_condition(selection.filter, _EVENT_TARGETS))
+            conditions.append(filter_condition(selection.filter, EVENT_TARGETS))
         statement = (
             select_records().where(*conditions).order_by(_RECORD.id.desc()).limit(selection.limit)
         )

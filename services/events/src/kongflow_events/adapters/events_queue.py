@@ -6,6 +6,7 @@ from uuid import UUID
 
 from kongflow_common.outbox.store import Outbox
 from kongflow_events.adapters.event_messages import (
+    advance_event_replay,
     deliver_event,
     expire_dispatcher,
     invoke_dispatcher,
@@ -14,6 +15,7 @@ from kongflow_events.adapters.event_messages import (
 )
 from kongflow_events.domain.event_dispatcher import EventDispatcher
 from kongflow_events.domain.event_record import EventRecord
+from kongflow_events.domain.event_replay import EventReplay
 
 __all__ = ["OutboxEventsQueue"]
 
@@ -82,5 +84,17 @@ class OutboxEventsQueue:
         await self._outbox.add(
             remove_expire_dispatcher(
                 dispatcher.id, environment_id=dispatcher.environment_id, traceparent=traceparent
+            )
+        )
+
+    async def enqueue_advance_event_replay(
+        self, replay: EventReplay, *, run_at: datetime, traceparent: str
+    ) -> None:
+        await self._outbox.add(
+            advance_event_replay(
+                replay.id,
+                environment_id=replay.tenancy.environment_id,
+                run_at=run_at,
+                traceparent=traceparent,
             )
         )

@@ -14,7 +14,7 @@ from kongflow_events.adapters.event_messages import deliver_event, invoke_dispat
 from kongflow_events.adapters.record_rows import (
     RECORD_COLUMNS,
     RECORD_SOURCE,
-    check_document,
+    notes_document,
     to_record,
 )
 from kongflow_events.adapters.resource_log_writer import LOG_INGESTED
@@ -112,11 +112,11 @@ _INVOKE: Final = f"""
 """
 
 # An event is stored only if it was checked with the present schemas of its environment, and is
-# matched only as of the present version of its dispatchers. That is read
-# by the statement that stores it: whoever changes one has committed before, and then the version
-# is another, or is not seen by this event.
+# matched only as of the present version of its dispatchers, unless it is addressed to one. That
+# is read by the statement that stores it: whoever changes one has committed before, and then the
+# version is another, or is not seen by this event.
 _NEW: Final = f"""
-    SELECT e.*, e.version = coalesce(v.version, 0) AS is_matched
+    SELECT e.*, e.version = coalesce(v.version, 0) OR e.notes ? 'addressed' AS is_matched
       FROM {EVENTS.source}
       LEFT JOIN LATERAL (
                SELECT d.version, d.schema_version FROM events.dispatcher_versions d
@@ -132,14 +132,15 @@ def _add_events(account_id: str, accounts: str) -> str:
             id, event_id, name, "timestamp", payload, payload_type, context, source,
             organization_id, environment_id, project_id, external_account_id, deliver_at,
             is_test, priority, processed_at, delivered_at, matched_count, source_context,
-            schema_check)
+            schema_check, replay_of)
         SELECT e.id, e.event_id, e.name, coalesce(e.timestamp, now()), e.payload,
                e.payload_type, e.context, e.source, e.organization_id, e.environment_id,
                e.project_id, {account_id}, coalesce(e.deliver_at, now()), e.is_test, e.priority,
                CASE WHEN e.is_matched THEN now() END,
                CASE WHEN e.is_matched AND e.matched > 0 THEN now() END,
                CASE WHEN e.is_matched THEN e.matched ELSE 0 END,
-               nullif(e.notes->'context', 'null'), nullif(e.notes->'check', 'null')
+               nullif(e.notes->'context', 'null'), nullif(e.notes->'check', 'null'),
+               (e.notes->>'replayOf')::uuid
           FROM e {accounts}
         ON CONFLICT (event_id, environment_id) DO NOTHING
         RETURNING id, event_id, name, source, organization_id, project_id, environment_id,
@@ -289,7 +290,7 @@ class Arrival:
             event.matched.version if event.matched is not None else None,
             len(_taking(event)),
             event.schemas_version,
-            _notes(event),
+            notes_document(event),
         )
 
     @property
@@ -297,17 +298,6 @@ class Arrival:
         event = self.event
         for message, dispatcher_id in zip(self.invocations, _taking(event), strict=True):
             yield message.id, dispatcher_id, event.id, event.traceparent
-
-
-def _notes(event: NewEvent) -> bytes | None:
-    """What few events have: a source context, and what a schema found."""
-    if event.source_context is None and event.schema_check is None:
-        return None
-    check = check_document(event.schema_check)
-    return b'{"context":%b,"check":%b}' % (
-        event.source_context.text if event.source_context is not None else b"null",
-        check if check is not None else b"null",
-    )
 
 
 def _taking(event: NewEvent) -> Sequence[UUID]:
@@ -380,6 +370,7 @@ def _record(event: NewEvent, row: StoredRow) -> EventRecord:
         account_id=event.account_id,
         external_account_id=external_account_id,
         schema_check=event.schema_check,
+        replay_of=event.replay_of,
     )
 
 

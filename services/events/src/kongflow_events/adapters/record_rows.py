@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import ColumnElement, Select, select
 
 from kongflow_events.adapters.tables import EVENT_RECORDS, EXTERNAL_ACCOUNTS
-from kongflow_events.application.ports import EventKey
+from kongflow_events.application.ports import EventKey, NewEvent
 from kongflow_events.domain.event_record import EventRecord, PayloadType, Priority, Tenancy
 from kongflow_events.domain.schema_check import SchemaCheck
 
@@ -15,6 +15,7 @@ __all__ = [
     "RECORD_COLUMNS",
     "RECORD_SOURCE",
     "check_document",
+    "notes_document",
     "record_key",
     "select_records",
     "to_record",
@@ -44,6 +45,7 @@ _RECORD_NAMES: Final = (
     "delivery_cursor",
     "external_account_id",
     "schema_check",
+    "replay_of",
 )
 
 RECORD_SOURCE: Final = """events.event_records r
@@ -92,7 +94,8 @@ def to_record(row: Sequence[Any]) -> EventRecord:
         delivery_cursor=row[20],
         external_account_id=row[21],
         schema_check=_check(row[22]),
-        account_id=cast("str | None", row[23]),
+        replay_of=row[23],
+        account_id=cast("str | None", row[24]),
     )
 
 
@@ -101,6 +104,21 @@ def check_document(check: SchemaCheck | None) -> bytes | None:
     if check is None:
         return None
     return orjson.dumps({"version": check.version, "warnings": check.warnings})
+
+
+def notes_document(event: NewEvent) -> bytes | None:
+    """What few events have: a source context, what a schema found, and what replays have."""
+    check = check_document(event.schema_check)
+    members: list[bytes] = []
+    if event.source_context is not None:
+        members.append(b'"context":' + event.source_context.text)
+    if check is not None:
+        members.append(b'"check":' + check)
+    if event.replay_of is not None:
+        members.append(b'"replayOf":"%b"' % str(event.replay_of).encode())
+    if event.is_addressed:
+        members.append(b'"addressed":true')
+    return b"{%b}" % b",".join(members) if members else None
 
 
 def _check(value: Any) -> SchemaCheck | None:

@@ -32,6 +32,7 @@ __all__ = [
     "EPHEMERAL_CLAIMS",
     "EVENT_DISPATCHERS",
     "EVENT_RECORDS",
+    "EVENT_REPLAYS",
     "EVENT_SCHEMAS",
     "EXTERNAL_ACCOUNTS",
     "METADATA",
@@ -113,6 +114,8 @@ EVENT_RECORDS = Table(
     Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
     # {version, warnings} where a schema found something.
     Column("schema_check", JSONB),
+    # No foreign key: retention deletes the original first.
+    Column("replay_of", UUID),
     UniqueConstraint(
         "event_id", "environment_id", name="event_records_event_id_environment_id_key"
     ),
@@ -134,6 +137,13 @@ Index(
     "event_records_external_account_id_idx",
     EVENT_RECORDS.c.external_account_id,
     postgresql_where=EVENT_RECORDS.c.external_account_id.is_not(None),
+)
+Index(
+    "event_records_replay_of_idx",
+    EVENT_RECORDS.c.replay_of,
+    EVENT_RECORDS.c.environment_id,
+    EVENT_RECORDS.c.id,
+    postgresql_where=EVENT_RECORDS.c.replay_of.is_not(None),
 )
 
 EVENT_DISPATCHERS = Table(
@@ -326,6 +336,46 @@ RESOURCE_LOG = Table(
     Column("only_row", Boolean, primary_key=True, server_default=text("true")),
     Column("token_key", LargeBinary, nullable=False),
     CheckConstraint("only_row", name="resource_log_only_row_check"),
+)
+
+# Events with ids up to `last_record_id` have had their turn; the next have it at `next_at`.
+EVENT_REPLAYS = Table(
+    "event_replays",
+    METADATA,
+    Column("id", UUID, primary_key=True),
+    Column("environment_id", UUID, nullable=False),
+    Column("project_id", UUID, nullable=False),
+    Column("organization_id", UUID, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("filter", Text, nullable=False),
+    Column("start_at", TIMESTAMP(timezone=True)),
+    Column("end_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("dispatcher_id", UUID),
+    Column("events_per_second", Integer, nullable=False),
+    Column("total_count", BigInteger, nullable=False),
+    Column("replayed_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("refused_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_record_id", UUID),
+    Column("next_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("ended_as", Text),
+    Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("error_message", Text),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("kind IN ('REPLAY', 'BACKFILL')", name="event_replays_kind_check"),
+    CheckConstraint(
+        "ended_as IN ('SUCCEEDED', 'CANCELLED', 'FAILED')", name="event_replays_ended_as_check"
+    ),
+    CheckConstraint("(ended_as IS NULL) = (ended_at IS NULL)", name="event_replays_ended_at_check"),
+    CheckConstraint(
+        "kind = 'REPLAY' OR dispatcher_id IS NOT NULL", name="event_replays_dispatcher_id_check"
+    ),
+)
+Index("event_replays_environment_id_id_idx", EVENT_REPLAYS.c.environment_id, EVENT_REPLAYS.c.id)
+Index(
+    "event_replays_running_idx",
+    EVENT_REPLAYS.c.environment_id,
+    postgresql_where=EVENT_REPLAYS.c.ended_at.is_(None),
 )
 
 OUTBOX = outbox_table(METADATA, SCHEMA)

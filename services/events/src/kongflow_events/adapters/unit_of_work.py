@@ -10,6 +10,7 @@ from kongflow_events.adapters.dispatcher_repository import SqlDispatcherReposito
 from kongflow_events.adapters.event_news import SqlEventNews
 from kongflow_events.adapters.event_repository import SqlEventRepository
 from kongflow_events.adapters.events_queue import OutboxEventsQueue
+from kongflow_events.adapters.replay_repository import SqlReplayRepository
 from kongflow_events.adapters.schema_repository import SqlSchemaRepository
 from kongflow_events.application.ports import (
     DispatcherRepository,
@@ -17,6 +18,7 @@ from kongflow_events.application.ports import (
     EventRepository,
     EventsQueue,
 )
+from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository
 
 __all__ = ["SqlEventsUnitOfWork"]
@@ -30,6 +32,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     queue: EventsQueue
     schemas: SchemaRepository
     news: EventNews
+    replays: ReplayRepository
 
     def __init__(
         self, database: Database, relay: OutboxRelay, compiled: CompiledDispatchers
@@ -42,6 +45,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
         self.events = self._records
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.schemas = SqlSchemaRepository(connection)
+        self.replays = SqlReplayRepository(connection)
         self.queue = OutboxEventsQueue(self.outbox)
         self.news = SqlEventNews(connection)
 

@@ -35,6 +35,8 @@ from kongflow_events.domain.schema_check import SchemaCheck
 __all__ = ["Entrance", "EventEntry", "Repeat", "SendEvent"]
 
 _NO_SCHEMAS: Final = EnvironmentSchemas()
+# No version of an environment's dispatchers; what is addressed is not compared with one.
+_ANY_VERSION: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class SendEvent:
     schema_version: int | None = None
     schema_uri: str | None = None
     source_context: JsonDocument | None = None
+    replay_of: UUID | None = None
+    only_dispatcher_id: UUID | None = None
+    """The dispatcher that takes it, as its sender has made sure of; no other is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,9 @@ class EventEntry:
             )
         matched: MatchedDispatchers | None = None
         # Which account an event belongs to is known only once it is stored.
-        if self._directory is not None and deliver_at is None and command.account_id is None:
+        if command.only_dispatcher_id is not None:
+            matched = MatchedDispatchers(_ANY_VERSION, [command.only_dispatcher_id])
+        elif self._directory is not None and deliver_at is None and command.account_id is None:
             matched = self._directory.match(
                 command.tenancy.environment_id,
                 command.name,
@@ -136,6 +143,8 @@ class EventEntry:
             schemas_version=schemas.version,
             schema_check=check,
             source_context=command.source_context,
+            replay_of=command.replay_of,
+            is_addressed=command.only_dispatcher_id is not None,
         )
 
     def refresh(self, event: NewEvent, record: EventRecord) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
 from kongflow_events.application.selection import Selection
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
@@ -20,6 +21,7 @@ from kongflow_events.domain.event_record import (
     Priority,
     Tenancy,
 )
+from kongflow_events.domain.event_replay import EventReplay
 from kongflow_events.domain.schema_check import SchemaCheck
 
 __all__ = [
@@ -70,6 +72,10 @@ class NewEvent:
     """Of which version of its environment's schemas it was checked."""
     schema_check: SchemaCheck | None = None
     source_context: JsonDocument | None = None
+    replay_of: UUID | None = None
+    """The record that it repeats."""
+    is_addressed: bool = False
+    """Whether `matched` was chosen by its sender, and does not go out of date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +252,12 @@ class EventsQueue(Protocol):
         """Take that plan back."""
         ...
 
+    async def enqueue_advance_event_replay(
+        self, replay: EventReplay, *, run_at: datetime, traceparent: str
+    ) -> None:
+        """Carry the replay out, from then on."""
+        ...
+
 
 class EventNews(Protocol):
     """Tells, in the log of what happens to resources, what became of events."""
@@ -272,6 +284,9 @@ class EventsUnitOfWork(Protocol):
 
     @property
     def news(self) -> EventNews: ...
+
+    @property
+    def replays(self) -> ReplayRepository: ...
 
     async def commit(self) -> None: ...
 

@@ -4,11 +4,19 @@ KongflowError
 ├── NotFound
 │   ├── EventNotFound
 │   ├── DispatcherNotFound
-│   └── EventSchemaNotFound
+│   ├── EventSchemaNotFound
+│   └── EventReplayNotFound
+├── AlreadyExists
+│   └── EventIdTaken
+├── ResourceExhausted
+│   └── TooManyEventReplays
 ├── PreconditionFailed
 │   ├── DispatcherKept
+│   ├── DispatcherTakesNothing
 │   ├── EphemeralUrlRefused
 │   ├── EventDeliveryBegun
+│   ├── EventNotReplayable
+│   ├── EventNotTaken
 │   ├── EventSchemaIncompatible
 │   ├── ResumeTokenExpired
 │   └── RunRefused
@@ -22,6 +30,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kongflow_common.errors import (
+    AlreadyExists,
     KongflowError,
     NotFound,
     PreconditionFailed,
@@ -34,15 +43,21 @@ if TYPE_CHECKING:
 __all__ = [
     "DispatcherKept",
     "DispatcherNotFound",
+    "DispatcherTakesNothing",
     "EphemeralCallFailed",
     "EphemeralUrlRefused",
     "EventDeliveryBegun",
+    "EventIdTaken",
     "EventNotFound",
+    "EventNotReplayable",
+    "EventNotTaken",
+    "EventReplayNotFound",
     "EventSchemaIncompatible",
     "EventSchemaNotFound",
     "ResumeTokenExpired",
     "RunNotCreated",
     "RunRefused",
+    "TooManyEventReplays",
     "TooManyWatches",
 ]
 
@@ -110,6 +125,69 @@ class EventDeliveryBegun(PreconditionFailed):
             f"the delivery of the event {event_id} has begun; it cannot be cancelled any more",
             subject=f"events/{event_id}",
             event_id=event_id,
+        )
+
+
+class EventReplayNotFound(NotFound):
+    """There is no such replay in this environment."""
+
+    def __init__(self, replay_id: object) -> None:
+        super().__init__(
+            f"there is no replay {replay_id} in this environment", event_replay=replay_id
+        )
+
+
+class EventNotReplayable(PreconditionFailed):
+    """The event is one of the system's own."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"the event {event_id} is one of the system itself, which no dispatcher sees; "
+            "run its job again instead",
+            subject=f"events/{event_id}",
+            event_id=event_id,
+        )
+
+
+class EventNotTaken(PreconditionFailed):
+    """The only dispatcher that is to be told does not take the event."""
+
+    def __init__(self, event_id: str, dispatcher_id: object, reason: str) -> None:
+        super().__init__(
+            f"the dispatcher {dispatcher_id} does not take the event {event_id}: {reason}",
+            subject=f"dispatchers/{dispatcher_id}",
+            event_id=event_id,
+            dispatcher=dispatcher_id,
+            unmatched=reason,
+        )
+
+
+class DispatcherTakesNothing(PreconditionFailed):
+    """The dispatcher takes no events by itself: it is disabled or manual."""
+
+    def __init__(self, dispatcher_id: object) -> None:
+        super().__init__(
+            f"the dispatcher {dispatcher_id} is disabled or manual and takes no events",
+            subject=f"dispatchers/{dispatcher_id}",
+            dispatcher=dispatcher_id,
+        )
+
+
+class EventIdTaken(AlreadyExists):
+    """The id is that of another event."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"another event has the id {event_id}", event_id=event_id)
+
+
+class TooManyEventReplays(ResourceExhausted):
+    """As many replays are running as an environment may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} replays of this environment are running; wait for one, or cancel one",
+            retry_after=10.0,
+            most=most,
         )
 
 

@@ -95,7 +95,7 @@ class EventRecord:
     `account_id` is the sender's name of the account, `external_account_id` its row.
     `delivery_revision` starts at 1 and grows each time the delivery is planned anew.
     `delivery_cursor` is the last dispatcher that was looked at while a delivery to very many
-    dispatchers is under way.
+    dispatchers is under way. `replay_of` is the id of the record that it repeats.
     """
 
     id: UUID
@@ -120,6 +120,7 @@ class EventRecord:
     account_id: str | None = None
     external_account_id: UUID | None = None
     schema_check: SchemaCheck | None = None
+    replay_of: UUID | None = None
 
     @property
     def state(self) -> EventState:

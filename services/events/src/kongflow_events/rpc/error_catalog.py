@@ -17,6 +17,18 @@ CATALOG: Final = ErrorCatalog(
         errors.EventNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND"),
         errors.DispatcherNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "DISPATCHER_NOT_FOUND"),
         errors.EventSchemaNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_SCHEMA_NOT_FOUND"),
+        errors.EventReplayNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_REPLAY_NOT_FOUND"),
+        errors.EventNotReplayable: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "EVENT_NOT_REPLAYABLE"
+        ),
+        errors.EventNotTaken: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "EVENT_NOT_TAKEN"),
+        errors.DispatcherTakesNothing: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "DISPATCHER_TAKES_NOTHING"
+        ),
+        errors.EventIdTaken: ErrorSpec(grpc.StatusCode.ALREADY_EXISTS, "EVENT_ID_TAKEN"),
+        errors.TooManyEventReplays: ErrorSpec(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_EVENT_REPLAYS"
+        ),
         errors.EventSchemaIncompatible: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "EVENT_SCHEMA_INCOMPATIBLE"
         ),

@@ -56,6 +56,7 @@ EVENT_FILTER_FIELDS: Final = (
     FilterField("test", FieldType.BOOLEAN),
     FilterField("create_time", FieldType.TIME),
     FilterField("deliver_time", FieldType.TIME),
+    FilterField("replay_of", FieldType.ID),
 )
 
 PAYLOAD_TYPES: Final[Mapping[int, PayloadType]] = {
@@ -222,6 +223,8 @@ def to_event(record: EventRecord) -> _Record:
         message.processed_time.CopyFrom(to_timestamp(record.processed_at))
     if record.cancelled_at is not None:
         message.cancelled_time.CopyFrom(to_timestamp(record.cancelled_at))
+    if record.replay_of is not None:
+        message.replay_of = str(record.replay_of)
     if record.schema_check is not None:
         message.schema_check.version = record.schema_check.version
         message.schema_check.warnings.extend(record.schema_check.warnings)

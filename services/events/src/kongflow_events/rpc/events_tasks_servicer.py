@@ -21,7 +21,9 @@ from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
 from kongflow_common.tracing import current_traceparent
+from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.deliveries import DeliverEvent
+from kongflow_events.application.end_event_replay import FailEventReplay
 from kongflow_events.application.invoke_dispatcher import InvokeDispatcher, InvokeDispatchers
 from kongflow_events.application.invoke_ephemeral_dispatcher import (
     ExpireDispatcher,
@@ -32,6 +34,7 @@ from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 __all__ = ["EventsTasksServicer", "InvocationUseCases"]
 
 _MAX_REVISION = 2**31 - 1
+_LONGEST_REASON = 1_000
 
 # Any: the context's request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -56,12 +59,16 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         *,
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invocations: InvocationUseCases,
+        advance_event_replay: AdvanceEventReplay,
+        fail_event_replay: FailEventReplay,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
         self._invoke_dispatchers = invocations.invoke
         self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
         self._expire_dispatcher = invocations.expire
+        self._advance_event_replay = advance_event_replay
+        self._fail_event_replay = fail_event_replay
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -118,6 +125,27 @@ class EventsTasksServicer(EventsTasksServiceServicer):
             _required_environment(context), required_id(request.dispatcher_id, "dispatcher_id")
         )
         return pb.ExpireDispatcherResponse()
+
+    async def AdvanceEventReplay(
+        self, request: pb.AdvanceEventReplayRequest, context: _Context
+    ) -> pb.AdvanceEventReplayResponse:
+        outcome = await self._advance_event_replay(
+            _required_environment(context),
+            required_id(request.event_replay_id, "event_replay_id"),
+        )
+        _answer(outcome, context)
+        return pb.AdvanceEventReplayResponse()
+
+    async def FailEventReplay(
+        self, request: pb.FailEventReplayRequest, context: _Context
+    ) -> pb.FailEventReplayResponse:
+        await self._fail_event_replay(
+            _required_environment(context),
+            required_id(request.request.event_replay_id, "request.event_replay_id"),
+            f"given up after {request.discard.attempts} attempts: "
+            f"{request.discard.status.message[:_LONGEST_REASON]}",
+        )
+        return pb.FailEventReplayResponse()
 
 
 def _to_deliver_event(
@@ -195,5 +223,5 @@ def _environment(context: _Context) -> UUID | None:
 def _required_environment(context: _Context) -> UUID:
     environment_id = _environment(context)
     if environment_id is None:
-        raise InvalidField(ENVIRONMENT_METADATA, "is required: a dispatcher belongs to one")
+        raise InvalidField(ENVIRONMENT_METADATA, "is required: what it is about belongs to one")
     return environment_id

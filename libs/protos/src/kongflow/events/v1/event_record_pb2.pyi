@@ -107,6 +107,7 @@ class EventRecord(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     SCHEMA_CHECK_FIELD_NUMBER: _builtins.int
+    REPLAY_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. The id of the record, a UUID of version 7."""
     event_id: _builtins.str
@@ -137,6 +138,10 @@ class EventRecord(_message.Message):
     """Which queued jobs that come of it go first."""
     delivery_revision: _builtins.int
     """Output only. Grows each time the delivery is planned anew."""
+    replay_of: _builtins.str
+    """Output only. The id of the record that it is a replay of; empty for an
+    event that was sent. That record may be gone by now.
+    """
     @_builtins.property
     def payload(self) -> _payload_pb2.Payload:
         """What the event is about; `{}` when left out."""
@@ -206,10 +211,11 @@ class EventRecord(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         schema_check: _event_schema_pb2.SchemaCheck | None = ...,
+        replay_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "event_time", b"event_time", "payload", b"payload", "processed_time", b"processed_time", "schema_check", b"schema_check", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "delivery_revision", b"delivery_revision", "event_id", b"event_id", "event_time", b"event_time", "id", b"id", "internal", b"internal", "matched_count", b"matched_count", "name", b"name", "payload", b"payload", "payload_type", b"payload_type", "priority", b"priority", "processed_time", b"processed_time", "schema_check", b"schema_check", "source", b"source", "state", b"state", "test", b"test", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancelled_time", b"cancelled_time", "context", b"context", "create_time", b"create_time", "deliver_time", b"deliver_time", "delivered_time", b"delivered_time", "delivery_revision", b"delivery_revision", "event_id", b"event_id", "event_time", b"event_time", "id", b"id", "internal", b"internal", "matched_count", b"matched_count", "name", b"name", "payload", b"payload", "payload_type", b"payload_type", "priority", b"priority", "processed_time", b"processed_time", "replay_of", b"replay_of", "schema_check", b"schema_check", "source", b"source", "state", b"state", "test", b"test", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -296,3 +296,89 @@ class ExpireDispatcherResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExpireDispatcherResponse: _TypeAlias = ExpireDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class AdvanceEventReplayRequest(_message.Message):
+    """Goes on with a replay of many events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_REPLAY_ID_FIELD_NUMBER: _builtins.int
+    event_replay_id: _builtins.str
+    """Required. The id of the replay."""
+    def __init__(
+        self,
+        *,
+        event_replay_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_replay_id", b"event_replay_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceEventReplayRequest: _TypeAlias = AdvanceEventReplayRequest  # noqa: Y015
+
+@_typing.final
+class AdvanceEventReplayResponse(_message.Message):
+    """The replay has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceEventReplayResponse: _TypeAlias = AdvanceEventReplayResponse  # noqa: Y015
+
+@_typing.final
+class FailEventReplayRequest(_message.Message):
+    """Ends a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    DISCARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___AdvanceEventReplayRequest:
+        """Required. What was given up."""
+
+    @_builtins.property
+    def discard(self) -> _envelope_pb2.Discard:
+        """Required. Why."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___AdvanceEventReplayRequest | None = ...,
+        discard: _envelope_pb2.Discard | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discard", b"discard", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discard", b"discard", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailEventReplayRequest: _TypeAlias = FailEventReplayRequest  # noqa: Y015
+
+@_typing.final
+class FailEventReplayResponse(_message.Message):
+    """The replay has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailEventReplayResponse: _TypeAlias = FailEventReplayResponse  # noqa: Y015

@@ -60,6 +60,16 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherResponse.FromString,
                 _registered_method=True)
+        self.AdvanceEventReplay = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/AdvanceEventReplay',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayResponse.FromString,
+                _registered_method=True)
+        self.FailEventReplay = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/FailEventReplay',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayResponse.FromString,
+                _registered_method=True)
         self.BatchInvokeDispatchers = channel.unary_unary(
                 '/kongflow.events.tasks.v1.EventsTasksService/BatchInvokeDispatchers',
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.SerializeToString,
@@ -117,6 +127,23 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdvanceEventReplay(self, request, context):
+        """Takes the next steps of a replay of many events, and is snoozed until more
+        are due. Idempotent: what a step does and how far it came are stored in
+        one transaction. One that has ended, or is gone, is done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailEventReplay(self, request, context):
+        """Ends a replay whose queued job was given up: FAILED, with the reason.
+        Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchInvokeDispatchers(self, request, context):
         """Invokes many dispatchers of one environment.
         """
@@ -151,6 +178,16 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.InvokeDispatcher,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherResponse.SerializeToString,
+            ),
+            'AdvanceEventReplay': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceEventReplay,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayResponse.SerializeToString,
+            ),
+            'FailEventReplay': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailEventReplay,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayResponse.SerializeToString,
             ),
             'BatchInvokeDispatchers': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchInvokeDispatchers,
@@ -294,6 +331,60 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/InvokeDispatcher',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvanceEventReplay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/AdvanceEventReplay',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.AdvanceEventReplayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailEventReplay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/FailEventReplay',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.FailEventReplayResponse.FromString,
             options,
             channel_credentials,
             insecure,

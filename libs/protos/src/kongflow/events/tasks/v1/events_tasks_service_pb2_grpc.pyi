@@ -57,6 +57,15 @@ class EventsTasksServiceStub:
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
     """
+    AdvanceEventReplay: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.AdvanceEventReplayRequest, _events_tasks_service_pb2.AdvanceEventReplayResponse]
+    """Takes the next steps of a replay of many events, and is snoozed until more
+    are due. Idempotent: what a step does and how far it came are stored in
+    one transaction. One that has ended, or is gone, is done.
+    """
+    FailEventReplay: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.FailEventReplayRequest, _events_tasks_service_pb2.FailEventReplayResponse]
+    """Ends a replay whose queued job was given up: FAILED, with the reason.
+    Idempotent.
+    """
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
 
@@ -88,6 +97,15 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     Idempotent: the runs are unique by event record, dispatcher and job.
     A disabled dispatcher starts nothing.
     Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
+    """
+    AdvanceEventReplay: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.AdvanceEventReplayRequest, _events_tasks_service_pb2.AdvanceEventReplayResponse]  # type: ignore[assignment]
+    """Takes the next steps of a replay of many events, and is snoozed until more
+    are due. Idempotent: what a step does and how far it came are stored in
+    one transaction. One that has ended, or is gone, is done.
+    """
+    FailEventReplay: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.FailEventReplayRequest, _events_tasks_service_pb2.FailEventReplayResponse]  # type: ignore[assignment]
+    """Ends a replay whose queued job was given up: FAILED, with the reason.
+    Idempotent.
     """
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
@@ -147,6 +165,27 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent: the runs are unique by event record, dispatcher and job.
         A disabled dispatcher starts nothing.
         Errors: NOT_FOUND DISPATCHER_NOT_FOUND or EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def AdvanceEventReplay(
+        self,
+        request: _events_tasks_service_pb2.AdvanceEventReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.AdvanceEventReplayResponse, _abc.Awaitable[_events_tasks_service_pb2.AdvanceEventReplayResponse]]:
+        """Takes the next steps of a replay of many events, and is snoozed until more
+        are due. Idempotent: what a step does and how far it came are stored in
+        one transaction. One that has ended, or is gone, is done.
+        """
+
+    @_abc_1.abstractmethod
+    def FailEventReplay(
+        self,
+        request: _events_tasks_service_pb2.FailEventReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.FailEventReplayResponse, _abc.Awaitable[_events_tasks_service_pb2.FailEventReplayResponse]]:
+        """Ends a replay whose queued job was given up: FAILED, with the reason.
+        Idempotent.
         """
 
     @_abc_1.abstractmethod
