@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     # Only the type stubs have this name.
     from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceAsyncStub
 
-__all__ = ["ReplayCalls"]
+__all__ = ["ReplayCalls", "delivered", "records"]
 
 _TIMEOUT = 10.0
 
@@ -102,3 +102,20 @@ class ReplayCalls:
             if await self.advance(replay_id) is None:
                 return await self.get(replay_id)
         raise AssertionError("the replay does not end")
+
+
+async def delivered(context: EventsContext, name: str, count: int) -> list[EventRecord]:
+    """So many new events, delivered."""
+    events = [await context.send(name) for _ in range(count)]
+    await context.deliver(*events)
+    return events
+
+
+async def records(context: EventsContext, filter_text: str = "") -> list[EventRecord]:
+    """The records of the context's environment."""
+    answer = await context.client.ListEventRecords(
+        events_pb.ListEventRecordsRequest(filter=filter_text, page_size=1_000),
+        metadata=context.as_sender,
+        timeout=10,
+    )
+    return list(answer.event_records)

@@ -21,7 +21,7 @@ from kongflow.workerqueue.v1.envelope_pb2 import Discard
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
 from services.events.tests.events_context import EventsContext
-from services.events.tests.replays import ReplayCalls
+from services.events.tests.replays import ReplayCalls, delivered, records
 
 
 @pytest.fixture
@@ -383,21 +383,6 @@ async def test_list_goes_on_where_the_page_before_ended(
     ids = [each.id for page in (first, second) for each in page.event_replays]
     assert ids == [each.id for each in reversed(begun)]
     assert not second.next_page_token
-
-
-async def delivered(context: EventsContext, name: str, count: int) -> list[EventRecord]:
-    events = [await context.send(name) for _ in range(count)]
-    await context.deliver(*events)
-    return events
-
-
-async def records(context: EventsContext, filter_text: str = "") -> list[EventRecord]:
-    answer = await context.client.ListEventRecords(
-        events_pb.ListEventRecordsRequest(filter=filter_text, page_size=1_000),
-        metadata=context.as_sender,
-        timeout=10,
-    )
-    return list(answer.event_records)
 
 
 async def refuse_negative_totals(context: EventsContext) -> None:
