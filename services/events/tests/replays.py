@@ -3,12 +3,20 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import grpc
+import orjson
+import pytest
+
+from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.tasks.v1 import events_tasks_service_pb2 as tasks_pb
 from kongflow.events.v1 import event_replays_service_pb2 as pb
+from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as events_pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.event_replay_pb2 import EventReplay
 from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceStub
+from kongflow.events.v1.event_schema_pb2 import EventSchema
+from kongflow.events.v1.event_schemas_service_pb2_grpc import EventSchemasServiceStub
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.rpc.task_results import parse_snooze
 from kongflow_common.testing.grpc_server import bearer
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
     # Only the type stubs have this name.
     from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceAsyncStub
 
-__all__ = ["ReplayCalls", "delivered", "records"]
+__all__ = ["ReplayCalls", "delivered", "records", "refuse_negative_totals", "refused"]
 
 _TIMEOUT = 10.0
 
@@ -104,18 +112,43 @@ class ReplayCalls:
         raise AssertionError("the replay does not end")
 
 
+async def refused(call: Any, code: grpc.StatusCode) -> str:
+    """What a call that must be refused with this code says."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    assert raised.value.code() is code, raised.value.details()
+    return raised.value.details() or ""
+
+
 async def delivered(context: EventsContext, name: str, count: int) -> list[EventRecord]:
-    """So many new events, delivered."""
+    """Send and deliver so many events."""
     events = [await context.send(name) for _ in range(count)]
     await context.deliver(*events)
     return events
 
 
 async def records(context: EventsContext, filter_text: str = "") -> list[EventRecord]:
-    """The records of the context's environment."""
+    """The events that a list shows."""
     answer = await context.client.ListEventRecords(
         events_pb.ListEventRecordsRequest(filter=filter_text, page_size=1_000),
         metadata=context.as_sender,
         timeout=10,
     )
     return list(answer.event_records)
+
+
+async def refuse_negative_totals(context: EventsContext) -> None:
+    """Register a schema for order.created that does so."""
+    schema = {"type": "object", "properties": {"total": {"minimum": 0}}}
+    stub: Any = EventSchemasServiceStub(context.server.channel)
+    await stub.RegisterEventSchema(
+        schemas_pb.RegisterEventSchemaRequest(
+            event_schema=EventSchema(
+                event_name="order.created",
+                schema=Payload(json=orjson.dumps(schema)),
+                mode=EventSchema.MODE_REJECT,
+            )
+        ),
+        metadata=bearer(context.key),
+        timeout=10,
+    )
