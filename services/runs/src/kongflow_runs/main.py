@@ -34,6 +34,7 @@ from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.unfinished_events import PostgresUnfinishedEvents
 from kongflow_runs.adapters.version_resolver import GrpcVersionResolver
 from kongflow_runs.application.cancel_run import CancelRun, CancelRunsOfEvent
 from kongflow_runs.application.create_run import CreateRun
@@ -47,6 +48,7 @@ from kongflow_runs.application.ports import (
 )
 from kongflow_runs.application.queries import GetRun, ListRuns
 from kongflow_runs.application.start_run import StartRuns
+from kongflow_runs.application.unfinished_events import ListUnfinishedEvents
 from kongflow_runs.rpc.error_catalog import CATALOG
 from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
 from kongflow_runs.rpc.runs_servicer import RunsServicer
@@ -150,7 +152,11 @@ def grpc_services(
         [
             GrpcService(
                 runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
-                RunsInternalServicer(CreateRun(writer), CancelRunsOfEvent(canceller)),
+                RunsInternalServicer(
+                    CreateRun(writer),
+                    CancelRunsOfEvent(canceller),
+                    ListUnfinishedEvents(PostgresUnfinishedEvents(database)),
+                ),
             ),
             GrpcService(
                 runs_tasks_service_pb2.DESCRIPTOR.services_by_name["RunsTasksService"], tasks

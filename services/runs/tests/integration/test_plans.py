@@ -11,7 +11,13 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_runs.adapters import run_canceller, run_executions, run_starter, run_writer
+from kongflow_runs.adapters import (
+    run_canceller,
+    run_executions,
+    run_starter,
+    run_writer,
+    unfinished_events,
+)
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
 from services.runs.tests.conftest import TRACEPARENT, a_run
@@ -135,6 +141,13 @@ def statements() -> dict[str, Statement]:
         "again": (run_executions._AGAIN, of_row(1002, **count)),
         "unfinished of a dispatcher": (run_canceller.UNFINISHED, of_event(4)),
         "unfinished of none": (run_canceller.UNFINISHED, of_event(5)),
+        "unfinished events": (
+            unfinished_events.UNFINISHED_EVENTS,
+            {
+                "ids": array_parameter("uuid", [row_id(number) for number in (4, 5, 4000, 4001)]),
+                "environment_id": RUN.environment_id,
+            },
+        ),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions._FAIL, of_row(1003, **result)),
         "about": (run_executions._ABOUT, of_row(1004)),

@@ -296,3 +296,46 @@ class ExpireDispatcherResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExpireDispatcherResponse: _TypeAlias = ExpireDispatcherResponse  # noqa: Y015
+
+@_typing.final
+class PurgeOldEventsRequest(_message.Message):
+    """Deletes old events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeOldEventsRequest: _TypeAlias = PurgeOldEventsRequest  # noqa: Y015
+
+@_typing.final
+class PurgeOldEventsResponse(_message.Message):
+    """They are deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    DELETED_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many events this call deleted."""
+    deleted_accounts: _builtins.int
+    """How many accounts."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+        deleted_accounts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "deleted_accounts", b"deleted_accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeOldEventsResponse: _TypeAlias = PurgeOldEventsResponse  # noqa: Y015

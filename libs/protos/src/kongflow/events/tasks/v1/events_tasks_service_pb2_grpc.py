@@ -55,6 +55,11 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.FromString,
                 _registered_method=True)
+        self.PurgeOldEvents = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/PurgeOldEvents',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.FromString,
+                _registered_method=True)
         self.InvokeDispatcher = channel.unary_unary(
                 '/kongflow.events.tasks.v1.EventsTasksService/InvokeDispatcher',
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.SerializeToString,
@@ -106,6 +111,17 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeOldEvents(self, request, context):
+        """Deletes the events that their environment keeps no longer, and accounts
+        that nothing belongs to any more. An event stays while it is not
+        delivered, and while a run of it has not ended. Snoozed when there is more
+        to delete than there is time. Idempotent.
+        Errors: UNAVAILABLE when runs does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InvokeDispatcher(self, request, context):
         """Starts what a dispatcher that took an event starts: a run for its job, or
         for each job of its dynamic trigger, or the call of its URL.
@@ -146,6 +162,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.ExpireDispatcher,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.SerializeToString,
+            ),
+            'PurgeOldEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeOldEvents,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.SerializeToString,
             ),
             'InvokeDispatcher': grpc.unary_unary_rpc_method_handler(
                     servicer.InvokeDispatcher,
@@ -267,6 +288,33 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/ExpireDispatcher',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeOldEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/PurgeOldEvents',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,13 @@ class EventsTasksServiceStub:
     """
     ExpireDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]
     """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+    PurgeOldEvents: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeOldEventsRequest, _events_tasks_service_pb2.PurgeOldEventsResponse]
+    """Deletes the events that their environment keeps no longer, and accounts
+    that nothing belongs to any more. An event stays while it is not
+    delivered, and while a run of it has not ended. Snoozed when there is more
+    to delete than there is time. Idempotent.
+    Errors: UNAVAILABLE when runs does not answer.
+    """
     InvokeDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]
     """Starts what a dispatcher that took an event starts: a run for its job, or
     for each job of its dynamic trigger, or the call of its URL.
@@ -82,6 +89,13 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """
     ExpireDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]  # type: ignore[assignment]
     """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+    PurgeOldEvents: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeOldEventsRequest, _events_tasks_service_pb2.PurgeOldEventsResponse]  # type: ignore[assignment]
+    """Deletes the events that their environment keeps no longer, and accounts
+    that nothing belongs to any more. An event stays while it is not
+    delivered, and while a run of it has not ended. Snoozed when there is more
+    to delete than there is time. Idempotent.
+    Errors: UNAVAILABLE when runs does not answer.
+    """
     InvokeDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]  # type: ignore[assignment]
     """Starts what a dispatcher that took an event starts: a run for its job, or
     for each job of its dynamic trigger, or the call of its URL.
@@ -135,6 +149,19 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_tasks_service_pb2.ExpireDispatcherResponse, _abc.Awaitable[_events_tasks_service_pb2.ExpireDispatcherResponse]]:
         """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def PurgeOldEvents(
+        self,
+        request: _events_tasks_service_pb2.PurgeOldEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.PurgeOldEventsResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeOldEventsResponse]]:
+        """Deletes the events that their environment keeps no longer, and accounts
+        that nothing belongs to any more. An event stays while it is not
+        delivered, and while a run of it has not ended. Snoozed when there is more
+        to delete than there is time. Idempotent.
+        Errors: UNAVAILABLE when runs does not answer.
+        """
 
     @_abc_1.abstractmethod
     def InvokeDispatcher(
