@@ -33,6 +33,7 @@ from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
 from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
+from kongflow_events.adapters.event_purge import SqlEventPurge
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
@@ -41,6 +42,7 @@ from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
 from kongflow_events.adapters.schema_repository import SqlSchemaReader
 from kongflow_events.adapters.tables import SCHEMA
+from kongflow_events.adapters.unfinished_runs import GrpcRunsOfEvents
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.bulk_admission import BulkAdmission
@@ -70,6 +72,11 @@ from kongflow_events.application.invoke_ephemeral_dispatcher import (
 )
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, UnitOfWorkFactory
 from kongflow_events.application.ports_schemas import SchemaDirectory
+from kongflow_events.application.purge_old_events import (
+    EventRetention,
+    PurgeOldEvents,
+    RunsOfEvents,
+)
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
@@ -101,6 +108,7 @@ class Neighbours:
     run_canceller: RunCanceller
     triggers: DynamicTriggerJobs
     ephemeral: EphemeralCaller
+    runs_of_events: RunsOfEvents
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -148,6 +156,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
             directory,
             # The others need connections too.
             bulk_calls=max(1, settings.database_pool_size // 2),
+            retention=settings.retention,
         )
         server = GrpcServer(
             settings,
@@ -168,6 +177,7 @@ def _neighbours(
         run_canceller=GrpcRunCanceller(runs, timeout_seconds=settings.run_cancel_timeout_seconds),
         triggers=NoDynamicTriggers(),
         ephemeral=HttpEphemeralCaller(client, timeout_seconds=settings.callback_timeout_seconds),
+        runs_of_events=GrpcRunsOfEvents(runs, timeout_seconds=settings.runs_timeout_seconds),
     )
 
 
@@ -190,11 +200,13 @@ def grpc_services(
     *,
     schemas: SchemaDirectory | None = None,
     bulk_calls: int = 2,
+    retention: EventRetention | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for the worker queue.
 
     Without a directory every event is matched by the queued job that delivers it. `bulk_calls`
-    is how many calls with many events are worked on at a time.
+    is how many calls with many events are worked on at a time. Without a retention events are
+    kept for ever.
     """
 
     def unit_of_work() -> SqlEventsUnitOfWork:
@@ -230,6 +242,9 @@ def grpc_services(
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
         invocations=_invocations(database, relay, direct, neighbours),
+        purge_old_events=PurgeOldEvents(
+            SqlEventPurge(database, clock), neighbours.runs_of_events, retention or EventRetention()
+        ),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(

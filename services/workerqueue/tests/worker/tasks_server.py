@@ -235,6 +235,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("ExpireDispatcher", request.dispatcher_id, context)
         return events_pb.ExpireDispatcherResponse()
 
+    async def PurgeOldEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeOldEvents", "", context)
+        return events_pb.PurgeOldEventsResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

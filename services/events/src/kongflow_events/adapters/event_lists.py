@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
-from kongflow_common.filtering import And, Comparison, Filter, Operator
+from kongflow_common.filtering import And, Comparison, Filter, Operator, Or
+from kongflow_events.adapters.id_times import CLOCKS_APART, FIRST_ID, first_id_at
 from kongflow_events.adapters.record_rows import select_records, to_record
 from kongflow_events.adapters.tables import EVENT_RECORDS
 from kongflow_events.application.ports import FoundEvents
@@ -49,12 +50,6 @@ _UNPROCESSED: Final = (EventState.PENDING.value, EventState.CANCELLED.value)
 
 _TRIED_AT_ONCE: Final = 2_000
 _SCAN_SECONDS: Final = 0.02
-# The service's clock makes ids, the database's clock says when the record was created.
-_CLOCKS_APART: Final = timedelta(minutes=2)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_FIRST: Final = UUID(int=0)
-_LAST: Final = UUID(int=2**128 - 1)
 
 # The planner knows nothing of a new table, and too little of how long a rare event is looked for.
 _IN_ORDER: Final = """
@@ -133,10 +128,10 @@ async def _step(connection: AsyncConnection, walk: _Walk, limit: int) -> FoundEv
 def _walk_of(selection: Selection) -> _Walk:
     along = _RECORD.environment_id == selection.environment_id
     if selection.filter is None:
-        return _Walk(along, None, _FIRST, selection.after)
+        return _Walk(along, None, FIRST_ID, selection.after)
     parts = list(_parts_of(selection.filter))
     comparisons = [part for part in parts if isinstance(part, Comparison)]
-    guides = [guide for guide in map(_guide_of, comparisons) if guide is not None]
+    guides = [guide for guide in map(_guide_of, parts) if guide is not None]
     oldest, before = _bounds_of(comparisons)
     if selection.after is not None:
         before = selection.after if before is None else min(before, selection.after)
@@ -156,21 +151,33 @@ class _Guide:
     """
 
     rank: int
-    part: Comparison
+    part: Filter
     condition: ColumnElement[bool]
     answers: bool = True
 
 
-def _guide_of(part: Comparison) -> _Guide | None:
-    if part.operator is not Operator.EQUAL:
+def _guide_of(part: Filter) -> _Guide | None:
+    if _is_of_unprocessed(part):
+        return _Guide(0, part, _RECORD.processed_at.is_(None), answers=False)
+    if not isinstance(part, Comparison) or part.operator is not Operator.EQUAL:
         return None
     if part.field == "name":
         return _Guide(2, part, _RECORD.name == part.value)
     if part.field == "test" and part.value is True:
         return _Guide(1, part, _RECORD.is_test)
-    if part.field == "state" and part.value in _UNPROCESSED:
-        return _Guide(0, part, _RECORD.processed_at.is_(None), answers=False)
     return None
+
+
+def _is_of_unprocessed(part: Filter) -> bool:
+    """Whether it holds for no event that is processed."""
+    if isinstance(part, Or):
+        return all(map(_is_of_unprocessed, part.items))
+    return (
+        isinstance(part, Comparison)
+        and part.field == "state"
+        and part.operator is Operator.EQUAL
+        and part.value in _UNPROCESSED
+    )
 
 
 def _parts_of(tree: Filter) -> Iterator[Filter]:
@@ -183,20 +190,13 @@ def _parts_of(tree: Filter) -> Iterator[Filter]:
 
 def _bounds_of(comparisons: Sequence[Comparison]) -> tuple[UUID, UUID | None]:
     """Between which ids the events must be that were created at these times."""
-    oldest, before = _FIRST, None
+    oldest, before = FIRST_ID, None
     for part in comparisons:
         if part.field != "create_time" or not isinstance(part.value, datetime):
             continue
         if part.operator in (Operator.GREATER, Operator.AT_LEAST, Operator.EQUAL):
-            oldest = max(oldest, _first_id_at(part.value, -_CLOCKS_APART))
+            oldest = max(oldest, first_id_at(part.value, -CLOCKS_APART))
         if part.operator in (Operator.LESS, Operator.AT_MOST, Operator.EQUAL):
-            end = _first_id_at(part.value, _CLOCKS_APART)
+            end = first_id_at(part.value, CLOCKS_APART)
             before = end if before is None else min(before, end)
     return oldest, before
-
-
-def _first_id_at(at: datetime, apart: timedelta) -> UUID:
-    milliseconds = (at - _EPOCH + apart) // _MILLISECOND
-    if milliseconds < 0:
-        return _FIRST
-    return UUID(int=min(milliseconds << 80, _LAST.int))

@@ -5,6 +5,7 @@ A single call is a batch of one.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
 from kongflow_common.errors import InvalidField
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
+from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
@@ -27,11 +29,15 @@ from kongflow_events.application.invoke_ephemeral_dispatcher import (
     ExpireDispatcher,
     InvokeEphemeralDispatcher,
 )
+from kongflow_events.application.purge_old_events import PurgeOldEvents
 from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 
 __all__ = ["EventsTasksServicer", "InvocationUseCases"]
 
 _MAX_REVISION = 2**31 - 1
+# Of the kind's timeout, and half of it: what is under way then has time to end.
+_PURGE_SECONDS = 240.0
+_PURGE_AGAIN_AFTER = timedelta(seconds=1)
 
 # Any: the context's request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -56,12 +62,14 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         *,
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invocations: InvocationUseCases,
+        purge_old_events: PurgeOldEvents,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
         self._invoke_dispatchers = invocations.invoke
         self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
         self._expire_dispatcher = invocations.expire
+        self._purge_old_events = purge_old_events
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -118,6 +126,14 @@ class EventsTasksServicer(EventsTasksServiceServicer):
             _required_environment(context), required_id(request.dispatcher_id, "dispatcher_id")
         )
         return pb.ExpireDispatcherResponse()
+
+    async def PurgeOldEvents(
+        self, request: pb.PurgeOldEventsRequest, context: _Context
+    ) -> pb.PurgeOldEventsResponse:
+        purged = await self._purge_old_events(seconds=time_left(_PURGE_SECONDS) / 2)
+        if not purged.complete:
+            task_results.say_snooze(context, task_results.Snooze(_PURGE_AGAIN_AFTER))
+        return pb.PurgeOldEventsResponse(deleted=purged.events, deleted_accounts=purged.accounts)
 
 
 def _to_deliver_event(

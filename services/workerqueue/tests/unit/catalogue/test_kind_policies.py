@@ -40,6 +40,7 @@ OUR_KINDS = {
     ),
     "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
     "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
+    "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (
         "default",
