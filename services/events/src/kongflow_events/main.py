@@ -30,6 +30,7 @@ from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
+from kongflow_events.adapters.environment_purge import environment_purge
 from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
@@ -92,7 +93,11 @@ from kongflow_events.rpc.error_catalog import CATALOG
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
-from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer, InvocationUseCases
+from kongflow_events.rpc.events_tasks_servicer import (
+    EventsTasksServicer,
+    InvocationUseCases,
+    PurgeUseCases,
+)
 from kongflow_events.settings import EventsSettings
 
 __all__ = ["SERVICE", "Neighbours", "grpc_services", "serve"]
@@ -242,8 +247,13 @@ def grpc_services(
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
         invocations=_invocations(database, relay, direct, neighbours),
-        purge_old_events=PurgeOldEvents(
-            SqlEventPurge(database, clock), neighbours.runs_of_events, retention or EventRetention()
+        purges=PurgeUseCases(
+            old_events=PurgeOldEvents(
+                SqlEventPurge(database, clock),
+                neighbours.runs_of_events,
+                retention or EventRetention(),
+            ),
+            environment=environment_purge(database.pool),
         ),
         catalog=CATALOG,
     )

@@ -26,6 +26,7 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
+from kongflow_runs.adapters.environment_purge import environment_purge
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
@@ -141,6 +142,7 @@ def grpc_services(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
         FailRun(executions),
+        environment_purge(database.pool),
     )
     return (
         [

@@ -5,7 +5,6 @@ A single call is a batch of one.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,10 +14,14 @@ from kongflow.events.tasks.v1 import events_tasks_service_pb2 as pb
 from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import EventsTasksServiceServicer
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
+from kongflow_common.db.environment_purge import (
+    PURGE_AGAIN_AFTER,
+    PURGE_SECONDS,
+    EnvironmentPurge,
+)
 from kongflow_common.errors import InvalidField
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
-from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
@@ -32,12 +35,9 @@ from kongflow_events.application.invoke_ephemeral_dispatcher import (
 from kongflow_events.application.purge_old_events import PurgeOldEvents
 from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 
-__all__ = ["EventsTasksServicer", "InvocationUseCases"]
+__all__ = ["EventsTasksServicer", "InvocationUseCases", "PurgeUseCases"]
 
 _MAX_REVISION = 2**31 - 1
-# Of the kind's timeout, and half of it: what is under way then has time to end.
-_PURGE_SECONDS = 240.0
-_PURGE_AGAIN_AFTER = timedelta(seconds=1)
 
 # Any: the context's request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -54,6 +54,14 @@ class InvocationUseCases:
     expire: ExpireDispatcher
 
 
+@dataclass(frozen=True, slots=True)
+class PurgeUseCases:
+    """What is deleted by the clock, and when an environment is deleted."""
+
+    old_events: PurgeOldEvents
+    environment: EnvironmentPurge
+
+
 class EventsTasksServicer(EventsTasksServiceServicer):
     """Parses, calls the use case, serialises."""
 
@@ -62,14 +70,14 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         *,
         deliver_events: Callable[[Sequence[DeliverEvent]], Awaitable[Sequence[TaskOutcome]]],
         invocations: InvocationUseCases,
-        purge_old_events: PurgeOldEvents,
+        purges: PurgeUseCases,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
         self._invoke_dispatchers = invocations.invoke
         self._invoke_ephemeral_dispatcher = invocations.invoke_ephemeral
         self._expire_dispatcher = invocations.expire
-        self._purge_old_events = purge_old_events
+        self._purges = purges
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -130,10 +138,20 @@ class EventsTasksServicer(EventsTasksServiceServicer):
     async def PurgeOldEvents(
         self, request: pb.PurgeOldEventsRequest, context: _Context
     ) -> pb.PurgeOldEventsResponse:
-        purged = await self._purge_old_events(seconds=time_left(_PURGE_SECONDS) / 2)
+        purged = await self._purges.old_events(seconds=PURGE_SECONDS)
         if not purged.complete:
-            task_results.say_snooze(context, task_results.Snooze(_PURGE_AGAIN_AFTER))
+            task_results.say_snooze(context, task_results.Snooze(PURGE_AGAIN_AFTER))
         return pb.PurgeOldEventsResponse(deleted=purged.events, deleted_accounts=purged.accounts)
+
+    async def PurgeEnvironment(
+        self, request: pb.PurgeEnvironmentRequest, context: _Context
+    ) -> pb.PurgeEnvironmentResponse:
+        purged = await self._purges.environment(
+            required_id(request.event.resource_id, "event.resource_id")
+        )
+        if not purged.complete:
+            task_results.say_snooze(context, task_results.Snooze(PURGE_AGAIN_AFTER))
+        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
 
 
 def _to_deliver_event(

@@ -40,6 +40,10 @@ OUR_KINDS = {
     ),
     "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
     "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
+    **{
+        f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
+        for context in ("endpoints", "events", "runs")
+    },
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (

@@ -70,6 +70,11 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.FromString,
                 _registered_method=True)
+        self.PurgeEnvironment = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/PurgeEnvironment',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+                _registered_method=True)
 
 
 class EventsTasksServiceServicer:
@@ -140,6 +145,15 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeEnvironment(self, request, context):
+        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +191,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.BatchInvokeDispatchers,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.SerializeToString,
+            ),
+            'PurgeEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeEnvironment,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -369,6 +388,33 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/BatchInvokeDispatchers',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/PurgeEnvironment',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

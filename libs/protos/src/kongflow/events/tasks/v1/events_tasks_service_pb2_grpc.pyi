@@ -66,6 +66,11 @@ class EventsTasksServiceStub:
     """
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
+    PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]
+    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 @_typing.type_check_only
 class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
@@ -105,6 +110,11 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
+    PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the worker queue calls of the events service."""
@@ -183,5 +193,16 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_tasks_service_pb2.BatchInvokeDispatchersResponse, _abc.Awaitable[_events_tasks_service_pb2.BatchInvokeDispatchersResponse]]:
         """Invokes many dispatchers of one environment."""
+
+    @_abc_1.abstractmethod
+    def PurgeEnvironment(
+        self,
+        request: _events_tasks_service_pb2.PurgeEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeEnvironmentResponse]]:
+        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
 
 def add_EventsTasksServiceServicer_to_server(servicer: EventsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
