@@ -1,4 +1,4 @@
-"""The endpoints of an environment that is deleted are deleted with all that they were indexed to."""
+"""The endpoints of a deleted environment are deleted with all that they were indexed to."""
 
 from datetime import timedelta
 from uuid import UUID
