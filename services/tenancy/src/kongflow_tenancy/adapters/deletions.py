@@ -47,7 +47,8 @@ class PostgresDeletions:
         if (await self._connection.execute(locked)).one_or_none() is None:
             return None
         project = await PostgresProjects(self._connection).find(project_id)
-        assert project is not None, "it is locked"
+        if project is None:
+            return None
         of_project = (
             select(ENVIRONMENTS.c.id)
             .where(ENVIRONMENTS.c.project_id == project_id, ENVIRONMENTS.c.deleted_at.is_(None))
