@@ -80,7 +80,7 @@ def dispatchers(count: int, customers: int) -> list[CompiledDispatcher]:
 
 def payloads(count: int, customers: int) -> list[bytes]:
     """Payloads of about 200 bytes, the same in each run."""
-    chance = random.Random(1)
+    chance = random.Random(1)  # nosec B311 - payloads are no secrets
     return [
         orjson.dumps(
             {
@@ -126,7 +126,8 @@ def main() -> int:
 
     def by_index(event: MatchableEvent) -> Sequence[UUID]:
         matched = index.match(NAME, SOURCE, event, at_most=AT_MOST)
-        assert matched is not None, "more candidates than are asked at once"
+        if matched is None:
+            raise RuntimeError("there are more candidates than are asked at once")
         return matched.dispatcher_ids
 
     def by_loop(event: MatchableEvent) -> Sequence[UUID]:
@@ -134,7 +135,8 @@ def main() -> int:
 
     quick, found = timed(texts, by_index)
     slow, expected = timed(texts[: options.looped], by_loop)
-    assert found[: options.looped] == expected, "the index finds something else"
+    if found[: options.looped] != expected:
+        raise RuntimeError("the index finds something else than the loop")
     table = Table("", "events", "found", "p50 ms", "p99 ms", "max ms", title="Matching")
     for label, taken, sets in (("index", quick, found), ("plain loop", slow, expected)):
         ordered = sorted(taken)

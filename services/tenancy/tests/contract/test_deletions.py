@@ -76,7 +76,7 @@ async def test_a_deleted_environment_is_gone_and_its_slug_is_free(
     }
     # Whoever believed in a key has seen by then that it is none.
     assert message.run_at is not None
-    assert message.run_at > datetime.now(UTC) + timedelta(seconds=30)
+    assert message.run_at > datetime.now(UTC) + timedelta(seconds=20)
     [entry] = await context.stored.audit("DeleteEnvironment")
     assert (entry.subject, entry.details["slug"]) == (f"environments/{environment.id}", "dev")
 

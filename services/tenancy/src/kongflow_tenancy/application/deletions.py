@@ -19,7 +19,7 @@ __all__ = ["DeleteEnvironment", "DeleteProject", "DeletionUnitOfWork", "Deletion
 
 # Services believe for 5 seconds what they know of a key, and calls that came in until then end:
 # what they store of the environment is there when it is purged.
-_TOLD_AFTER: Final = timedelta(seconds=60)
+_TOLD_AFTER: Final = timedelta(seconds=30)
 
 
 class Deletions(Protocol):
