@@ -15,7 +15,8 @@ depends_on = None
 _NEW = {
     "event_records_environment_id_name_id_idx": "(environment_id, name, id)",
     "event_records_environment_id_unprocessed_id_idx": (
-        "(environment_id, id) WHERE processed_at IS NULL"
+        # The second half is true where the first is: so that lists alone are read along it.
+        "(environment_id, id) WHERE processed_at IS NULL AND delivered_at IS NULL"
     ),
     "event_records_environment_id_test_id_idx": "(environment_id, id) WHERE is_test",
     "event_records_created_at_brin_idx": "USING brin (created_at) WITH (autosummarize = on)",

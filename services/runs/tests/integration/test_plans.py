@@ -12,6 +12,7 @@ from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_runs.adapters import (
+    environment_purge,
     run_canceller,
     run_executions,
     run_starter,
@@ -147,6 +148,10 @@ def statements() -> dict[str, Statement]:
                 "ids": array_parameter("uuid", [row_id(number) for number in (4, 5, 4000, 4001)]),
                 "environment_id": RUN.environment_id,
             },
+        ),
+        "purge": (
+            environment_purge.STATEMENTS[0],
+            {"environment_id": RUN.environment_id, "limit": 0},
         ),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions._FAIL, of_row(1003, **result)),

@@ -30,9 +30,9 @@ class PurgedEnvironment:
 class EnvironmentPurge:
     """Carries out statements in their order, each until it deletes nothing any more.
 
-    Each is a transaction, deletes at most `%(limit)b::bigint` rows of `%(environment_id)b::uuid`
-    and returns something for each. So it may be broken off at any time: who calls again goes on
-    with what is left.
+    Each is a transaction, deletes at most `%(limit)b::bigint` rows of `%(environment_id)b::uuid`,
+    or what else `owner` is, and returns something for each. So it may be broken off at any time:
+    who calls again goes on with what is left.
     """
 
     def __init__(
@@ -40,40 +40,37 @@ class EnvironmentPurge:
         pool: ConnectionPool,
         statements: Sequence[str],
         *,
+        owner: str = "environment_id",
         at_once: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._statements = statements
+        self._owner = owner
         self._at_once = at_once
         self._monotonic = monotonic
 
     async def __call__(
-        self, environment_id: UUID, *, seconds: float = PURGE_SECONDS
+        self, owner_id: UUID, *, seconds: float = PURGE_SECONDS
     ) -> PurgedEnvironment:
         """Delete for as long, at least one statement's rows."""
         until = self._monotonic() + seconds
         deleted = 0
         for statement in self._statements:
             while rows := await self._pool.execute(
-                statement, {"environment_id": environment_id, "limit": self._at_once}
+                statement, {self._owner: owner_id, "limit": self._at_once}
             ):
                 deleted += len(rows)
                 if self._monotonic() > until:
-                    return _log(environment_id, PurgedEnvironment(deleted, complete=False))
-        return _log(environment_id, PurgedEnvironment(deleted, complete=True))
+                    return self._log(owner_id, PurgedEnvironment(deleted, complete=False))
+        return self._log(owner_id, PurgedEnvironment(deleted, complete=True))
 
-
-def _log(environment_id: UUID, purged: PurgedEnvironment) -> PurgedEnvironment:
-    if purged.deleted:
-        logger.info(
-            "deleted environment purged",
-            extra={
-                "fields": {
-                    "environment_id": str(environment_id),
-                    "deleted": purged.deleted,
-                    "complete": purged.complete,
-                }
-            },
-        )
-    return purged
+    def _log(self, owner_id: UUID, purged: PurgedEnvironment) -> PurgedEnvironment:
+        if purged.deleted:
+            fields = {
+                self._owner: str(owner_id),
+                "deleted": purged.deleted,
+                "complete": purged.complete,
+            }
+            logger.info("what was deleted is purged", extra={"fields": fields})
+        return purged

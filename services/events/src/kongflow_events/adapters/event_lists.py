@@ -158,7 +158,8 @@ class _Guide:
 
 def _guide_of(part: Filter) -> _Guide | None:
     if _is_of_unprocessed(part):
-        return _Guide(0, part, _RECORD.processed_at.is_(None), answers=False)
+        unprocessed = and_(_RECORD.processed_at.is_(None), _RECORD.delivered_at.is_(None))
+        return _Guide(0, part, unprocessed, answers=False)
     if not isinstance(part, Comparison) or part.operator is not Operator.EQUAL:
         return None
     if part.field == "name":

@@ -32,15 +32,19 @@ _DELETE: Final = """
        AND coalesce(processed_at, cancelled_at) IS NOT NULL
     RETURNING id
 """
+# LATERAL with a limit keeps a plan that was made on empty tables from reading them as a whole.
 _BELONGINGS: Final = """
-    EXISTS (SELECT 1 FROM events.event_records r WHERE r.external_account_id = a.id)
-    OR EXISTS (SELECT 1 FROM events.event_dispatchers d WHERE d.external_account_id = a.id)
-    OR a.metadata IS NOT NULL
+    LEFT JOIN LATERAL (SELECT r.id FROM events.event_records r
+                        WHERE r.external_account_id = a.id LIMIT 1) r ON true
+    LEFT JOIN LATERAL (SELECT d.id FROM events.event_dispatchers d
+                        WHERE d.external_account_id = a.id LIMIT 1) d ON true
 """
+_IS_IDLE: Final = "(r.id IS NULL AND d.id IS NULL AND a.metadata IS NULL)"
 _ACCOUNTS: Final = f"""
-    SELECT a.id, a.environment_id, now() - a.created_at, NOT ({_BELONGINGS})
+    SELECT a.id, a.environment_id, now() - a.created_at, {_IS_IDLE}
       FROM (SELECT * FROM events.external_accounts WHERE id > %(after)b::uuid
              ORDER BY id LIMIT %(limit)b::bigint) a
+      {_BELONGINGS}
      ORDER BY a.id
 """  # nosec B608 - made of constants
 # Whoever uses an account inserts it first, if only in vain, and holds that lock until it commits.
@@ -50,7 +54,13 @@ _LOCK: Final = """
     LOCK TABLE events.external_accounts IN SHARE ROW EXCLUSIVE MODE
 """
 _DELETE_ACCOUNTS: Final = f"""
-    DELETE FROM events.external_accounts a WHERE a.id = ANY(%(ids)b) AND NOT ({_BELONGINGS})
+    DELETE FROM events.external_accounts WHERE id = ANY(ARRAY(
+        SELECT a.id FROM unnest(%(ids)b) AS w(id)
+          JOIN LATERAL (SELECT * FROM events.external_accounts x
+                         WHERE x.id = w.id LIMIT 1) a ON true
+          {_BELONGINGS}
+         WHERE {_IS_IDLE}))
+    RETURNING id
 """  # nosec B608
 
 

@@ -112,12 +112,16 @@ Index(
     EVENT_RECORDS.c.name,
     EVENT_RECORDS.c.id,
 )
-# Pending and cancelled ones: few, and no entry where an event is matched as it is stored.
+# Pending and cancelled ones: few, and no entry where an event is matched as it is stored. What is
+# not processed is not delivered: both are asked for by lists alone, so that the planner does not
+# take this index where an event is found by its id.
 Index(
     "event_records_environment_id_unprocessed_id_idx",
     EVENT_RECORDS.c.environment_id,
     EVENT_RECORDS.c.id,
-    postgresql_where=EVENT_RECORDS.c.processed_at.is_(None),
+    postgresql_where=and_(
+        EVENT_RECORDS.c.processed_at.is_(None), EVENT_RECORDS.c.delivered_at.is_(None)
+    ),
 )
 Index(
     "event_records_environment_id_test_id_idx",

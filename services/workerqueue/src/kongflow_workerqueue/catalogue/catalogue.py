@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
+from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.eventing.event_type import domain_of
@@ -39,6 +40,7 @@ _logger = logging.getLogger(__name__)
 _TASK_MODULES = (
     endpoints_tasks_service_pb2,
     events_tasks_service_pb2,
+    jobs_tasks_service_pb2,
     runs_tasks_service_pb2,
 )
 # Tenancy has no methods for the worker queue.

@@ -24,7 +24,7 @@ from services.workerqueue.tests.consumers import compile_target, consumer
 
 SUCCESS = '"run.completed.success"'
 # What KongFlow's own services consume.
-OURS = ["environment.deleted"]
+OURS = ["environment.deleted", "project.deleted"]
 
 
 def test_our_own_services_publish_types_of_their_domain() -> None:
