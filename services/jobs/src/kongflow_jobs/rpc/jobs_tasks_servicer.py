@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from kongflow.events.v1.integration_event_pb2 import IntegrationEvent
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2 as pb
 from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
 from kongflow_common.rpc.field_parsing import required_id
@@ -26,19 +25,19 @@ class JobsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes what jobs are in an environment that is deleted."""
-        deleted = await _purged(self._purge_environment, request.event, context)
+        deleted = await _purged(self._purge_environment, request.event.resource_id, context)
         return pb.PurgeEnvironmentResponse(deleted=deleted)
 
     async def PurgeProject(
         self, request: pb.PurgeProjectRequest, context: _Context
     ) -> pb.PurgeProjectResponse:
         """Deletes the jobs of a project that is deleted."""
-        deleted = await _purged(self._purge_project, request.event, context)
+        deleted = await _purged(self._purge_project, request.event.resource_id, context)
         return pb.PurgeProjectResponse(deleted=deleted)
 
 
-async def _purged(purge: EnvironmentPurge, event: IntegrationEvent, context: _Context) -> int:
-    purged = await purge(required_id(event.resource_id, "event.resource_id"))
+async def _purged(purge: EnvironmentPurge, resource_id: str, context: _Context) -> int:
+    purged = await purge(required_id(resource_id, "event.resource_id"))
     if not purged.complete:
         say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
     return purged.deleted
