@@ -247,14 +247,7 @@ def grpc_services(
         if directory is None
         else DeliverEventsFromMemory(desk, directory, deliver_events),
         invocations=_invocations(database, relay, direct, neighbours),
-        purges=PurgeUseCases(
-            old_events=PurgeOldEvents(
-                SqlEventPurge(database, clock),
-                neighbours.runs_of_events,
-                retention or EventRetention(),
-            ),
-            environment=environment_purge(database.pool),
-        ),
+        purges=_purges(database, neighbours, clock, retention or EventRetention()),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
@@ -313,4 +306,15 @@ def _invocations(
         ),
         invoke_ephemeral=InvokeEphemeralDispatcher(desk, events, neighbours.ephemeral),
         expire=ExpireDispatcher(desk),
+    )
+
+
+def _purges(
+    database: Database, neighbours: Neighbours, clock: Clock, retention: EventRetention
+) -> PurgeUseCases:
+    return PurgeUseCases(
+        old_events=PurgeOldEvents(
+            SqlEventPurge(database, clock), neighbours.runs_of_events, retention
+        ),
+        environment=environment_purge(database.pool),
     )
