@@ -106,6 +106,14 @@ class Target(EventsTasksServiceServicer):
         """Not measured."""
         raise NotImplementedError
 
+    async def PurgeOldEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not measured."""
+        raise NotImplementedError
+
+    async def PurgeEnvironment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not measured."""
+        raise NotImplementedError
+
     def _take(self, event: str) -> JobResult:
         held = event.startswith(_HOLD)
         self.held += held

@@ -101,7 +101,7 @@ def test_the_worker_queue_alone_knows_the_target(tmp_path: Path, descriptor_set:
     }
     for name in ("workerqueue", "worker"):
         targets = json.loads(environments[name]["KONGFLOW_TASK_TARGETS"])
-        assert targets.keys() == {"events", "endpoints", "runs", "warehouse"}
+        assert targets.keys() == {"events", "endpoints", "jobs", "runs", "warehouse"}
         assert targets["warehouse"] == "127.0.0.1:8061"
         sets = json.loads(environments[name]["KONGFLOW_TASK_DESCRIPTOR_SETS"])
         assert sets == {"warehouse": str(descriptor_set)}

@@ -62,6 +62,19 @@ class TestOrganizations:
         assert system.calls == []
 
 
+class TestDeletions:
+    def test_projects_and_environments(self, system: RecordedSystem, run: Run) -> None:
+        system.answers["DeleteProject"] = pb.DeleteProjectResponse(environment_ids=["e1", "e2"])
+        ended = run("projects", "delete", "p1")
+        assert (ended.code, ended.out) == (0, "")
+        assert "Deleted project p1 and its environments: 2." in ended.err
+        assert "Deleted environment e3." in run("envs", "delete", "e3").err
+        assert [call.request for call in system.calls] == [
+            pb.DeleteProjectRequest(id="p1"),
+            pb.DeleteEnvironmentRequest(id="e3"),
+        ]
+
+
 class TestProjects:
     def test_create_get_list(self, system: RecordedSystem, run: Run) -> None:
         system.answers["CreateProject"] = pb.CreateProjectResponse(project=Project(slug="shop"))

@@ -23,6 +23,7 @@ from kongflow_events.rpc.error_catalog import CATALOG
 from services.events.tests.events_context import (
     EventsContext,
     KnownTriggers,
+    KnownUnfinished,
     RecordingCanceller,
     RecordingRuns,
     ShiftedClock,
@@ -106,6 +107,7 @@ async def events_context(
 ) -> AsyncIterator[EventsContext]:
     clock, runs = ShiftedClock(), RecordingRuns()
     triggers, canceller = KnownTriggers(), RecordingCanceller()
+    runs_of_events = KnownUnfinished()
     async with (
         BatchingEventIntake(database, relay) as intake,
         GuardedHttpClient(AddressPolicy(allow_private=True)) as client,
@@ -115,6 +117,7 @@ async def events_context(
             run_canceller=canceller,
             triggers=triggers,
             ephemeral=HttpEphemeralCaller(client, timeout_seconds=5.0),
+            runs_of_events=runs_of_events,
         )
         client_services, tasks_services = grpc_services(
             database, relay, intake, neighbours, clock, compiled, directory
@@ -135,6 +138,7 @@ async def events_context(
                 runs=runs,
                 triggers=triggers,
                 canceller=canceller,
+                runs_of_events=runs_of_events,
                 clock=clock,
                 environment=environment,
                 key=server.credentials.add_secret_key(environment),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EventsContext",
     "KnownTriggers",
+    "KnownUnfinished",
     "RecordingCanceller",
     "RecordingRuns",
     "ShiftedClock",
@@ -105,6 +106,21 @@ class RecordingCanceller:
         return self.answer
 
 
+class KnownUnfinished:
+    """A RunsOfEvents that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[UUID, list[UUID]]] = []
+        self.needed: set[UUID] = set()
+        self.failure: Exception | None = None
+
+    async def unfinished(self, environment_id: UUID, record_ids: Sequence[UUID]) -> frozenset[UUID]:
+        self.calls.append((environment_id, list(record_ids)))
+        if self.failure is not None:
+            raise self.failure
+        return frozenset(self.needed.intersection(record_ids))
+
+
 class ShiftedClock:
     """The machine's clock, or another time, while PostgreSQL's clock goes on."""
 
@@ -128,6 +144,7 @@ class EventsContext:
     runs: RecordingRuns
     triggers: KnownTriggers
     canceller: RecordingCanceller
+    runs_of_events: KnownUnfinished
     clock: ShiftedClock
     environment: EnvironmentScope
     key: str

@@ -9,8 +9,10 @@ from cryptography.fernet import Fernet
 from kongflow_common.auth.credentials import CachedCredentialResolver
 from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
+from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.clocks import FixedClock
 from kongflow_common.testing.grpc_server import in_process_server
+from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_tenancy.adapters.key_vault import FernetKeyVault
 from kongflow_tenancy.adapters.own_credentials import OwnCredentialLookup
 from kongflow_tenancy.adapters.principals import PostgresPrincipals
@@ -35,7 +37,7 @@ async def database(tenancy_url: str) -> AsyncIterator[Database]:
         yield database
         await database.pool.execute(
             "TRUNCATE tenancy.organizations, tenancy.operators, tenancy.write_requests, "
-            "tenancy.audit_entries CASCADE"
+            "tenancy.audit_entries, tenancy.outbox CASCADE"
         )
 
 
@@ -51,14 +53,24 @@ def tenancy(database: Database, vault: FernetKeyVault, fixed_clock: FixedClock) 
 
 
 @pytest.fixture
-async def context(database: Database, vault: FernetKeyVault) -> AsyncIterator[TenancyContext]:
+async def relay(
+    database: Database, worker_queue: RecordingWorkerQueue
+) -> AsyncIterator[OutboxRelay]:
+    async with OutboxRelay(database, "tenancy", worker_queue, instance="tests") as relay:
+        yield relay
+
+
+@pytest.fixture
+async def context(
+    database: Database, relay: OutboxRelay, vault: FernetKeyVault
+) -> AsyncIterator[TenancyContext]:
     """The tenancy service in this process, which knows callers from its own database."""
     clock = WallClock()
     principals = PostgresPrincipals(database)
     resolver = CachedCredentialResolver(
         OwnCredentialLookup(LookUpCredential(principals, clock), LookUpEnvironment(principals))
     )
-    client_services, tasks_services = grpc_services(database, vault, clock)
+    client_services, tasks_services = grpc_services(database, relay, vault, clock)
     async with in_process_server(
         catalog=CATALOG,
         client_services=client_services,

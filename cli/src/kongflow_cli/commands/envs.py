@@ -82,6 +82,21 @@ def get_environment(
     session.printer.resource(response.environment, _COLUMNS)
 
 
+@app.command("delete")
+@with_options(session=_SESSION)
+def delete_environment(
+    session: Session,
+    environment_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the environment.")],
+) -> None:
+    """Delete an environment for good, and all that is in it."""
+    session.call(
+        TenancyServiceStub(session.channel).DeleteEnvironment,
+        tenancy_service_pb2.DeleteEnvironmentRequest(id=environment_id),
+        repeat="Whether it is deleted is not known: see kongflow envs get.",
+    )
+    session.printer.remark(f"Deleted environment {environment_id}.")
+
+
 @app.command("list")
 @with_options(session=_SESSION, page=pages)
 def list_environments(

@@ -69,6 +69,22 @@ def get_project(
     session.printer.resource(response.project, _COLUMNS)
 
 
+@app.command("delete")
+@with_options(session=_SESSION)
+def delete_project(
+    session: Session,
+    project_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the project.")],
+) -> None:
+    """Delete a project for good, with its environments and all that is in them."""
+    response = session.call(
+        TenancyServiceStub(session.channel).DeleteProject,
+        tenancy_service_pb2.DeleteProjectRequest(id=project_id),
+        repeat="Whether it is deleted is not known: see kongflow projects get.",
+    )
+    count = len(response.environment_ids)
+    session.printer.remark(f"Deleted project {project_id} and its environments: {count}.")
+
+
 @app.command("list")
 @with_options(session=_SESSION, page=pages)
 def list_projects(

@@ -33,6 +33,7 @@ from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
+from kongflow_endpoints.adapters.environment_purge import environment_purge
 from kongflow_endpoints.adapters.index_news import IndexNews
 from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
 from kongflow_endpoints.adapters.index_purge import PostgresIndexPurge
@@ -193,6 +194,7 @@ def grpc_services(
             ProbeEndpoint(reader, program, keys, unit_of_work),
             AutoIndexProductionEndpoints(PostgresRecurringIndexes(database, relay)),
             PurgeOldIndexings(PostgresIndexPurge(database)),
+            environment_purge(database.pool),
         )
     )
     return (

@@ -39,9 +39,11 @@ from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
+from kongflow_events.adapters.environment_purge import environment_purge
 from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
+from kongflow_events.adapters.event_purge import SqlEventPurge
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
@@ -54,6 +56,7 @@ from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
 from kongflow_events.adapters.schema_repository import SqlSchemaReader
 from kongflow_events.adapters.tables import SCHEMA
+from kongflow_events.adapters.unfinished_runs import GrpcRunsOfEvents
 from kongflow_events.adapters.unit_of_work import SqlEventsUnitOfWork
 from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.backtest_filter import BacktestFilter
@@ -87,6 +90,11 @@ from kongflow_events.application.invoke_ephemeral_dispatcher import (
 )
 from kongflow_events.application.ports import DispatcherDirectory, EventIntake, UnitOfWorkFactory
 from kongflow_events.application.ports_schemas import SchemaDirectory
+from kongflow_events.application.purge_old_events import (
+    EventRetention,
+    PurgeOldEvents,
+    RunsOfEvents,
+)
 from kongflow_events.application.queries import DispatcherQueries, EventQueries
 from kongflow_events.application.read_cloud_event import ReadCloudEvents
 from kongflow_events.application.read_event_record import ExecutedEvents, ReadEventRecord
@@ -107,7 +115,11 @@ from kongflow_events.rpc.event_replays_servicer import EventReplaysServicer
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
 from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
-from kongflow_events.rpc.events_tasks_servicer import EventsTasksServicer, InvocationUseCases
+from kongflow_events.rpc.events_tasks_servicer import (
+    EventsTasksServicer,
+    InvocationUseCases,
+    PurgeUseCases,
+)
 from kongflow_events.rpc.resource_events_internal_servicer import ResourceEventsInternalServicer
 from kongflow_events.rpc.resource_events_servicer import ResourceEventsServicer
 from kongflow_events.settings import EventsSettings
@@ -125,6 +137,7 @@ class Neighbours:
     run_canceller: RunCanceller
     triggers: DynamicTriggerJobs
     ephemeral: EphemeralCaller
+    runs_of_events: RunsOfEvents
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -173,6 +186,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
             directory,
             # The others need connections too.
             bulk_calls=max(1, settings.database_pool_size // 2),
+            retention=settings.retention,
         )
         server = GrpcServer(
             settings,
@@ -193,6 +207,7 @@ def _neighbours(
         run_canceller=GrpcRunCanceller(runs, timeout_seconds=settings.run_cancel_timeout_seconds),
         triggers=NoDynamicTriggers(),
         ephemeral=HttpEphemeralCaller(client, timeout_seconds=settings.callback_timeout_seconds),
+        runs_of_events=GrpcRunsOfEvents(runs, timeout_seconds=settings.runs_timeout_seconds),
     )
 
 
@@ -215,11 +230,13 @@ def grpc_services(
     *,
     schemas: SchemaDirectory | None = None,
     bulk_calls: int = 2,
+    retention: EventRetention | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for the worker queue.
 
     Without a directory every event is matched by the queued job that delivers it. `bulk_calls`
-    is how many calls with many events are worked on at a time.
+    is how many calls with many events are worked on at a time. Without a retention events are
+    kept for ever.
     """
 
     def unit_of_work() -> SqlEventsUnitOfWork:
@@ -259,6 +276,7 @@ def grpc_services(
             unit_of_work, SqlReplayReader(database), reader, entry, read_event_filter, clock
         ),
         fail_event_replay=FailEventReplay(unit_of_work, clock),
+        purges=_purges(database, neighbours, clock, retention or EventRetention()),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
@@ -368,4 +386,15 @@ def _invocations(
         ),
         invoke_ephemeral=InvokeEphemeralDispatcher(desk, events, neighbours.ephemeral),
         expire=ExpireDispatcher(desk),
+    )
+
+
+def _purges(
+    database: Database, neighbours: Neighbours, clock: Clock, retention: EventRetention
+) -> PurgeUseCases:
+    return PurgeUseCases(
+        old_events=PurgeOldEvents(
+            SqlEventPurge(database, clock), neighbours.runs_of_events, retention
+        ),
+        environment=environment_purge(database.pool),
     )

@@ -18,6 +18,7 @@ from kongflow_common.rpc.server import GrpcService
 from kongflow_common.testing.grpc_server import InProcessServer, in_process_server
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
+from kongflow_events.adapters.unfinished_runs import GrpcRunsOfEvents
 from kongflow_events.application.invocation_ports import CancelledRuns, InvokedEvent, NewRun
 from kongflow_events.domain.errors import RunNotCreated, RunRefused
 from kongflow_events.domain.event_record import Tenancy
@@ -56,6 +57,13 @@ class Runs(RunsInternalServiceServicer):
         return pb.CancelRunsOfEventResponse(
             cancelled_run_ids=[request.event_record_id], failed_run_ids=[request.environment_id]
         )
+
+    async def ListUnfinishedEvents(  # noqa: N802
+        self, request: pb.ListUnfinishedEventsRequest, context: Any
+    ) -> pb.ListUnfinishedEventsResponse:
+        if self.failure is not None:
+            raise self.failure
+        return pb.ListUnfinishedEventsResponse(event_record_ids=request.event_record_ids[:1])
 
 
 @pytest.fixture
@@ -191,3 +199,18 @@ async def test_runs_that_do_not_know_of_cancelling_are_away(server: InProcessSer
     channel = ServiceCaller(server.channel, "runs", server.service_keys.signer("events"))
     with pytest.raises(DependencyUnavailable):
         await GrpcRunCanceller(channel, timeout_seconds=5).cancel_runs(new_id(), new_id())
+
+
+async def test_which_events_are_still_needed_is_asked_of_runs(
+    server: InProcessServer, runs: Runs
+) -> None:
+    asking = GrpcRunsOfEvents(server.caller("events"), timeout_seconds=5)
+    ids = [new_id(), new_id()]
+    assert await asking.unfinished(new_id(), ids) == {ids[0]}
+    assert await asking.unfinished(new_id(), []) == frozenset()
+    runs.failure = DependencyUnavailable("postgresql")
+    with pytest.raises(DependencyUnavailable):
+        await asking.unfinished(new_id(), ids)
+    runs.failure = PermissionDenied("not for you")
+    with pytest.raises(RemoteError):
+        await asking.unfinished(new_id(), ids)

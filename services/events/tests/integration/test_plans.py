@@ -18,7 +18,9 @@ from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_events.adapters import (
     delivery_desk,
+    environment_purge,
     ephemeral_desk,
+    event_purge,
     invocation_reader,
     new_event_rows,
 )
@@ -216,6 +218,28 @@ def watching() -> dict[str, object]:
     }
 
 
+def deletions() -> dict[str, Statement]:
+    """What the purges read and delete; the deletions a few rows each."""
+    kept = timedelta(days=1)
+    ids = {"ids": array_parameter("uuid", [row_id(20_000), row_id(20_001)])}
+    of_environment = {"environment_id": ENVIRONMENT, "limit": 5}
+    marks = {"after": row_id(500), "before": row_id(ROWS), "limit": 20}
+    return {
+        "next environment": (event_purge._NEXT_ENVIRONMENT, {"after": row_id(1)}),
+        "old events": (
+            event_purge._OLD,
+            {"environment_id": ENVIRONMENT, "kept": kept, **marks},
+        ),
+        "delete events": (event_purge._DELETE, {**ids, "environment_id": ENVIRONMENT}),
+        "accounts looked at": (event_purge._ACCOUNTS, {"after": row_id(500), "limit": 20}),
+        "delete accounts": (event_purge._DELETE_ACCOUNTS, ids),
+        **{
+            f"purge {number}": (statement, of_environment)
+            for number, statement in enumerate(environment_purge.STATEMENTS[:-1])
+        },
+    }
+
+
 def statements(claims: OutboxClaims) -> dict[str, Statement]:
     """All that an event passes through in this context."""
     due: list[tuple[UUID, UUID | None]] = [(row_id(1), ENVIRONMENT), (row_id(2), None)]
@@ -247,6 +271,7 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
         "log of a resource": (LIST, listing()),
         "watch": (READ, watching()),
         "watch of nothing new": (READ, {**watching(), "xid": str(2**40)}),
+        **deletions(),
         "outbox claim": (claims._claim, {"claimed_by": "tests"}),
         "outbox release": (claims._release, {**ids, "claimed_by": "tests"}),
         "outbox delete": (claims._delete, ids),

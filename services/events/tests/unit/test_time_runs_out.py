@@ -8,7 +8,7 @@ from uuid import UUID
 from kongflow_common.payload import JsonDocument
 from kongflow_events.application.backtest_filter import BacktestFilter
 from kongflow_events.application.explain_event import ExplainEvent
-from kongflow_events.application.ports import EventKey, Selection
+from kongflow_events.application.ports import EventKey, FoundEvents, Selection
 from kongflow_events.application.try_filter import TriedFilters
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_record import EventContent, EventRecord, PayloadType, Tenancy
@@ -56,6 +56,10 @@ class Endless:
 
     async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
         return [replace(RECORD, id=UUID(int=self._next())) for _ in range(selection.limit)]
+
+    async def page_events(self, selection: Selection) -> FoundEvents:
+        found = await self.list_events(selection)
+        return FoundEvents(found, found[-1].id)
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:
         self.most_contents = max(self.most_contents, len(record_ids))

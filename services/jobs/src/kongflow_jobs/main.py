@@ -3,6 +3,7 @@
 import asyncio
 
 from kongflow.jobs.internal.v1 import jobs_internal_service_pb2
+from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.jobs.v1 import jobs_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
@@ -21,6 +22,7 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_jobs.adapters.events_client import GrpcEventDispatchers, GrpcEventRecords
 from kongflow_jobs.adapters.job_reader import PostgresJobReader
+from kongflow_jobs.adapters.purges import environment_purge, project_purge
 from kongflow_jobs.adapters.registry import PostgresRegistry
 from kongflow_jobs.adapters.requested_tests import PostgresRequestedTests
 from kongflow_jobs.adapters.run_creator import GrpcRunCreator
@@ -36,6 +38,7 @@ from kongflow_jobs.application.versions import ListLiveJobs, ResolveJobVersions
 from kongflow_jobs.rpc.error_catalog import CATALOG
 from kongflow_jobs.rpc.jobs_internal_servicer import JobsInternalServicer
 from kongflow_jobs.rpc.jobs_servicer import JobsServicer
+from kongflow_jobs.rpc.jobs_tasks_servicer import JobsTasksServicer
 from kongflow_jobs.settings import JobsSettings
 
 SERVICE = "jobs"
@@ -112,6 +115,10 @@ def grpc_services(
             GrpcService(
                 jobs_internal_service_pb2.DESCRIPTOR.services_by_name["JobsInternalService"],
                 internal,
-            )
+            ),
+            GrpcService(
+                jobs_tasks_service_pb2.DESCRIPTOR.services_by_name["JobsTasksService"],
+                JobsTasksServicer(environment_purge(database.pool), project_purge(database.pool)),
+            ),
         ],
     )

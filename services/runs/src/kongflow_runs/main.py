@@ -29,6 +29,7 @@ from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
+from kongflow_runs.adapters.environment_purge import environment_purge
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
@@ -37,6 +38,7 @@ from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.unfinished_events import PostgresUnfinishedEvents
 from kongflow_runs.adapters.version_resolver import GrpcVersionResolver
 from kongflow_runs.application.cancel_run import CancelRun, CancelRunsOfEvent
 from kongflow_runs.application.create_run import CreateRun
@@ -50,6 +52,7 @@ from kongflow_runs.application.ports import (
 )
 from kongflow_runs.application.queries import GetRun, ListRuns
 from kongflow_runs.application.start_run import StartRuns
+from kongflow_runs.application.unfinished_events import ListUnfinishedEvents
 from kongflow_runs.rpc.error_catalog import CATALOG
 from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
 from kongflow_runs.rpc.runs_servicer import RunsServicer
@@ -146,6 +149,7 @@ def grpc_services(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
         FailRun(executions),
+        environment_purge(database.pool),
     )
     return (
         [
@@ -157,7 +161,11 @@ def grpc_services(
         [
             GrpcService(
                 runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
-                RunsInternalServicer(CreateRun(writer), CancelRunsOfEvent(canceller)),
+                RunsInternalServicer(
+                    CreateRun(writer),
+                    CancelRunsOfEvent(canceller),
+                    ListUnfinishedEvents(PostgresUnfinishedEvents(database)),
+                ),
             ),
             GrpcService(
                 runs_tasks_service_pb2.DESCRIPTOR.services_by_name["RunsTasksService"], tasks

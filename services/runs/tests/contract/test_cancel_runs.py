@@ -236,3 +236,40 @@ async def test_a_part_that_fails_is_named_and_does_not_hold_up_the_others() -> N
     answer = await CancelRunsOfEvent(canceller, runs_at_once=2)(new_id(), new_id())
     assert answer.failed == canceller.ids[2:4]
     assert answer.cancelled == canceller.ids[:2] + canceller.ids[4:]
+
+
+async def unfinished(
+    server: InProcessServer, environment: EnvironmentScope, *event_record_ids: str
+) -> set[str]:
+    """Asks which events have unfinished runs, as the events service does."""
+    answer = await server.caller("events").call(
+        RunsInternalServiceStub(server.tasks_channel).ListUnfinishedEvents,
+        internal_pb.ListUnfinishedEventsRequest(
+            environment_id=str(environment.environment_id), event_record_ids=event_record_ids
+        ),
+        timeout=TIMEOUT,
+    )
+    return set(answer.event_record_ids)
+
+
+async def test_events_are_unfinished_until_their_last_run_has_ended(
+    server: InProcessServer,
+) -> None:
+    environment, other = server.credentials.add_environment(), server.credentials.add_environment()
+    first, second = request_in(environment), request_in(environment)
+    also_first = request_in(environment)
+    also_first.event_record_id = first.event_record_id
+    asked = request_in(environment)
+    asked.ClearField("dispatcher_id")
+    asked.request_id = "again"
+    ids = await create(server, first, also_first, second, asked)
+    events = [first.event_record_id, second.event_record_id, asked.event_record_id]
+    assert await unfinished(server, environment, *events, str(new_id())) == set(events)
+    assert await unfinished(server, other, *events) == set()
+    assert await unfinished(server, environment) == set()
+    await cancel(server, environment, ids[0])
+    await cancel(server, environment, ids[2])
+    assert await unfinished(server, environment, *events) == {events[0], events[2]}
+    await cancel(server, environment, ids[1])
+    await cancel(server, environment, ids[3])
+    assert await unfinished(server, environment, *events) == set()

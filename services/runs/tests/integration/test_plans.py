@@ -14,7 +14,14 @@ from kongflow_common.eventing.envelope import Belonging, PublishedEvent, publish
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
-from kongflow_runs.adapters import run_canceller, run_executions, run_starter, run_writer
+from kongflow_runs.adapters import (
+    environment_purge,
+    run_canceller,
+    run_executions,
+    run_starter,
+    run_writer,
+    unfinished_events,
+)
 from kongflow_runs.adapters.run_news import RUN_COMPLETED
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
@@ -164,6 +171,17 @@ def statements() -> dict[str, Statement]:
         "unfinished of a dispatcher": (run_canceller.UNFINISHED, of_event(4)),
         "unfinished of none": (run_canceller.UNFINISHED, of_event(5)),
         "about to be cancelled": (run_canceller.ABOUT, cancelled(row_id(1004), row_id(1005))),
+        "unfinished events": (
+            unfinished_events.UNFINISHED_EVENTS,
+            {
+                "ids": array_parameter("uuid", [row_id(number) for number in (4, 5, 4000, 4001)]),
+                "environment_id": RUN.environment_id,
+            },
+        ),
+        "purge": (
+            environment_purge.STATEMENTS[0],
+            {"environment_id": RUN.environment_id, "limit": 0},
+        ),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions.FAIL, of_row(1003, **result, **logged(3))),
         "about": (run_executions._ABOUT, of_row(1004)),

@@ -10,21 +10,34 @@ from kongflow.tenancy.internal.v1 import principal_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.credentials import CachedCredentialResolver
-from kongflow_common.auth.service_tokens import ServiceTokenVerifier, parse_public_key
+from kongflow_common.auth.service_tokens import (
+    ServiceTokenSigner,
+    ServiceTokenVerifier,
+    parse_private_key,
+    parse_public_key,
+)
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.publisher import Always, EventPublisher
+from kongflow_common.ids import new_id
 from kongflow_common.logging import configure_logging
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.server import GrpcServer, GrpcService
+from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_tenancy.adapters.deletions import PostgresDeletionUnitOfWork
 from kongflow_tenancy.adapters.environment_reader import PostgresEnvironmentReader
 from kongflow_tenancy.adapters.key_vault import FernetKeyVault
 from kongflow_tenancy.adapters.own_credentials import OwnCredentialLookup
 from kongflow_tenancy.adapters.principals import PostgresPrincipals
+from kongflow_tenancy.adapters.tables import SCHEMA
 from kongflow_tenancy.adapters.unit_of_work import PostgresUnitOfWork
 from kongflow_tenancy.application.bootstrap import Bootstrap, FirstCredentials, FirstTenant
 from kongflow_tenancy.application.create_environment import CreateEnvironment
 from kongflow_tenancy.application.create_environment_key import CreateEnvironmentKey
 from kongflow_tenancy.application.create_organization import CreateOrganization
 from kongflow_tenancy.application.create_project import CreateProject
+from kongflow_tenancy.application.deletions import DeleteEnvironment, DeleteProject
 from kongflow_tenancy.application.describe_environment import DescribeEnvironment
 from kongflow_tenancy.application.key_maker import KeyMaker
 from kongflow_tenancy.application.look_up_principal import LookUpCredential, LookUpEnvironment
@@ -37,7 +50,11 @@ from kongflow_tenancy.application.update_organization import UpdateOrganization
 from kongflow_tenancy.domain.credentials import new_shortcode
 from kongflow_tenancy.rpc.error_catalog import CATALOG
 from kongflow_tenancy.rpc.principal_servicer import PrincipalServicer
-from kongflow_tenancy.rpc.tenancy_servicer import TenancyServicer, TenancyUseCases
+from kongflow_tenancy.rpc.tenancy_servicer import (
+    DeletionUseCases,
+    TenancyServicer,
+    TenancyUseCases,
+)
 from kongflow_tenancy.settings import BootstrapSettings, TenancySettings
 
 SERVICE = "tenancy"
@@ -47,11 +64,21 @@ _logger = logging.getLogger(__name__)
 
 async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
     """Serves until ``stop`` is set, then drains."""
-    async with Database.connect(
-        settings.database_url.get_secret_value(),
-        pool_size=settings.database_pool_size,
-        application_name=settings.instance,
-    ) as database:
+    signer = ServiceTokenSigner(SERVICE, parse_private_key(settings.service_key.get_secret_value()))
+    async with (
+        Database.connect(
+            settings.database_url.get_secret_value(),
+            pool_size=settings.database_pool_size,
+            application_name=settings.instance,
+        ) as database,
+        service_channel(settings.workerqueue_target, settings) as channel,
+        OutboxRelay(
+            database,
+            SCHEMA,
+            GrpcEnqueuer(ServiceCaller(channel, "workerqueue", signer)),
+            instance=settings.instance,
+        ) as relay,
+    ):
         clock = SystemClock()
         principals = PostgresPrincipals(database)
         resolver = CachedCredentialResolver(
@@ -60,7 +87,7 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
         public_keys = {
             service: parse_public_key(key) for service, key in settings.service_public_keys.items()
         }
-        client_services, tasks_services = grpc_services(database, key_vault(settings), clock)
+        client_services, tasks_services = grpc_services(database, relay, key_vault(settings), clock)
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
@@ -76,11 +103,14 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
 
 
 def grpc_services(
-    database: Database, vault: FernetKeyVault, clock: Clock
+    database: Database, relay: OutboxRelay, vault: FernetKeyVault, clock: Clock
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services of the client listener, and those of the tasks listener."""
     principals = PostgresPrincipals(database)
-    tenancy = TenancyServicer(use_cases(lambda: PostgresUnitOfWork(database), vault, clock))
+    tenancy = TenancyServicer(
+        use_cases(lambda: PostgresUnitOfWork(database), vault, clock),
+        deletions(database, relay, clock),
+    )
     environments = PostgresEnvironmentReader(database)
     lookups = PrincipalServicer(
         LookUpCredential(principals, clock),
@@ -155,6 +185,19 @@ def use_cases(unit_of_work: NewUnitOfWork, vault: FernetKeyVault, clock: Clock) 
         revoke_key=RevokeEnvironmentKey(unit_of_work, clock),
         queries=TenancyQueries(unit_of_work),
         new_shortcode=random_shortcode,
+    )
+
+
+def deletions(database: Database, relay: OutboxRelay, clock: Clock) -> DeletionUseCases:
+    """What deletes, and tells of it."""
+    # It happens once: nobody asks whether anybody listens.
+    events = EventPublisher(Always(), clock, new_id)
+
+    def unit_of_work() -> PostgresDeletionUnitOfWork:
+        return PostgresDeletionUnitOfWork(database, relay)
+
+    return DeletionUseCases(
+        DeleteEnvironment(unit_of_work, events, clock), DeleteProject(unit_of_work, events, clock)
     )
 
 

@@ -64,6 +64,8 @@ def test_writes_need_the_scope_to_write() -> None:
         "UpdateOrganization",
         "CreateProject",
         "CreateEnvironment",
+        "DeleteEnvironment",
+        "DeleteProject",
         "CreateEnvironmentKey",
         "RotateEnvironmentKey",
         "RevokeEnvironmentKey",

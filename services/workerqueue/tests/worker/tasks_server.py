@@ -164,6 +164,10 @@ class _Endpoints(EndpointsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
         self._server = server
 
+    async def PurgeEnvironment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeEnvironment", request.event.resource_id, context)
+        return endpoints_pb.PurgeEnvironmentResponse()
+
     async def PerformEndpointIndexing(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._server.one("PerformEndpointIndexing", request.endpoint_index_id, context)
         return endpoints_pb.PerformEndpointIndexingResponse()
@@ -243,10 +247,22 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("FailEventReplay", request.request.event_replay_id, context)
         return events_pb.FailEventReplayResponse()
 
+    async def PurgeOldEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeOldEvents", "", context)
+        return events_pb.PurgeOldEventsResponse()
+
+    async def PurgeEnvironment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeEnvironment", request.event.resource_id, context)
+        return events_pb.PurgeEnvironmentResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
         self._server = server
+
+    async def PurgeEnvironment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeEnvironment", request.event.resource_id, context)
+        return runs_pb.PurgeEnvironmentResponse()
 
     async def PerformRunExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._server.one("PerformRunExecution", request.run_id, context)

@@ -22,7 +22,7 @@ from kongflow_common.eventing.envelope import Belonging, PublishedEvent, publish
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.outbox.message import OutboxMessage
 
-__all__ = ["PUBLISH", "EventPublisher", "IntegrationEvents", "Interest"]
+__all__ = ["PUBLISH", "Always", "EventPublisher", "IntegrationEvents", "Interest"]
 
 PUBLISH = "publishIntegrationEvent"
 """The kind that stands for the kinds of all subscribers."""
@@ -34,6 +34,14 @@ class Interest(Protocol):
     async def wanted(self, type_name: str) -> bool:
         """Whether any method consumes the type; True while that is not known."""
         ...
+
+
+class Always:
+    """An Interest of services that tell what happens once, and rarely, to whoever listens later."""
+
+    async def wanted(self, type_name: str) -> bool:
+        """True."""
+        return True
 
 
 class IntegrationEvents(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, select
+from sqlalchemy import Select, Text, cast, select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
@@ -14,34 +14,18 @@ from kongflow_events.adapters.dispatcher_rows import (
     select_dispatchers,
     to_dispatcher,
 )
+from kongflow_events.adapters.event_lists import find_events, reading_in_order
 from kongflow_events.adapters.record_rows import record_key, select_records, to_record
 from kongflow_events.adapters.tables import EVENT_DISPATCHERS, EVENT_RECORDS
-from kongflow_events.application.ports import EventKey, Selection
+from kongflow_events.application.ports import EventKey, FoundEvents, Selection
 from kongflow_events.domain.event_dispatcher import EventDispatcher
-from kongflow_events.domain.event_record import EventContent, EventRecord, EventState
+from kongflow_events.domain.event_record import EventContent, EventRecord
 
-__all__ = ["EVENT_TARGETS", "SqlReader"]
+__all__ = ["SqlReader"]
 
 _RECORD: Final = EVENT_RECORDS.c
 _DISPATCHER: Final = EVENT_DISPATCHERS.c
 
-# As EventRecord.state tells it.
-_STATE: Final[ColumnElement[str]] = case(
-    (_RECORD.cancelled_at.is_not(None), EventState.CANCELLED.value),
-    (_RECORD.processed_at.is_(None), EventState.PENDING.value),
-    (_RECORD.matched_count > 0, EventState.DELIVERED.value),
-    else_=EventState.UNMATCHED.value,
-)
-
-EVENT_TARGETS: Final[Mapping[str, FilterTarget]] = {
-    "name": _RECORD.name,
-    "state": _STATE,
-    "source": _RECORD.source,
-    "test": _RECORD.is_test,
-    "create_time": _RECORD.created_at,
-    "deliver_time": _RECORD.deliver_at,
-    "replay_of": _RECORD.replay_of,
-}
 _DISPATCHER_TARGETS: Final[Mapping[str, FilterTarget]] = {
     "dispatchable_id": _DISPATCHER.dispatchable_id,
     "source": _DISPATCHER.source,
@@ -69,15 +53,12 @@ class SqlReader:
         return (to_record(rows[0]), _content(rows[0])) if rows else None
 
     async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        conditions = [_RECORD.environment_id == selection.environment_id]
-        if selection.after is not None:
-            conditions.append(_RECORD.id < selection.after)
-        if selection.filter is not None:
-            conditions.append(filter_condition(selection.filter, EVENT_TARGETS))
-        statement = (
-            select_records().where(*conditions).order_by(_RECORD.id.desc()).limit(selection.limit)
-        )
-        return [to_record(row) for row in await self._read(statement)]
+        async with reading_in_order(self._database) as connection:
+            return (await find_events(connection, selection, seconds=None)).records
+
+    async def page_events(self, selection: Selection) -> FoundEvents:
+        async with reading_in_order(self._database) as connection:
+            return await find_events(connection, selection)
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:
         statement = select(

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
-from kongflow_events.adapters.event_reader import EVENT_TARGETS
+from kongflow_events.adapters.event_lists import EVENT_TARGETS
 from kongflow_events.adapters.tables import EVENT_RECORDS, EVENT_REPLAYS
 from kongflow_events.application.ports_replays import ReplaySelection
 from kongflow_events.domain.event_record import Tenancy

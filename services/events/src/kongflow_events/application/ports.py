@@ -38,6 +38,7 @@ __all__ = [
     "EventRepository",
     "EventsQueue",
     "EventsUnitOfWork",
+    "FoundEvents",
     "NewEvent",
     "SchemasChanged",
     "Selection",
@@ -352,6 +353,14 @@ class DeliveryDesk(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FoundEvents:
+    """Events of a list; the list goes on after `end`, unless that is None."""
+
+    records: Sequence[EventRecord]
+    end: UUID | None
+
+
 class EventReader(Protocol):
     """Reads event records."""
 
@@ -362,7 +371,11 @@ class EventReader(Protocol):
         ...
 
     async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        """The records, without their content."""
+        """The records, without their content, however long they are looked for."""
+        ...
+
+    async def page_events(self, selection: Selection) -> FoundEvents:
+        """The same for a list that people look at: fewer where it takes long to find more."""
         ...
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:

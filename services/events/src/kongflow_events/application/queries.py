@@ -28,10 +28,14 @@ _READ_AT_ONCE: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Some items of a list, in its order; `complete` when nothing follows them."""
+    """Some items of a list, in its order; `complete` when nothing follows them.
+
+    The list goes on after `end` where that is known, else after the last item.
+    """
 
     items: Sequence[Item]
     complete: bool
+    end: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,18 @@ class EventQueries:
         return WholeEvent(record, content)
 
     async def list(self, selection: Selection, *, with_content: bool) -> Page[WholeEvent]:
-        """At most `selection.limit` events; fewer where they would not fit into an answer."""
-        records = await self._reader.list_events(replace(selection, limit=selection.limit + 1))
-        complete = len(records) <= selection.limit
-        records = records[: selection.limit]
+        """At most `selection.limit` events.
+
+        Fewer where they would not fit into an answer, or where others are long to find.
+        """
+        found = await self._reader.page_events(selection)
         if with_content:
-            page = await self._with_contents(records)
+            page = await self._with_contents(found.records)
         else:
-            page = _fitting([WholeEvent(record, None) for record in records], _event_bytes)
-        return Page(page.items, complete=complete and page.complete)
+            page = _fitting([WholeEvent(record, None) for record in found.records], _event_bytes)
+        if not page.complete:
+            return page
+        return Page(page.items, complete=found.end is None, end=found.end)
 
     async def _with_contents(self, records: Sequence[EventRecord]) -> Page[WholeEvent]:
         events: list[WholeEvent] = []

@@ -33,10 +33,11 @@ class RecordedCloudEvent:
 
 @dataclass(frozen=True, slots=True)
 class CloudEventPage:
-    """Some events; `complete` when no more follow."""
+    """Some events; `complete` when no more follow. The list goes on as Page says."""
 
     items: Sequence[RecordedCloudEvent]
     complete: bool
+    end: UUID | None
 
 
 class ReadCloudEvents:
@@ -67,4 +68,5 @@ class ReadCloudEvents:
                 if each.content is not None
             ],
             page.complete,
+            page.end,
         )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -63,6 +64,7 @@ __all__ = ["DispatcherUseCases", "EventsServicer"]
 
 # How long explaining and back-testing may take, where the caller waits for longer.
 _LONGEST_SECONDS: Final = 25.0
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SHOWS_CONTENT: Final[Mapping[int, bool]] = {pb.VIEW_BASIC: False, pb.VIEW_FULL: True}
 
@@ -169,9 +171,10 @@ class EventsServicer(EventsServiceServicer):
         )
         messages = fitting([to_formatted(event, kind) for event in page.items])
         token = ""
-        if not page.complete or len(messages) < len(page.items):
-            last = page.items[len(messages) - 1].record
-            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        if len(messages) < len(page.items):
+            token = _token_after(asked, page.items[len(messages) - 1].record.id)
+        elif not page.complete:
+            token = _token_after(asked, page.end or page.items[-1].record.id)
         return pb.ListCloudEventsResponse(cloud_events=messages, next_page_token=token)
 
     async def CancelEvent(
@@ -219,9 +222,10 @@ class EventsServicer(EventsServiceServicer):
         )
         messages = fitting([to_whole_event(event) for event in page.items])
         token = ""
-        if not page.complete or len(messages) < len(page.items):
-            last = page.items[len(messages) - 1].record
-            token = asked.next_page_token(PageCursor(last.created_at, last.id))
+        if len(messages) < len(page.items):
+            token = _token_after(asked, page.items[len(messages) - 1].record.id)
+        elif not page.complete:
+            token = _token_after(asked, page.end or page.items[-1].record.id)
         return pb.ListEventRecordsResponse(event_records=messages, next_page_token=token)
 
     async def UpsertEventDispatcher(
@@ -357,3 +361,8 @@ class EventsServicer(EventsServiceServicer):
 
 def _after(asked: PageRequest) -> UUID | None:
     return asked.after.id if asked.after is not None else None
+
+
+def _token_after(asked: PageRequest, id_: UUID) -> str:
+    # Lists of events are in the order of ids alone.
+    return asked.next_page_token(PageCursor(_NO_TIME, id_))

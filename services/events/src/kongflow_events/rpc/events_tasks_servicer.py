@@ -14,6 +14,11 @@ from kongflow.events.tasks.v1 import events_tasks_service_pb2 as pb
 from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import EventsTasksServiceServicer
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
+from kongflow_common.db.environment_purge import (
+    PURGE_AGAIN_AFTER,
+    PURGE_SECONDS,
+    EnvironmentPurge,
+)
 from kongflow_common.errors import InvalidField
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
@@ -29,9 +34,10 @@ from kongflow_events.application.invoke_ephemeral_dispatcher import (
     ExpireDispatcher,
     InvokeEphemeralDispatcher,
 )
+from kongflow_events.application.purge_old_events import PurgeOldEvents
 from kongflow_events.application.task_outcome import Done, Snooze, TaskOutcome
 
-__all__ = ["EventsTasksServicer", "InvocationUseCases"]
+__all__ = ["EventsTasksServicer", "InvocationUseCases", "PurgeUseCases"]
 
 _MAX_REVISION = 2**31 - 1
 _LONGEST_REASON = 1_000
@@ -51,6 +57,14 @@ class InvocationUseCases:
     expire: ExpireDispatcher
 
 
+@dataclass(frozen=True, slots=True)
+class PurgeUseCases:
+    """What is deleted by the clock, and when an environment is deleted."""
+
+    old_events: PurgeOldEvents
+    environment: EnvironmentPurge
+
+
 class EventsTasksServicer(EventsTasksServiceServicer):
     """Parses, calls the use case, serialises."""
 
@@ -61,6 +75,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         invocations: InvocationUseCases,
         advance_event_replay: AdvanceEventReplay,
         fail_event_replay: FailEventReplay,
+        purges: PurgeUseCases,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
@@ -69,6 +84,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         self._expire_dispatcher = invocations.expire
         self._advance_event_replay = advance_event_replay
         self._fail_event_replay = fail_event_replay
+        self._purges = purges
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -146,6 +162,24 @@ class EventsTasksServicer(EventsTasksServiceServicer):
             f"{request.discard.status.message[:_LONGEST_REASON]}",
         )
         return pb.FailEventReplayResponse()
+
+    async def PurgeOldEvents(
+        self, request: pb.PurgeOldEventsRequest, context: _Context
+    ) -> pb.PurgeOldEventsResponse:
+        purged = await self._purges.old_events(seconds=PURGE_SECONDS)
+        if not purged.complete:
+            task_results.say_snooze(context, task_results.Snooze(PURGE_AGAIN_AFTER))
+        return pb.PurgeOldEventsResponse(deleted=purged.events, deleted_accounts=purged.accounts)
+
+    async def PurgeEnvironment(
+        self, request: pb.PurgeEnvironmentRequest, context: _Context
+    ) -> pb.PurgeEnvironmentResponse:
+        purged = await self._purges.environment(
+            required_id(request.event.resource_id, "event.resource_id")
+        )
+        if not purged.complete:
+            task_results.say_snooze(context, task_results.Snooze(PURGE_AGAIN_AFTER))
+        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
 
 
 def _to_deliver_event(

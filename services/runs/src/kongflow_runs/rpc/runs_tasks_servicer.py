@@ -5,6 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
+from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
 from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
@@ -31,11 +32,16 @@ class RunsTasksServicer:
     """kongflow.runs.tasks.v1.RunsTasksService."""
 
     def __init__(
-        self, start_runs: StartRuns, perform_run_execution: PerformRunExecutions, fail_run: FailRun
+        self,
+        start_runs: StartRuns,
+        perform_run_execution: PerformRunExecutions,
+        fail_run: FailRun,
+        purge_environment: EnvironmentPurge,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
         self._fail_run = fail_run
+        self._purge_environment = purge_environment
 
     async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
         """Numbers a pending run, marks it queued and enqueues its execution."""
@@ -90,6 +96,17 @@ class RunsTasksServicer:
             f"The execution was given up after {request.discard.attempts} attempts: {message}",
         )
         return pb.FailRunResponse()
+
+    async def PurgeEnvironment(
+        self, request: pb.PurgeEnvironmentRequest, context: _Context
+    ) -> pb.PurgeEnvironmentResponse:
+        """Deletes the runs of an environment that is deleted."""
+        purged = await self._purge_environment(
+            required_id(request.event.resource_id, "event.resource_id")
+        )
+        if not purged.complete:
+            say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
+        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

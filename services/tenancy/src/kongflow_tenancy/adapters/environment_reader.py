@@ -21,7 +21,7 @@ _DESCRIPTION = """
     FROM tenancy.environments e
     JOIN tenancy.projects p ON p.id = e.project_id
     JOIN tenancy.organizations o ON o.id = p.organization_id
-    WHERE e.id = %(id)s
+    WHERE e.id = %(id)s AND e.deleted_at IS NULL
 """
 # Ids grow with time. The outer row tells an environment without a key from none at all.
 _NEWEST_SECRET_KEY = """
@@ -33,7 +33,7 @@ _NEWEST_SECRET_KEY = """
             AND (expires_at IS NULL OR expires_at > %(now)s)
         ORDER BY id DESC
         LIMIT 1) k ON true
-    WHERE e.id = %(id)s
+    WHERE e.id = %(id)s AND e.deleted_at IS NULL
 """
 
 

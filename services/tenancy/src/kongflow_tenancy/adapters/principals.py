@@ -18,7 +18,7 @@ _CREDENTIAL = """
     JOIN tenancy.environments e ON e.id = k.environment_id
     JOIN tenancy.projects p ON p.id = e.project_id
     JOIN tenancy.organizations o ON o.id = p.organization_id
-    WHERE k.hash = %(hash)s AND k.revoked_at IS NULL
+    WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND e.deleted_at IS NULL
         AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.id, a.name, a.scopes
@@ -30,7 +30,7 @@ _ENVIRONMENT = """
     FROM tenancy.environments e
     JOIN tenancy.projects p ON p.id = e.project_id
     JOIN tenancy.organizations o ON o.id = p.organization_id
-    WHERE e.id = %(id)s
+    WHERE e.id = %(id)s AND e.deleted_at IS NULL
 """
 
 

@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.outbox.table import outbox_table
+
 SCHEMA = "tenancy"
 METADATA = MetaData(schema=SCHEMA)
 TIME = DateTime(timezone=True)
@@ -28,6 +30,11 @@ TIME = DateTime(timezone=True)
 def created_at() -> Column[object]:
     """When the row was made."""
     return Column("created_at", TIME, nullable=False, server_default=text("now()"))
+
+
+def deleted_at() -> Column[object]:
+    """When it was deleted; whoever finds it for others leaves it out."""
+    return Column("deleted_at", TIME)
 
 
 def updated_at() -> Column[object]:
@@ -71,6 +78,7 @@ PROJECTS = Table(
     ),
     created_at(),
     updated_at(),
+    deleted_at(),
     PrimaryKeyConstraint("id", name="projects_pkey"),
     UniqueConstraint("slug", name="projects_slug_key"),
 )
@@ -92,6 +100,7 @@ ENVIRONMENTS = Table(
     ),
     created_at(),
     updated_at(),
+    deleted_at(),
     PrimaryKeyConstraint("id", name="environments_pkey"),
     UniqueConstraint("project_id", "slug", name="environments_project_id_slug_key"),
     UniqueConstraint("project_id", "shortcode", name="environments_project_id_shortcode_key"),
@@ -172,3 +181,5 @@ AUDIT_ENTRIES = Table(
     created_at(),
     PrimaryKeyConstraint("id", name="audit_entries_pkey"),
 )
+
+OUTBOX = outbox_table(METADATA, SCHEMA)

@@ -111,13 +111,13 @@ class PostgresProjects:
 
     async def find(self, project_id: UUID) -> Project | None:
         """The project, or ``None``."""
-        query = select(PROJECTS).where(PROJECTS.c.id == project_id)
+        query = _projects().where(PROJECTS.c.id == project_id)
         row = (await self._connection.execute(query)).one_or_none()
         return _project(row) if row else None
 
     async def find_slug(self, slug: str) -> Project | None:
         """The project with this slug, or ``None``."""
-        query = select(PROJECTS).where(PROJECTS.c.slug == slug)
+        query = _projects().where(PROJECTS.c.slug == slug)
         row = (await self._connection.execute(query)).one_or_none()
         return _project(row) if row else None
 
@@ -125,7 +125,7 @@ class PostgresProjects:
         self, organization_id: UUID | None, before: UUID | None, limit: int
     ) -> Sequence[Project]:
         """The newest ones that are older than ``before``, of all organizations or of one."""
-        query = select(PROJECTS).order_by(PROJECTS.c.id.desc()).limit(limit)
+        query = _projects().order_by(PROJECTS.c.id.desc()).limit(limit)
         if organization_id is not None:
             query = query.where(PROJECTS.c.organization_id == organization_id)
         if before is not None:
@@ -154,6 +154,11 @@ class PostgresEnvironments:
             # Two environments drew the same few characters: the repeat draws others.
             "environments_project_id_shortcode_key": Contended(),
         }
+        # Locked, so that the project is not deleted before the environment is stored.
+        living = _projects().where(PROJECTS.c.id == new.project_id)
+        project = await self._connection.execute(living.with_for_update(key_share=True, read=True))
+        if project.one_or_none() is None:
+            raise ProjectNotFound(id=new.project_id)
         with constraints_as_errors(meanings):
             await self._connection.execute(statement)
         query = _environments().where(ENVIRONMENTS.c.id == new.id)
@@ -185,9 +190,15 @@ class PostgresEnvironments:
         return [_environment(row) for row in await self._connection.execute(query)]
 
 
+def _projects() -> Select[Any]:
+    return select(PROJECTS).where(PROJECTS.c.deleted_at.is_(None))
+
+
 def _environments() -> Select[Any]:
-    return select(*ENVIRONMENTS.c, PROJECTS.c.organization_id).join(
-        PROJECTS, PROJECTS.c.id == ENVIRONMENTS.c.project_id
+    return (
+        select(*ENVIRONMENTS.c, PROJECTS.c.organization_id)
+        .join(PROJECTS, PROJECTS.c.id == ENVIRONMENTS.c.project_id)
+        .where(ENVIRONMENTS.c.deleted_at.is_(None))
     )
 
 

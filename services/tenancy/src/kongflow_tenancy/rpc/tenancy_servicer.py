@@ -22,6 +22,7 @@ from kongflow_tenancy.application.create_environment import CreateEnvironment
 from kongflow_tenancy.application.create_environment_key import CreateEnvironmentKey
 from kongflow_tenancy.application.create_organization import CreateOrganization
 from kongflow_tenancy.application.create_project import CreateProject
+from kongflow_tenancy.application.deletions import DeleteEnvironment, DeleteProject
 from kongflow_tenancy.application.ports import (
     NewEnvironment,
     NewOrganization,
@@ -52,6 +53,14 @@ _ItemT = TypeVar("_ItemT", bound=_Item)
 
 
 @dataclass(frozen=True, slots=True)
+class DeletionUseCases:
+    """What deletes."""
+
+    delete_environment: DeleteEnvironment
+    delete_project: DeleteProject
+
+
+@dataclass(frozen=True, slots=True)
 class TenancyUseCases:
     """What the servicer calls."""
 
@@ -69,8 +78,9 @@ class TenancyUseCases:
 class TenancyServicer:
     """kongflow.tenancy.v1.TenancyService."""
 
-    def __init__(self, use_cases: TenancyUseCases) -> None:
+    def __init__(self, use_cases: TenancyUseCases, deletions: DeletionUseCases) -> None:
         self._use = use_cases
+        self._delete = deletions
 
     async def CreateOrganization(
         self, request: pb.CreateOrganizationRequest, _context: object
@@ -188,6 +198,24 @@ class TenancyServicer:
         return pb.ListEnvironmentsResponse(
             environments=map(mapping.environment, shown), next_page_token=token
         )
+
+    async def DeleteEnvironment(
+        self, request: pb.DeleteEnvironmentRequest, _context: object
+    ) -> pb.DeleteEnvironmentResponse:
+        """Deletes an environment."""
+        await self._delete.delete_environment(
+            required_id(request.id, "id"), mapping.write_of(request, "")
+        )
+        return pb.DeleteEnvironmentResponse()
+
+    async def DeleteProject(
+        self, request: pb.DeleteProjectRequest, _context: object
+    ) -> pb.DeleteProjectResponse:
+        """Deletes a project and its environments."""
+        environment_ids = await self._delete.delete_project(
+            required_id(request.id, "id"), mapping.write_of(request, "")
+        )
+        return pb.DeleteProjectResponse(environment_ids=map(str, environment_ids))
 
     async def CreateEnvironmentKey(
         self, request: pb.CreateEnvironmentKeyRequest, _context: object

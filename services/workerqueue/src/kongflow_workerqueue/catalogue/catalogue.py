@@ -11,7 +11,9 @@ from google.protobuf.message import DecodeError
 
 from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
+from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
+from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.eventing.event_type import domain_of
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, EventHead
 from kongflow_workerqueue.catalogue.event_reader import (
@@ -38,8 +40,11 @@ _logger = logging.getLogger(__name__)
 _TASK_MODULES = (
     endpoints_tasks_service_pb2,
     events_tasks_service_pb2,
+    jobs_tasks_service_pb2,
     runs_tasks_service_pb2,
 )
+# Tenancy has no methods for the worker queue.
+_PUBLISHING_MODULES = (*_TASK_MODULES, tenancy_service_pb2)
 
 
 class KindCatalogue:
@@ -124,7 +129,7 @@ def read_catalogue(descriptor_sets: Mapping[str, Path]) -> KindCatalogue:
 def built_in_publications() -> list[Publication]:
     """Reads what KongFlow's own services publish."""
     published: list[Publication] = []
-    for module in _TASK_MODULES:
+    for module in _PUBLISHING_MODULES:
         file = FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
         published += publications(file, target=file.package.split(".")[1])
     return published

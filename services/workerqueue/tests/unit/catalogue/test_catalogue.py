@@ -60,6 +60,7 @@ def test_our_own_periodic_jobs_are_one_at_a_time_and_wait_for_whatever_somebody_
     kinds = [kind for kind in built_in_kinds() if kind.periodic]
     assert {each.name: each.schedule.cron for kind in kinds for each in kind.periodic} == {
         "autoIndexProductionEndpoints": "*/5 * * * *",
+        "purgeOldEvents": "30 * * * *",
         "purgeOldIndexings": "0 * * * *",
     }
     for kind in kinds:

@@ -23,6 +23,8 @@ from kongflow_workerqueue.domain.subscription import job_id_of
 from services.workerqueue.tests.consumers import compile_target, consumer
 
 SUCCESS = '"run.completed.success"'
+# What KongFlow's own services consume.
+OURS = ["environment.deleted", "project.deleted"]
 
 
 def test_our_own_services_publish_types_of_their_domain() -> None:
@@ -32,6 +34,8 @@ def test_our_own_services_publish_types_of_their_domain() -> None:
     assert {(each.domain, each.target) for each in published} == {
         ("run", "runs"),
         ("endpoint", "endpoints"),
+        ("environment", "tenancy"),
+        ("project", "tenancy"),
     }
 
 
@@ -50,11 +54,16 @@ def test_a_consumer_has_the_policy_of_events_unless_it_says_otherwise(tmp_path: 
     assert shout.retry == ExponentialRetry(initial_backoff=timedelta(seconds=7), multiplier=3)
     assert [kind.kind for kind in catalogue.consumers("endpoint.index.failure")] == [shout.kind]
     assert catalogue.consumers("run.completed.failure") == ()
-    assert catalogue.consumed_types() == ["endpoint.index.failure", "run.completed.success"]
+    assert catalogue.consumed_types() == [
+        "endpoint.index.failure",
+        *OURS,
+        "run.completed.success",
+    ]
 
 
 def test_without_consumers_nothing_is_consumed() -> None:
-    assert read_catalogue({}).consumed_types() == []
+    assert KindCatalogue([]).consumed_types() == []
+    assert read_catalogue({}).consumed_types() == OURS
 
 
 @pytest.mark.parametrize(
@@ -137,7 +146,7 @@ def test_what_nobody_publishes_is_consumed_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = compile_target(tmp_path, consumer("Note", '"run.completed.sucess"'))
-    assert read_catalogue({"courier": path}).consumed_types() == ["run.completed.sucess"]
+    assert read_catalogue({"courier": path}).consumed_types() == [*OURS, "run.completed.sucess"]
     assert "courier.Note consumes run.completed.sucess, which nobody publishes" in caplog.text
 
 
@@ -174,7 +183,7 @@ def test_a_copy_of_the_event_that_reads_something_else_is_refused(tmp_path: Path
     added = message.field.add(name="weather", number=99)
     added.type, added.label = added.TYPE_STRING, added.LABEL_OPTIONAL
     path.write_bytes(files.SerializeToString())
-    assert read_catalogue({"courier": path}).consumed_types() == ["run.completed.success"]
+    assert read_catalogue({"courier": path}).consumed_types() == [*OURS, "run.completed.success"]
     [timestamp] = [field for field in message.field if field.name == "timestamp"]
     timestamp.type = timestamp.TYPE_STRING
     path.write_bytes(files.SerializeToString())

@@ -40,6 +40,12 @@ OUR_KINDS = {
     ),
     "performRunExecution": ("execution", Priority.HIGH, 12, 150, ALL),
     "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
+    **{
+        f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
+        for context in ("endpoints", "events", "jobs", "runs")
+    },
+    "jobs.purgeProject": ("maintenance", Priority.LOW, 12, 240, None),
+    "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (
         "default",

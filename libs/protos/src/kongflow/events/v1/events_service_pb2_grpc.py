@@ -208,7 +208,10 @@ class EventsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEventRecords(self, request, context):
-        """Lists events, newest first.
+        """Lists events, newest first. A filter over `name`, over `state` PENDING and
+        CANCELLED or over `test = true`, each alone, fills its pages, within times
+        of creation too; with others a page may be short, or empty, and have a
+        next one: what is rare is looked for over many calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -335,7 +338,8 @@ class EventsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCloudEvents(self, request, context):
-        """Lists events in a format of CloudEvents 1.0, newest first.
+        """Lists events in a format of CloudEvents 1.0, newest first. Pages may be
+        short, as those of ListEventRecords may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

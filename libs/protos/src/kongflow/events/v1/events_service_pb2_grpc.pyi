@@ -71,7 +71,11 @@ class EventsServiceStub:
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListEventRecords: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListEventRecordsRequest, _events_service_pb2.ListEventRecordsResponse]
-    """Lists events, newest first."""
+    """Lists events, newest first. A filter over `name`, over `state` PENDING and
+    CANCELLED or over `test = true`, each alone, fills its pages, within times
+    of creation too; with others a page may be short, or empty, and have a
+    next one: what is rare is looked for over many calls.
+    """
     UpsertEventDispatcher: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.UpsertEventDispatcherRequest, _events_service_pb2.UpsertEventDispatcherResponse]
     """Creates a dispatcher, or replaces what the one with the same
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
@@ -140,7 +144,9 @@ class EventsServiceStub:
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]
-    """Lists events in a format of CloudEvents 1.0, newest first."""
+    """Lists events in a format of CloudEvents 1.0, newest first. Pages may be
+    short, as those of ListEventRecords may.
+    """
 
 @_typing.type_check_only
 class EventsServiceAsyncStub(EventsServiceStub):
@@ -185,7 +191,11 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListEventRecords: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListEventRecordsRequest, _events_service_pb2.ListEventRecordsResponse]  # type: ignore[assignment]
-    """Lists events, newest first."""
+    """Lists events, newest first. A filter over `name`, over `state` PENDING and
+    CANCELLED or over `test = true`, each alone, fills its pages, within times
+    of creation too; with others a page may be short, or empty, and have a
+    next one: what is rare is looked for over many calls.
+    """
     UpsertEventDispatcher: _aio.UnaryUnaryMultiCallable[_events_service_pb2.UpsertEventDispatcherRequest, _events_service_pb2.UpsertEventDispatcherResponse]  # type: ignore[assignment]
     """Creates a dispatcher, or replaces what the one with the same
     `dispatchable_id` holds. It is enabled by it. Idempotent; with a
@@ -254,7 +264,9 @@ class EventsServiceAsyncStub(EventsServiceStub):
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]  # type: ignore[assignment]
-    """Lists events in a format of CloudEvents 1.0, newest first."""
+    """Lists events in a format of CloudEvents 1.0, newest first. Pages may be
+    short, as those of ListEventRecords may.
+    """
 
 class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes events in, and says which of them start what."""
@@ -338,7 +350,11 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_service_pb2.ListEventRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.ListEventRecordsResponse, _abc.Awaitable[_events_service_pb2.ListEventRecordsResponse]]:
-        """Lists events, newest first."""
+        """Lists events, newest first. A filter over `name`, over `state` PENDING and
+        CANCELLED or over `test = true`, each alone, fills its pages, within times
+        of creation too; with others a page may be short, or empty, and have a
+        next one: what is rare is looked for over many calls.
+        """
 
     @_abc_1.abstractmethod
     def UpsertEventDispatcher(
@@ -491,6 +507,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_service_pb2.ListCloudEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.ListCloudEventsResponse, _abc.Awaitable[_events_service_pb2.ListCloudEventsResponse]]:
-        """Lists events in a format of CloudEvents 1.0, newest first."""
+        """Lists events in a format of CloudEvents 1.0, newest first. Pages may be
+        short, as those of ListEventRecords may.
+        """
 
 def add_EventsServiceServicer_to_server(servicer: EventsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,19 +26,22 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.tenancy.v1 import environment_pb2 as kongflow_dot_tenancy_dot_v1_dot_environment__pb2
 from kongflow.tenancy.v1 import environment_key_pb2 as kongflow_dot_tenancy_dot_v1_dot_environment__key__pb2
 from kongflow.tenancy.v1 import organization_pb2 as kongflow_dot_tenancy_dot_v1_dot_organization__pb2
 from kongflow.tenancy.v1 import project_pb2 as kongflow_dot_tenancy_dot_v1_dot_project__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/tenancy/v1/tenancy_service.proto\x12\x13kongflow.tenancy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a%kongflow/tenancy/v1/environment.proto\x1a)kongflow/tenancy/v1/environment_key.proto\x1a&kongflow/tenancy/v1/organization.proto\x1a!kongflow/tenancy/v1/project.proto\"d\n\x19\x43reateOrganizationRequest\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"c\n\x1a\x43reateOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"(\n\x16GetOrganizationRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"`\n\x17GetOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"V\n\x18ListOrganizationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x8c\x01\n\x19ListOrganizationsResponse\x12G\n\rorganizations\x18\x01 \x03(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\rorganizations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x01\n\x14\x43reateProjectRequest\x12\'\n\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"O\n\x15\x43reateProjectResponse\x12\x36\n\x07project\x18\x01 \x01(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x07project\"#\n\x11GetProjectRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"L\n\x12GetProjectResponse\x12\x36\n\x07project\x18\x01 \x01(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x07project\"z\n\x13ListProjectsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\"x\n\x14ListProjectsResponse\x12\x38\n\x08projects\x18\x01 \x03(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x08projects\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa7\x01\n\x18\x43reateEnvironmentRequest\x12\x1d\n\nproject_id\x18\x01 \x01(\tR\tprojectId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32%.kongflow.tenancy.v1.Environment.TypeR\x04type\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"_\n\x19\x43reateEnvironmentResponse\x12\x42\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0b\x65nvironment\"\'\n\x15GetEnvironmentRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\\\n\x16GetEnvironmentResponse\x12\x42\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0b\x65nvironment\"t\n\x17ListEnvironmentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x1d\n\nproject_id\x18\x03 \x01(\tR\tprojectId\"\x88\x01\n\x18ListEnvironmentsResponse\x12\x44\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0c\x65nvironments\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x19UpdateOrganizationRequest\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"c\n\x1aUpdateOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"\xde\x01\n\x1b\x43reateEnvironmentKeyRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12<\n\x04kind\x18\x02 \x01(\x0e\x32(.kongflow.tenancy.v1.EnvironmentKey.KindR\x04kind\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"\x87\x01\n\x1c\x43reateEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey\x12\x19\n\x08key_text\x18\x02 \x01(\tR\x07keyText\"\x7f\n\x1aListEnvironmentKeysRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12%\n\x0e\x65nvironment_id\x18\x03 \x01(\tR\renvironmentId\"\x95\x01\n\x1bListEnvironmentKeysResponse\x12N\n\x10\x65nvironment_keys\x18\x01 \x03(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0f\x65nvironmentKeys\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x81\x01\n\x1bRotateEnvironmentKeyRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x33\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07overlap\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"\xcf\x01\n\x1cRotateEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey\x12\x19\n\x08key_text\x18\x02 \x01(\tR\x07keyText\x12\x46\n\x0creplaced_key\x18\x03 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0breplacedKey\"-\n\x1bRevokeEnvironmentKeyRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"l\n\x1cRevokeEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey2\xa1\x0f\n\x0eTenancyService\x12\x8d\x01\n\x12\x43reateOrganization\x12..kongflow.tenancy.v1.CreateOrganizationRequest\x1a/.kongflow.tenancy.v1.CreateOrganizationResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x83\x01\n\x0fGetOrganization\x12+.kongflow.tenancy.v1.GetOrganizationRequest\x1a,.kongflow.tenancy.v1.GetOrganizationResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x89\x01\n\x11ListOrganizations\x12-.kongflow.tenancy.v1.ListOrganizationsRequest\x1a..kongflow.tenancy.v1.ListOrganizationsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12~\n\rCreateProject\x12).kongflow.tenancy.v1.CreateProjectRequest\x1a*.kongflow.tenancy.v1.CreateProjectResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12t\n\nGetProject\x12&.kongflow.tenancy.v1.GetProjectRequest\x1a\'.kongflow.tenancy.v1.GetProjectResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12z\n\x0cListProjects\x12(.kongflow.tenancy.v1.ListProjectsRequest\x1a).kongflow.tenancy.v1.ListProjectsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x8a\x01\n\x11\x43reateEnvironment\x12-.kongflow.tenancy.v1.CreateEnvironmentRequest\x1a..kongflow.tenancy.v1.CreateEnvironmentResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x80\x01\n\x0eGetEnvironment\x12*.kongflow.tenancy.v1.GetEnvironmentRequest\x1a+.kongflow.tenancy.v1.GetEnvironmentResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x86\x01\n\x10ListEnvironments\x12,.kongflow.tenancy.v1.ListEnvironmentsRequest\x1a-.kongflow.tenancy.v1.ListEnvironmentsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x8d\x01\n\x12UpdateOrganization\x12..kongflow.tenancy.v1.UpdateOrganizationRequest\x1a/.kongflow.tenancy.v1.UpdateOrganizationResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x93\x01\n\x14\x43reateEnvironmentKey\x12\x30.kongflow.tenancy.v1.CreateEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.CreateEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x8f\x01\n\x13ListEnvironmentKeys\x12/.kongflow.tenancy.v1.ListEnvironmentKeysRequest\x1a\x30.kongflow.tenancy.v1.ListEnvironmentKeysResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x93\x01\n\x14RotateEnvironmentKey\x12\x30.kongflow.tenancy.v1.RotateEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.RotateEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x93\x01\n\x14RevokeEnvironmentKey\x12\x30.kongflow.tenancy.v1.RevokeEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.RevokeEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:writeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/tenancy/v1/tenancy_service.proto\x12\x13kongflow.tenancy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a%kongflow/tenancy/v1/environment.proto\x1a)kongflow/tenancy/v1/environment_key.proto\x1a&kongflow/tenancy/v1/organization.proto\x1a!kongflow/tenancy/v1/project.proto\"d\n\x19\x43reateOrganizationRequest\x12\x12\n\x04slug\x18\x01 \x01(\tR\x04slug\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"c\n\x1a\x43reateOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"(\n\x16GetOrganizationRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"`\n\x17GetOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"V\n\x18ListOrganizationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"\x8c\x01\n\x19ListOrganizationsResponse\x12G\n\rorganizations\x18\x01 \x03(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\rorganizations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x01\n\x14\x43reateProjectRequest\x12\'\n\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"O\n\x15\x43reateProjectResponse\x12\x36\n\x07project\x18\x01 \x01(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x07project\"#\n\x11GetProjectRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"L\n\x12GetProjectResponse\x12\x36\n\x07project\x18\x01 \x01(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x07project\"z\n\x13ListProjectsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\'\n\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\"x\n\x14ListProjectsResponse\x12\x38\n\x08projects\x18\x01 \x03(\x0b\x32\x1c.kongflow.tenancy.v1.ProjectR\x08projects\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa7\x01\n\x18\x43reateEnvironmentRequest\x12\x1d\n\nproject_id\x18\x01 \x01(\tR\tprojectId\x12\x12\n\x04slug\x18\x02 \x01(\tR\x04slug\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32%.kongflow.tenancy.v1.Environment.TypeR\x04type\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"_\n\x19\x43reateEnvironmentResponse\x12\x42\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0b\x65nvironment\"\'\n\x15GetEnvironmentRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\\\n\x16GetEnvironmentResponse\x12\x42\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0b\x65nvironment\"t\n\x17ListEnvironmentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x1d\n\nproject_id\x18\x03 \x01(\tR\tprojectId\"\x88\x01\n\x18ListEnvironmentsResponse\x12\x44\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32 .kongflow.tenancy.v1.EnvironmentR\x0c\x65nvironments\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x01\n\x19UpdateOrganizationRequest\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"c\n\x1aUpdateOrganizationResponse\x12\x45\n\x0corganization\x18\x01 \x01(\x0b\x32!.kongflow.tenancy.v1.OrganizationR\x0corganization\"\xde\x01\n\x1b\x43reateEnvironmentKeyRequest\x12%\n\x0e\x65nvironment_id\x18\x01 \x01(\tR\renvironmentId\x12<\n\x04kind\x18\x02 \x01(\x0e\x32(.kongflow.tenancy.v1.EnvironmentKey.KindR\x04kind\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"\x87\x01\n\x1c\x43reateEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey\x12\x19\n\x08key_text\x18\x02 \x01(\tR\x07keyText\"\x7f\n\x1aListEnvironmentKeysRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12%\n\x0e\x65nvironment_id\x18\x03 \x01(\tR\renvironmentId\"\x95\x01\n\x1bListEnvironmentKeysResponse\x12N\n\x10\x65nvironment_keys\x18\x01 \x03(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0f\x65nvironmentKeys\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x81\x01\n\x1bRotateEnvironmentKeyRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x33\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07overlap\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"\xcf\x01\n\x1cRotateEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey\x12\x19\n\x08key_text\x18\x02 \x01(\tR\x07keyText\x12\x46\n\x0creplaced_key\x18\x03 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0breplacedKey\"-\n\x1bRevokeEnvironmentKeyRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"l\n\x1cRevokeEnvironmentKeyResponse\x12L\n\x0f\x65nvironment_key\x18\x01 \x01(\x0b\x32#.kongflow.tenancy.v1.EnvironmentKeyR\x0e\x65nvironmentKey\"*\n\x18\x44\x65leteEnvironmentRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"\x1b\n\x19\x44\x65leteEnvironmentResponse\"&\n\x14\x44\x65leteProjectRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"@\n\x15\x44\x65leteProjectResponse\x12\'\n\x0f\x65nvironment_ids\x18\x01 \x03(\tR\x0e\x65nvironmentIds2\xda\x11\n\x0eTenancyService\x12\x8d\x01\n\x12\x43reateOrganization\x12..kongflow.tenancy.v1.CreateOrganizationRequest\x1a/.kongflow.tenancy.v1.CreateOrganizationResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x83\x01\n\x0fGetOrganization\x12+.kongflow.tenancy.v1.GetOrganizationRequest\x1a,.kongflow.tenancy.v1.GetOrganizationResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x89\x01\n\x11ListOrganizations\x12-.kongflow.tenancy.v1.ListOrganizationsRequest\x1a..kongflow.tenancy.v1.ListOrganizationsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12~\n\rCreateProject\x12).kongflow.tenancy.v1.CreateProjectRequest\x1a*.kongflow.tenancy.v1.CreateProjectResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12t\n\nGetProject\x12&.kongflow.tenancy.v1.GetProjectRequest\x1a\'.kongflow.tenancy.v1.GetProjectResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12z\n\x0cListProjects\x12(.kongflow.tenancy.v1.ListProjectsRequest\x1a).kongflow.tenancy.v1.ListProjectsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x8a\x01\n\x11\x43reateEnvironment\x12-.kongflow.tenancy.v1.CreateEnvironmentRequest\x1a..kongflow.tenancy.v1.CreateEnvironmentResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x80\x01\n\x0eGetEnvironment\x12*.kongflow.tenancy.v1.GetEnvironmentRequest\x1a+.kongflow.tenancy.v1.GetEnvironmentResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x8a\x01\n\x11\x44\x65leteEnvironment\x12-.kongflow.tenancy.v1.DeleteEnvironmentRequest\x1a..kongflow.tenancy.v1.DeleteEnvironmentResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12~\n\rDeleteProject\x12).kongflow.tenancy.v1.DeleteProjectRequest\x1a*.kongflow.tenancy.v1.DeleteProjectResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x86\x01\n\x10ListEnvironments\x12,.kongflow.tenancy.v1.ListEnvironmentsRequest\x1a-.kongflow.tenancy.v1.ListEnvironmentsResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x8d\x01\n\x12UpdateOrganization\x12..kongflow.tenancy.v1.UpdateOrganizationRequest\x1a/.kongflow.tenancy.v1.UpdateOrganizationResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x93\x01\n\x14\x43reateEnvironmentKey\x12\x30.kongflow.tenancy.v1.CreateEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.CreateEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x8f\x01\n\x13ListEnvironmentKeys\x12/.kongflow.tenancy.v1.ListEnvironmentKeysRequest\x1a\x30.kongflow.tenancy.v1.ListEnvironmentKeysResponse\"\x15\xaa\x96\x1c\x11\n\x01\x03\x12\x0ctenancy:read\x12\x93\x01\n\x14RotateEnvironmentKey\x12\x30.kongflow.tenancy.v1.RotateEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.RotateEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x12\x93\x01\n\x14RevokeEnvironmentKey\x12\x30.kongflow.tenancy.v1.RevokeEnvironmentKeyRequest\x1a\x31.kongflow.tenancy.v1.RevokeEnvironmentKeyResponse\"\x16\xaa\x96\x1c\x12\n\x01\x03\x12\rtenancy:write\x1a*\xb2\x96\x1c&\n\x13\x65nvironment.deleted\n\x0fproject.deletedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.tenancy.v1.tenancy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TENANCYSERVICE']._loaded_options = None
+  _globals['_TENANCYSERVICE']._serialized_options = b'\262\226\034&\n\023environment.deleted\n\017project.deleted'
   _globals['_TENANCYSERVICE'].methods_by_name['CreateOrganization']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['CreateOrganization']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
   _globals['_TENANCYSERVICE'].methods_by_name['GetOrganization']._loaded_options = None
@@ -55,6 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANCYSERVICE'].methods_by_name['CreateEnvironment']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
   _globals['_TENANCYSERVICE'].methods_by_name['GetEnvironment']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['GetEnvironment']._serialized_options = b'\252\226\034\021\n\001\003\022\014tenancy:read'
+  _globals['_TENANCYSERVICE'].methods_by_name['DeleteEnvironment']._loaded_options = None
+  _globals['_TENANCYSERVICE'].methods_by_name['DeleteEnvironment']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
+  _globals['_TENANCYSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
+  _globals['_TENANCYSERVICE'].methods_by_name['DeleteProject']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
   _globals['_TENANCYSERVICE'].methods_by_name['ListEnvironments']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['ListEnvironments']._serialized_options = b'\252\226\034\021\n\001\003\022\014tenancy:read'
   _globals['_TENANCYSERVICE'].methods_by_name['UpdateOrganization']._loaded_options = None
@@ -67,62 +74,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANCYSERVICE'].methods_by_name['RotateEnvironmentKey']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
   _globals['_TENANCYSERVICE'].methods_by_name['RevokeEnvironmentKey']._loaded_options = None
   _globals['_TENANCYSERVICE'].methods_by_name['RevokeEnvironmentKey']._serialized_options = b'\252\226\034\022\n\001\003\022\rtenancy:write'
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=355
-  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=455
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=457
-  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=556
-  _globals['_GETORGANIZATIONREQUEST']._serialized_start=558
-  _globals['_GETORGANIZATIONREQUEST']._serialized_end=598
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=600
-  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=696
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=698
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=784
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=787
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=927
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=930
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=1064
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=1066
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=1145
-  _globals['_GETPROJECTREQUEST']._serialized_start=1147
-  _globals['_GETPROJECTREQUEST']._serialized_end=1182
-  _globals['_GETPROJECTRESPONSE']._serialized_start=1184
-  _globals['_GETPROJECTRESPONSE']._serialized_end=1260
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=1262
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=1384
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1386
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1506
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1509
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1676
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=1678
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=1773
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1775
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1814
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=1816
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1908
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1910
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=2026
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=2029
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=2165
-  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_start=2168
-  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_end=2327
-  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_start=2329
-  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_end=2428
-  _globals['_CREATEENVIRONMENTKEYREQUEST']._serialized_start=2431
-  _globals['_CREATEENVIRONMENTKEYREQUEST']._serialized_end=2653
-  _globals['_CREATEENVIRONMENTKEYRESPONSE']._serialized_start=2656
-  _globals['_CREATEENVIRONMENTKEYRESPONSE']._serialized_end=2791
-  _globals['_LISTENVIRONMENTKEYSREQUEST']._serialized_start=2793
-  _globals['_LISTENVIRONMENTKEYSREQUEST']._serialized_end=2920
-  _globals['_LISTENVIRONMENTKEYSRESPONSE']._serialized_start=2923
-  _globals['_LISTENVIRONMENTKEYSRESPONSE']._serialized_end=3072
-  _globals['_ROTATEENVIRONMENTKEYREQUEST']._serialized_start=3075
-  _globals['_ROTATEENVIRONMENTKEYREQUEST']._serialized_end=3204
-  _globals['_ROTATEENVIRONMENTKEYRESPONSE']._serialized_start=3207
-  _globals['_ROTATEENVIRONMENTKEYRESPONSE']._serialized_end=3414
-  _globals['_REVOKEENVIRONMENTKEYREQUEST']._serialized_start=3416
-  _globals['_REVOKEENVIRONMENTKEYREQUEST']._serialized_end=3461
-  _globals['_REVOKEENVIRONMENTKEYRESPONSE']._serialized_start=3463
-  _globals['_REVOKEENVIRONMENTKEYRESPONSE']._serialized_end=3571
-  _globals['_TENANCYSERVICE']._serialized_start=3574
-  _globals['_TENANCYSERVICE']._serialized_end=5527
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_start=399
+  _globals['_CREATEORGANIZATIONREQUEST']._serialized_end=499
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_start=501
+  _globals['_CREATEORGANIZATIONRESPONSE']._serialized_end=600
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=602
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=642
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_start=644
+  _globals['_GETORGANIZATIONRESPONSE']._serialized_end=740
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=742
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=828
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=831
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=971
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=974
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=1108
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=1110
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=1189
+  _globals['_GETPROJECTREQUEST']._serialized_start=1191
+  _globals['_GETPROJECTREQUEST']._serialized_end=1226
+  _globals['_GETPROJECTRESPONSE']._serialized_start=1228
+  _globals['_GETPROJECTRESPONSE']._serialized_end=1304
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=1306
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=1428
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1430
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1550
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1553
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1720
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=1722
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=1817
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1819
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1858
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=1860
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1952
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1954
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=2070
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=2073
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=2209
+  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_start=2212
+  _globals['_UPDATEORGANIZATIONREQUEST']._serialized_end=2371
+  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_start=2373
+  _globals['_UPDATEORGANIZATIONRESPONSE']._serialized_end=2472
+  _globals['_CREATEENVIRONMENTKEYREQUEST']._serialized_start=2475
+  _globals['_CREATEENVIRONMENTKEYREQUEST']._serialized_end=2697
+  _globals['_CREATEENVIRONMENTKEYRESPONSE']._serialized_start=2700
+  _globals['_CREATEENVIRONMENTKEYRESPONSE']._serialized_end=2835
+  _globals['_LISTENVIRONMENTKEYSREQUEST']._serialized_start=2837
+  _globals['_LISTENVIRONMENTKEYSREQUEST']._serialized_end=2964
+  _globals['_LISTENVIRONMENTKEYSRESPONSE']._serialized_start=2967
+  _globals['_LISTENVIRONMENTKEYSRESPONSE']._serialized_end=3116
+  _globals['_ROTATEENVIRONMENTKEYREQUEST']._serialized_start=3119
+  _globals['_ROTATEENVIRONMENTKEYREQUEST']._serialized_end=3248
+  _globals['_ROTATEENVIRONMENTKEYRESPONSE']._serialized_start=3251
+  _globals['_ROTATEENVIRONMENTKEYRESPONSE']._serialized_end=3458
+  _globals['_REVOKEENVIRONMENTKEYREQUEST']._serialized_start=3460
+  _globals['_REVOKEENVIRONMENTKEYREQUEST']._serialized_end=3505
+  _globals['_REVOKEENVIRONMENTKEYRESPONSE']._serialized_start=3507
+  _globals['_REVOKEENVIRONMENTKEYRESPONSE']._serialized_end=3615
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=3617
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=3659
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_start=3661
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_end=3688
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=3690
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=3728
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=3730
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=3794
+  _globals['_TENANCYSERVICE']._serialized_start=3797
+  _globals['_TENANCYSERVICE']._serialized_end=6063
 # @@protoc_insertion_point(module_scope)

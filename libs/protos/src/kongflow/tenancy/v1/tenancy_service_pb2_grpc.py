@@ -76,6 +76,16 @@ class TenancyServiceStub:
                 request_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentRequest.SerializeToString,
                 response_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.DeleteEnvironment = channel.unary_unary(
+                '/kongflow.tenancy.v1.TenancyService/DeleteEnvironment',
+                request_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentResponse.FromString,
+                _registered_method=True)
+        self.DeleteProject = channel.unary_unary(
+                '/kongflow.tenancy.v1.TenancyService/DeleteProject',
+                request_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectRequest.SerializeToString,
+                response_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectResponse.FromString,
+                _registered_method=True)
         self.ListEnvironments = channel.unary_unary(
                 '/kongflow.tenancy.v1.TenancyService/ListEnvironments',
                 request_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.ListEnvironmentsRequest.SerializeToString,
@@ -181,6 +191,25 @@ class TenancyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteEnvironment(self, request, context):
+        """Deletes an environment for good. It is gone at once, and its slug is free;
+        its keys open nothing any more within 5 seconds. What the other services
+        hold of it they delete afterwards, a part at a time.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND, also for one that is deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProject(self, request, context):
+        """Deletes a project and its environments for good, as DeleteEnvironment
+        deletes one.
+        Errors: NOT_FOUND PROJECT_NOT_FOUND, also for one that is deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEnvironments(self, request, context):
         """Lists environments, newest first.
         """
@@ -275,6 +304,16 @@ def add_TenancyServiceServicer_to_server(servicer, server):
                     servicer.GetEnvironment,
                     request_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentRequest.FromString,
                     response_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentResponse.SerializeToString,
+            ),
+            'DeleteEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEnvironment,
+                    request_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentResponse.SerializeToString,
+            ),
+            'DeleteProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProject,
+                    request_deserializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectRequest.FromString,
+                    response_serializer=kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectResponse.SerializeToString,
             ),
             'ListEnvironments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEnvironments,
@@ -525,6 +564,60 @@ class TenancyService:
             '/kongflow.tenancy.v1.TenancyService/GetEnvironment',
             kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentRequest.SerializeToString,
             kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.GetEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.tenancy.v1.TenancyService/DeleteEnvironment',
+            kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentRequest.SerializeToString,
+            kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.tenancy.v1.TenancyService/DeleteProject',
+            kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectRequest.SerializeToString,
+            kongflow_dot_tenancy_dot_v1_dot_tenancy__service__pb2.DeleteProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

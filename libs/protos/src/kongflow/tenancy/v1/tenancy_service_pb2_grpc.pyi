@@ -69,6 +69,17 @@ class TenancyServiceStub:
     """Gets an environment.
     Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
     """
+    DeleteEnvironment: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.DeleteEnvironmentRequest, _tenancy_service_pb2.DeleteEnvironmentResponse]
+    """Deletes an environment for good. It is gone at once, and its slug is free;
+    its keys open nothing any more within 5 seconds. What the other services
+    hold of it they delete afterwards, a part at a time.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND, also for one that is deleted.
+    """
+    DeleteProject: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.DeleteProjectRequest, _tenancy_service_pb2.DeleteProjectResponse]
+    """Deletes a project and its environments for good, as DeleteEnvironment
+    deletes one.
+    Errors: NOT_FOUND PROJECT_NOT_FOUND, also for one that is deleted.
+    """
     ListEnvironments: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.ListEnvironmentsRequest, _tenancy_service_pb2.ListEnvironmentsResponse]
     """Lists environments, newest first."""
     UpdateOrganization: _grpc.UnaryUnaryMultiCallable[_tenancy_service_pb2.UpdateOrganizationRequest, _tenancy_service_pb2.UpdateOrganizationResponse]
@@ -137,6 +148,17 @@ class TenancyServiceAsyncStub(TenancyServiceStub):
     GetEnvironment: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.GetEnvironmentRequest, _tenancy_service_pb2.GetEnvironmentResponse]  # type: ignore[assignment]
     """Gets an environment.
     Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+    """
+    DeleteEnvironment: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.DeleteEnvironmentRequest, _tenancy_service_pb2.DeleteEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes an environment for good. It is gone at once, and its slug is free;
+    its keys open nothing any more within 5 seconds. What the other services
+    hold of it they delete afterwards, a part at a time.
+    Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND, also for one that is deleted.
+    """
+    DeleteProject: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.DeleteProjectRequest, _tenancy_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
+    """Deletes a project and its environments for good, as DeleteEnvironment
+    deletes one.
+    Errors: NOT_FOUND PROJECT_NOT_FOUND, also for one that is deleted.
     """
     ListEnvironments: _aio.UnaryUnaryMultiCallable[_tenancy_service_pb2.ListEnvironmentsRequest, _tenancy_service_pb2.ListEnvironmentsResponse]  # type: ignore[assignment]
     """Lists environments, newest first."""
@@ -251,6 +273,29 @@ class TenancyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_tenancy_service_pb2.GetEnvironmentResponse, _abc.Awaitable[_tenancy_service_pb2.GetEnvironmentResponse]]:
         """Gets an environment.
         Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEnvironment(
+        self,
+        request: _tenancy_service_pb2.DeleteEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenancy_service_pb2.DeleteEnvironmentResponse, _abc.Awaitable[_tenancy_service_pb2.DeleteEnvironmentResponse]]:
+        """Deletes an environment for good. It is gone at once, and its slug is free;
+        its keys open nothing any more within 5 seconds. What the other services
+        hold of it they delete afterwards, a part at a time.
+        Errors: NOT_FOUND ENVIRONMENT_NOT_FOUND, also for one that is deleted.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteProject(
+        self,
+        request: _tenancy_service_pb2.DeleteProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenancy_service_pb2.DeleteProjectResponse, _abc.Awaitable[_tenancy_service_pb2.DeleteProjectResponse]]:
+        """Deletes a project and its environments for good, as DeleteEnvironment
+        deletes one.
+        Errors: NOT_FOUND PROJECT_NOT_FOUND, also for one that is deleted.
         """
 
     @_abc_1.abstractmethod

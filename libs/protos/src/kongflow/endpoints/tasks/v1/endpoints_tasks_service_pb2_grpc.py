@@ -75,6 +75,11 @@ class EndpointsTasksServiceStub:
                 request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.FromString,
                 _registered_method=True)
+        self.PurgeEnvironment = channel.unary_unary(
+                '/kongflow.endpoints.tasks.v1.EndpointsTasksService/PurgeEnvironment',
+                request_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+                _registered_method=True)
 
 
 class EndpointsTasksServiceServicer:
@@ -147,6 +152,15 @@ class EndpointsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeEnvironment(self, request, context):
+        """Deletes the endpoints of an environment that is deleted, with their
+        indexes, a part per transaction. Snoozed when there is more than there is
+        time for; what is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EndpointsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -189,6 +203,11 @@ def add_EndpointsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeOldIndexings,
                     request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.FromString,
                     response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.SerializeToString,
+            ),
+            'PurgeEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeEnvironment,
+                    request_deserializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -408,6 +427,33 @@ class EndpointsTasksService:
             '/kongflow.endpoints.tasks.v1.EndpointsTasksService/PurgeOldIndexings',
             kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsRequest.SerializeToString,
             kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeOldIndexingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.endpoints.tasks.v1.EndpointsTasksService/PurgeEnvironment',
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+            kongflow_dot_endpoints_dot_tasks_dot_v1_dot_endpoints__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

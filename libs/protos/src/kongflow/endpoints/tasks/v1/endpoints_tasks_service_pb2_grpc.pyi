@@ -66,6 +66,11 @@ class EndpointsTasksServiceStub:
     """Deletes indexes that ended and are older than seven days, with their
     items; the newest index of each endpoint stays. Idempotent.
     """
+    PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeEnvironmentRequest, _endpoints_tasks_service_pb2.PurgeEnvironmentResponse]
+    """Deletes the endpoints of an environment that is deleted, with their
+    indexes, a part per transaction. Snoozed when there is more than there is
+    time for; what is deleted stays so. Idempotent.
+    """
 
 @_typing.type_check_only
 class EndpointsTasksServiceAsyncStub(EndpointsTasksServiceStub):
@@ -104,6 +109,11 @@ class EndpointsTasksServiceAsyncStub(EndpointsTasksServiceStub):
     PurgeOldIndexings: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeOldIndexingsRequest, _endpoints_tasks_service_pb2.PurgeOldIndexingsResponse]  # type: ignore[assignment]
     """Deletes indexes that ended and are older than seven days, with their
     items; the newest index of each endpoint stays. Idempotent.
+    """
+    PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeEnvironmentRequest, _endpoints_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes the endpoints of an environment that is deleted, with their
+    indexes, a part per transaction. Snoozed when there is more than there is
+    time for; what is deleted stays so. Idempotent.
     """
 
 class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,6 +198,17 @@ class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_endpoints_tasks_service_pb2.PurgeOldIndexingsResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.PurgeOldIndexingsResponse]]:
         """Deletes indexes that ended and are older than seven days, with their
         items; the newest index of each endpoint stays. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeEnvironment(
+        self,
+        request: _endpoints_tasks_service_pb2.PurgeEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_endpoints_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.PurgeEnvironmentResponse]]:
+        """Deletes the endpoints of an environment that is deleted, with their
+        indexes, a part per transaction. Snoozed when there is more than there is
+        time for; what is deleted stays so. Idempotent.
         """
 
 def add_EndpointsTasksServiceServicer_to_server(servicer: EndpointsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

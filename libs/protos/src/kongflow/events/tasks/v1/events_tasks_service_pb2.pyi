@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from kongflow.events.v1 import integration_event_pb2 as _integration_event_pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as _envelope_pb2
 import builtins as _builtins
 import sys
@@ -382,3 +383,92 @@ class FailEventReplayResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FailEventReplayResponse: _TypeAlias = FailEventReplayResponse  # noqa: Y015
+
+@_typing.final
+class PurgeOldEventsRequest(_message.Message):
+    """Deletes old events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeOldEventsRequest: _TypeAlias = PurgeOldEventsRequest  # noqa: Y015
+
+@_typing.final
+class PurgeOldEventsResponse(_message.Message):
+    """They are deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    DELETED_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many events this call deleted."""
+    deleted_accounts: _builtins.int
+    """How many accounts."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+        deleted_accounts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "deleted_accounts", b"deleted_accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeOldEventsResponse: _TypeAlias = PurgeOldEventsResponse  # noqa: Y015
+
+@_typing.final
+class PurgeEnvironmentRequest(_message.Message):
+    """Tells of an environment that is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _integration_event_pb2.IntegrationEvent:
+        """Required. What happened; its resource is the environment."""
+
+    def __init__(
+        self,
+        *,
+        event: _integration_event_pb2.IntegrationEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeEnvironmentRequest: _TypeAlias = PurgeEnvironmentRequest  # noqa: Y015
+
+@_typing.final
+class PurgeEnvironmentResponse(_message.Message):
+    """Nothing of the environment is left, or the call is snoozed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many rows this call deleted."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeEnvironmentResponse: _TypeAlias = PurgeEnvironmentResponse  # noqa: Y015

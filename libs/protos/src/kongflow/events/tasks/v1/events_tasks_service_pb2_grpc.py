@@ -55,6 +55,11 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.FromString,
                 _registered_method=True)
+        self.PurgeOldEvents = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/PurgeOldEvents',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.FromString,
+                _registered_method=True)
         self.InvokeDispatcher = channel.unary_unary(
                 '/kongflow.events.tasks.v1.EventsTasksService/InvokeDispatcher',
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.SerializeToString,
@@ -74,6 +79,11 @@ class EventsTasksServiceStub:
                 '/kongflow.events.tasks.v1.EventsTasksService/BatchInvokeDispatchers',
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.FromString,
+                _registered_method=True)
+        self.PurgeEnvironment = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/PurgeEnvironment',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
                 _registered_method=True)
 
 
@@ -116,6 +126,17 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeOldEvents(self, request, context):
+        """Deletes the events that their environment keeps no longer, and accounts
+        that nothing belongs to any more. An event stays while it is not
+        delivered, and while a run of it has not ended. Snoozed when there is more
+        to delete than there is time. Idempotent.
+        Errors: UNAVAILABLE when runs does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InvokeDispatcher(self, request, context):
         """Starts what a dispatcher that took an event starts: a run for its job, or
         for each job of its dynamic trigger, or the call of its URL.
@@ -151,6 +172,15 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeEnvironment(self, request, context):
+        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -174,6 +204,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ExpireDispatcherResponse.SerializeToString,
             ),
+            'PurgeOldEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeOldEvents,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.SerializeToString,
+            ),
             'InvokeDispatcher': grpc.unary_unary_rpc_method_handler(
                     servicer.InvokeDispatcher,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.InvokeDispatcherRequest.FromString,
@@ -193,6 +228,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.BatchInvokeDispatchers,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.SerializeToString,
+            ),
+            'PurgeEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeEnvironment,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -315,6 +355,33 @@ class EventsTasksService:
             _registered_method=True)
 
     @staticmethod
+    def PurgeOldEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/PurgeOldEvents',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeOldEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def InvokeDispatcher(request,
             target,
             options=(),
@@ -412,6 +479,33 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/BatchInvokeDispatchers',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.BatchInvokeDispatchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/PurgeEnvironment',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,13 @@ class EventsTasksServiceStub:
     """
     ExpireDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]
     """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+    PurgeOldEvents: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeOldEventsRequest, _events_tasks_service_pb2.PurgeOldEventsResponse]
+    """Deletes the events that their environment keeps no longer, and accounts
+    that nothing belongs to any more. An event stays while it is not
+    delivered, and while a run of it has not ended. Snoozed when there is more
+    to delete than there is time. Idempotent.
+    Errors: UNAVAILABLE when runs does not answer.
+    """
     InvokeDispatcher: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]
     """Starts what a dispatcher that took an event starts: a run for its job, or
     for each job of its dynamic trigger, or the call of its URL.
@@ -68,6 +75,11 @@ class EventsTasksServiceStub:
     """
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
+    PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]
+    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 @_typing.type_check_only
 class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
@@ -91,6 +103,13 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """
     ExpireDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ExpireDispatcherRequest, _events_tasks_service_pb2.ExpireDispatcherResponse]  # type: ignore[assignment]
     """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
+    PurgeOldEvents: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeOldEventsRequest, _events_tasks_service_pb2.PurgeOldEventsResponse]  # type: ignore[assignment]
+    """Deletes the events that their environment keeps no longer, and accounts
+    that nothing belongs to any more. An event stays while it is not
+    delivered, and while a run of it has not ended. Snoozed when there is more
+    to delete than there is time. Idempotent.
+    Errors: UNAVAILABLE when runs does not answer.
+    """
     InvokeDispatcher: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.InvokeDispatcherRequest, _events_tasks_service_pb2.InvokeDispatcherResponse]  # type: ignore[assignment]
     """Starts what a dispatcher that took an event starts: a run for its job, or
     for each job of its dynamic trigger, or the call of its URL.
@@ -109,6 +128,11 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
+    PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the worker queue calls of the events service."""
@@ -155,6 +179,19 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an ephemeral dispatcher whose time is over. Idempotent."""
 
     @_abc_1.abstractmethod
+    def PurgeOldEvents(
+        self,
+        request: _events_tasks_service_pb2.PurgeOldEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.PurgeOldEventsResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeOldEventsResponse]]:
+        """Deletes the events that their environment keeps no longer, and accounts
+        that nothing belongs to any more. An event stays while it is not
+        delivered, and while a run of it has not ended. Snoozed when there is more
+        to delete than there is time. Idempotent.
+        Errors: UNAVAILABLE when runs does not answer.
+        """
+
+    @_abc_1.abstractmethod
     def InvokeDispatcher(
         self,
         request: _events_tasks_service_pb2.InvokeDispatcherRequest,
@@ -195,5 +232,16 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_tasks_service_pb2.BatchInvokeDispatchersResponse, _abc.Awaitable[_events_tasks_service_pb2.BatchInvokeDispatchersResponse]]:
         """Invokes many dispatchers of one environment."""
+
+    @_abc_1.abstractmethod
+    def PurgeEnvironment(
+        self,
+        request: _events_tasks_service_pb2.PurgeEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeEnvironmentResponse]]:
+        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
 
 def add_EventsTasksServiceServicer_to_server(servicer: EventsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

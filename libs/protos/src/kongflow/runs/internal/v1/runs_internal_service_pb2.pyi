@@ -256,3 +256,55 @@ class CancelRunsOfEventResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRunsOfEventResponse: _TypeAlias = CancelRunsOfEventResponse  # noqa: Y015
+
+@_typing.final
+class ListUnfinishedEventsRequest(_message.Message):
+    """Asks about the runs of event records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_RECORD_IDS_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Required. The environment."""
+    @_builtins.property
+    def event_record_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The event records, at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        event_record_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "event_record_ids", b"event_record_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnfinishedEventsRequest: _TypeAlias = ListUnfinishedEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListUnfinishedEventsResponse(_message.Message):
+    """Says which event records have unfinished runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_RECORD_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event_record_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of the request that have, in any order."""
+
+    def __init__(
+        self,
+        *,
+        event_record_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_record_ids", b"event_record_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnfinishedEventsResponse: _TypeAlias = ListUnfinishedEventsResponse  # noqa: Y015

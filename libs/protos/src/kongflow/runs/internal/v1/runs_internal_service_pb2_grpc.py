@@ -45,6 +45,11 @@ class RunsInternalServiceStub:
                 request_serializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsResponse.FromString,
                 _registered_method=True)
+        self.ListUnfinishedEvents = channel.unary_unary(
+                '/kongflow.runs.internal.v1.RunsInternalService/ListUnfinishedEvents',
+                request_serializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsResponse.FromString,
+                _registered_method=True)
         self.CancelRunsOfEvent = channel.unary_unary(
                 '/kongflow.runs.internal.v1.RunsInternalService/CancelRunsOfEvent',
                 request_serializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.CancelRunsOfEventRequest.SerializeToString,
@@ -73,6 +78,14 @@ class RunsInternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnfinishedEvents(self, request, context):
+        """Says which of these event records have runs that have not ended: they are
+        read again when such a run is executed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRunsOfEvent(self, request, context):
         """Cancels all runs of an event record that have not ended, in its
         environment only. A part of them per transaction; what a call did not
@@ -94,6 +107,11 @@ def add_RunsInternalServiceServicer_to_server(servicer, server):
                     servicer.BatchCreateRuns,
                     request_deserializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsResponse.SerializeToString,
+            ),
+            'ListUnfinishedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnfinishedEvents,
+                    request_deserializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsResponse.SerializeToString,
             ),
             'CancelRunsOfEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRunsOfEvent,
@@ -156,6 +174,33 @@ class RunsInternalService:
             '/kongflow.runs.internal.v1.RunsInternalService/BatchCreateRuns',
             kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsRequest.SerializeToString,
             kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.BatchCreateRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnfinishedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.internal.v1.RunsInternalService/ListUnfinishedEvents',
+            kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsRequest.SerializeToString,
+            kongflow_dot_runs_dot_internal_dot_v1_dot_runs__internal__service__pb2.ListUnfinishedEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

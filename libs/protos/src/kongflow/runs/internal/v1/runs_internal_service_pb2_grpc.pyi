@@ -42,6 +42,10 @@ class RunsInternalServiceStub:
     """Creates many runs, with one result each; one that is refused does not
     hold up the others.
     """
+    ListUnfinishedEvents: _grpc.UnaryUnaryMultiCallable[_runs_internal_service_pb2.ListUnfinishedEventsRequest, _runs_internal_service_pb2.ListUnfinishedEventsResponse]
+    """Says which of these event records have runs that have not ended: they are
+    read again when such a run is executed.
+    """
     CancelRunsOfEvent: _grpc.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CancelRunsOfEventRequest, _runs_internal_service_pb2.CancelRunsOfEventResponse]
     """Cancels all runs of an event record that have not ended, in its
     environment only. A part of them per transaction; what a call did not
@@ -61,6 +65,10 @@ class RunsInternalServiceAsyncStub(RunsInternalServiceStub):
     BatchCreateRuns: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.BatchCreateRunsRequest, _runs_internal_service_pb2.BatchCreateRunsResponse]  # type: ignore[assignment]
     """Creates many runs, with one result each; one that is refused does not
     hold up the others.
+    """
+    ListUnfinishedEvents: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.ListUnfinishedEventsRequest, _runs_internal_service_pb2.ListUnfinishedEventsResponse]  # type: ignore[assignment]
+    """Says which of these event records have runs that have not ended: they are
+    read again when such a run is executed.
     """
     CancelRunsOfEvent: _aio.UnaryUnaryMultiCallable[_runs_internal_service_pb2.CancelRunsOfEventRequest, _runs_internal_service_pb2.CancelRunsOfEventResponse]  # type: ignore[assignment]
     """Cancels all runs of an event record that have not ended, in its
@@ -90,6 +98,16 @@ class RunsInternalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runs_internal_service_pb2.BatchCreateRunsResponse, _abc.Awaitable[_runs_internal_service_pb2.BatchCreateRunsResponse]]:
         """Creates many runs, with one result each; one that is refused does not
         hold up the others.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnfinishedEvents(
+        self,
+        request: _runs_internal_service_pb2.ListUnfinishedEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_internal_service_pb2.ListUnfinishedEventsResponse, _abc.Awaitable[_runs_internal_service_pb2.ListUnfinishedEventsResponse]]:
+        """Says which of these event records have runs that have not ended: they are
+        read again when such a run is executed.
         """
 
     @_abc_1.abstractmethod

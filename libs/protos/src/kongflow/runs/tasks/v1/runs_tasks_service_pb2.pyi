@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from kongflow.events.v1 import integration_event_pb2 as _integration_event_pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as _envelope_pb2
 import builtins as _builtins
 import sys
@@ -197,3 +198,49 @@ class FailRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FailRunResponse: _TypeAlias = FailRunResponse  # noqa: Y015
+
+@_typing.final
+class PurgeEnvironmentRequest(_message.Message):
+    """Tells of an environment that is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _integration_event_pb2.IntegrationEvent:
+        """Required. What happened; its resource is the environment."""
+
+    def __init__(
+        self,
+        *,
+        event: _integration_event_pb2.IntegrationEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeEnvironmentRequest: _TypeAlias = PurgeEnvironmentRequest  # noqa: Y015
+
+@_typing.final
+class PurgeEnvironmentResponse(_message.Message):
+    """Nothing of the environment is left, or the call is snoozed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many rows this call deleted."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeEnvironmentResponse: _TypeAlias = PurgeEnvironmentResponse  # noqa: Y015

@@ -55,6 +55,11 @@ class RunsTasksServiceStub:
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsResponse.FromString,
                 _registered_method=True)
+        self.PurgeEnvironment = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/PurgeEnvironment',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+                _registered_method=True)
 
 
 class RunsTasksServiceServicer:
@@ -95,6 +100,15 @@ class RunsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeEnvironment(self, request, context):
+        """Deletes the runs of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +131,11 @@ def add_RunsTasksServiceServicer_to_server(servicer, server):
                     servicer.BatchStartRuns,
                     request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsResponse.SerializeToString,
+            ),
+            'PurgeEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeEnvironment,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +247,33 @@ class RunsTasksService:
             '/kongflow.runs.tasks.v1.RunsTasksService/BatchStartRuns',
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsRequest.SerializeToString,
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.BatchStartRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/PurgeEnvironment',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

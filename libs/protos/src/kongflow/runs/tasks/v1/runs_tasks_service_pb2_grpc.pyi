@@ -50,6 +50,11 @@ class RunsTasksServiceStub:
     """
     BatchStartRuns: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]
     """Starts many runs of one environment."""
+    PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeEnvironmentRequest, _runs_tasks_service_pb2.PurgeEnvironmentResponse]
+    """Deletes the runs of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 @_typing.type_check_only
 class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
@@ -73,6 +78,11 @@ class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
     """
     BatchStartRuns: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]  # type: ignore[assignment]
     """Starts many runs of one environment."""
+    PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeEnvironmentRequest, _runs_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes the runs of an environment that is deleted, a part
+    per transaction. Snoozed when there is more than there is time for; what
+    is deleted stays so. Idempotent.
+    """
 
 class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the worker queue calls of the runs service."""
@@ -117,5 +127,16 @@ class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runs_tasks_service_pb2.BatchStartRunsResponse, _abc.Awaitable[_runs_tasks_service_pb2.BatchStartRunsResponse]]:
         """Starts many runs of one environment."""
+
+    @_abc_1.abstractmethod
+    def PurgeEnvironment(
+        self,
+        request: _runs_tasks_service_pb2.PurgeEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_runs_tasks_service_pb2.PurgeEnvironmentResponse]]:
+        """Deletes the runs of an environment that is deleted, a part
+        per transaction. Snoozed when there is more than there is time for; what
+        is deleted stays so. Idempotent.
+        """
 
 def add_RunsTasksServiceServicer_to_server(servicer: RunsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

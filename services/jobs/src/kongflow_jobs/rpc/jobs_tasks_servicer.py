@@ -1,0 +1,43 @@
+"""Answers the worker queue: what is deleted with environments and projects."""
+
+from typing import Protocol
+
+from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2 as pb
+from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
+from kongflow_common.rpc.field_parsing import required_id
+from kongflow_common.rpc.task_results import Snooze, say_snooze
+
+
+class _Context(Protocol):
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
+
+
+class JobsTasksServicer:
+    """kongflow.jobs.tasks.v1.JobsTasksService."""
+
+    def __init__(
+        self, purge_environment: EnvironmentPurge, purge_project: EnvironmentPurge
+    ) -> None:
+        self._purge_environment = purge_environment
+        self._purge_project = purge_project
+
+    async def PurgeEnvironment(
+        self, request: pb.PurgeEnvironmentRequest, context: _Context
+    ) -> pb.PurgeEnvironmentResponse:
+        """Deletes what jobs are in an environment that is deleted."""
+        deleted = await _purged(self._purge_environment, request.event.resource_id, context)
+        return pb.PurgeEnvironmentResponse(deleted=deleted)
+
+    async def PurgeProject(
+        self, request: pb.PurgeProjectRequest, context: _Context
+    ) -> pb.PurgeProjectResponse:
+        """Deletes the jobs of a project that is deleted."""
+        deleted = await _purged(self._purge_project, request.event.resource_id, context)
+        return pb.PurgeProjectResponse(deleted=deleted)
+
+
+async def _purged(purge: EnvironmentPurge, resource_id: str, context: _Context) -> int:
+    purged = await purge(required_id(resource_id, "event.resource_id"))
+    if not purged.complete:
+        say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
+    return purged.deleted
