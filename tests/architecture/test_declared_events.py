@@ -15,7 +15,10 @@ def test_every_published_type_is_declared_for_its_layer() -> None:
         for type_ in DECLARED_TYPES
         if type_.layer is Layer.INTEGRATION and domain_of(type_.name) in domains
     }
-    assert declared == published
+    assert published <= declared
+    # No service sets projects up yet.
+    set_up = {f"project.init.{status}" for status in ("queued", "completed", "failed")}
+    assert declared - published == set_up
 
 
 def test_the_page_of_events_shows_the_types_that_are_declared() -> None:

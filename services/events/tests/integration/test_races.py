@@ -210,7 +210,8 @@ async def test_whatever_is_done_at_once_ends_as_if_in_some_order(context: Events
         lives.extend(await asyncio.gather(*map(live, numbers)))
     invoked = await invocations(context)
     states = Counter(known.state for _, known in lives if known is not None)
-    assert len(states) == 3, f"the steps lead to few states: {states}"
+    # How many there are is a matter of who comes first.
+    assert len(states) >= 2, f"the steps lead to one state: {states}"
     for record_id, known in lives:
         delivered = known is not None and known.state == EventRecord.STATE_DELIVERED
         assert invoked[record_id] == int(delivered)

@@ -89,7 +89,18 @@ _PROJECTS: Final = (
         {**_PROJECT, "createdBy": "who created it"},
     ),
     _above_environments("project.updated", "A project was changed.", _PROJECT),
-    _above_environments("project.deleted", "A project was deleted.", {"projectId": "the project"}),
+    _above_environments(
+        "project.deleted",
+        "A project was deleted.",
+        {"organizationId": "the organization it belonged to"},
+        layer=Layer.INTEGRATION,
+    ),
+    _above_environments(
+        "environment.deleted",
+        "An environment was deleted, alone or with its project.",
+        {"projectId": "the project", "organizationId": "the organization it belonged to"},
+        layer=Layer.INTEGRATION,
+    ),
     *(
         _above_environments(
             f"project.init.{status}", summary, {"projectId": "the project", **more}, layer=layer

@@ -1,7 +1,6 @@
 """The tables of the schema `events`, as SQLAlchemy Core sees them; migrations make them."""
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -9,23 +8,19 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    Sequence,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     and_,
-    event,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
-from sqlalchemy.types import UserDefinedType
 
 from kongflow_common.outbox.table import outbox_table
+from kongflow_events.adapters.log_tables import RESOURCE_EVENTS, RESOURCE_LOG
+from kongflow_events.adapters.schema import METADATA, SCHEMA
 
 __all__ = [
     "DISPATCHER_VERSIONS",
@@ -41,20 +36,6 @@ __all__ = [
     "RESOURCE_LOG",
     "SCHEMA",
 ]
-
-SCHEMA = "events"
-
-
-class Xid8(UserDefinedType[str]):
-    """The number of a transaction, 64 bits wide."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_kwargs: object) -> str:
-        return "xid8"
-
-
-METADATA = MetaData(schema=SCHEMA)
 
 EXTERNAL_ACCOUNTS = Table(
     "external_accounts",
@@ -299,67 +280,6 @@ Index(
     EVENT_SCHEMAS.c.environment_id,
     EVENT_SCHEMAS.c.id,
     postgresql_where=EVENT_SCHEMAS.c.deleted_at.is_(None),
-)
-
-_SEQUENCE = Sequence("resource_events_sequence_seq", schema=SCHEMA, metadata=METADATA)
-
-# A partition for each day, made and dropped by ResourceLogUpkeep.
-RESOURCE_EVENTS = Table(
-    "resource_events",
-    METADATA,
-    Column("id", UUID, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("timestamp", TIMESTAMP(timezone=True), nullable=False),
-    Column("resource_id", Text, nullable=False),
-    Column("user_id", Text, nullable=False, server_default=text("''")),
-    Column("data", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("organization_id", UUID),
-    Column("project_id", UUID),
-    Column("environment_id", UUID),
-    # The narrowest of these three: who sees that one sees the event.
-    Column("scope_id", UUID),
-    Column("replay_of", UUID),
-    Column("sequence", BigInteger, nullable=False, server_default=_SEQUENCE.next_value()),
-    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
-    Column(
-        "logged_at",
-        TIMESTAMP(timezone=True),
-        nullable=False,
-        server_default=func.clock_timestamp(),
-    ),
-    PrimaryKeyConstraint("id", "logged_at", name="resource_events_pkey"),
-    postgresql_partition_by="RANGE (logged_at)",
-)
-Index(
-    "resource_events_scope_id_xid_sequence_idx",
-    RESOURCE_EVENTS.c.scope_id,
-    RESOURCE_EVENTS.c.xid,
-    RESOURCE_EVENTS.c.sequence,
-)
-Index(
-    "resource_events_resource_id_timestamp_id_idx",
-    RESOURCE_EVENTS.c.resource_id,
-    RESOURCE_EVENTS.c.timestamp,
-    RESOURCE_EVENTS.c.id,
-)
-
-# What comes on a day without a partition.
-event.listen(
-    RESOURCE_EVENTS,
-    "after_create",
-    DDL(  # type: ignore[no-untyped-call]
-        "CREATE TABLE events.resource_events_rest PARTITION OF events.resource_events DEFAULT"
-    ),
-)
-
-# One row, whose key signs resume tokens.
-RESOURCE_LOG = Table(
-    "resource_log",
-    METADATA,
-    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
-    Column("token_key", LargeBinary, nullable=False),
-    CheckConstraint("only_row", name="resource_log_only_row_check"),
 )
 
 # Events with ids up to `last_record_id` have had their turn; the next have it at `next_at`.
