@@ -23,11 +23,13 @@ from services.workerqueue.tests.unit.catalogue.mail import CompileKinds, send
 ALL = Uniqueness()
 KIND_ALONE = Uniqueness(args=None)
 OUR_KINDS = {
+    "advanceEventReplay": ("maintenance", Priority.LOW, 10, 30, None),
     "autoIndexProductionEndpoints": ("maintenance", Priority.LOW, 3, 120, KIND_ALONE),
     "deliverEvent": ("events", Priority.HIGH, 6, 10, ALL),
     "events.invokeDispatcher": ("events", Priority.HIGH, 6, 10, ALL),
     "expireDispatcher": ("maintenance", Priority.LOW, 3, 10, None),
     "failEndpointIndex": ("default", Priority.NORMAL, 25, 10, ALL),
+    "failEventReplay": ("default", Priority.NORMAL, 25, 10, ALL),
     "failRegisterJob": ("default", Priority.NORMAL, 25, 10, ALL),
     "failRun": ("runs", Priority.HIGH, 25, 10, ALL),
     "invokeEphemeralDispatcher": ("execution", Priority.HIGH, 10, 30, None),
