@@ -1,14 +1,14 @@
 """Replays as rows, and the stored events that they go through as conditions."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_events.adapters.event_lists import EVENT_TARGETS
+from kongflow_events.adapters.id_times import first_id_at
 from kongflow_events.adapters.tables import EVENT_RECORDS, EVENT_REPLAYS
 from kongflow_events.application.ports_replays import ReplaySelection
 from kongflow_events.domain.event_record import Tenancy
@@ -26,10 +26,8 @@ REPLAY_TARGETS: Final[Mapping[str, FilterTarget]] = {
     "create_time": _REPLAY.created_at,
 }
 
-# Ids tell the time of the service that made them, `created_at` that of the database.
+# Wider than for a list: what a list leaves out is looked for again, what a replay does is not.
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
-_FIRST_TIME: Final = datetime(1971, 1, 1, tzinfo=UTC)
-_LAST_TIME: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def select_replays() -> Select[Any]:
@@ -84,9 +82,9 @@ def id_bounds(selection: ReplaySelection) -> list[ColumnElement[bool]]:
     """The environment and what the times mean for ids: all that an index is asked for."""
     conditions: list[ColumnElement[bool]] = [_RECORD.environment_id == selection.environment_id]
     if selection.start_at is not None:
-        conditions.append(_RECORD.id >= _first_id(selection.start_at, -_CLOCKS_DIFFER))
+        conditions.append(_RECORD.id >= first_id_at(selection.start_at, -_CLOCKS_DIFFER))
     if selection.end_at is not None:
-        conditions.append(_RECORD.id < _first_id(selection.end_at, _CLOCKS_DIFFER))
+        conditions.append(_RECORD.id < first_id_at(selection.end_at, _CLOCKS_DIFFER))
     return conditions
 
 
@@ -108,10 +106,3 @@ def selected_events(selection: ReplaySelection) -> list[ColumnElement[bool]]:
     if selection.filter is not None:
         conditions.append(filter_condition(selection.filter, EVENT_TARGETS))
     return conditions
-
-
-def _first_id(time: datetime, shift: timedelta) -> UUID:
-    """The least id of version 7 that was made at the time, shifted."""
-    bounded = min(max(time, _FIRST_TIME), _LAST_TIME) + shift
-    milliseconds = int(bounded.timestamp() * 1_000)
-    return UUID(int=milliseconds << 80)
