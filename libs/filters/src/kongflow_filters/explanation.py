@@ -14,6 +14,7 @@ from kongflow_filters.event_filter import (
     EventFilter,
     FilterNode,
     alternatives_of,
+    path_steps,
     render_path,
 )
 from kongflow_filters.javascript_objects import PropertyRefused
@@ -68,7 +69,7 @@ def explain(event_filter: EventFilter, value: object, path: str = "") -> Mismatc
     `path` is what the paths of mismatches begin with. See CompiledFilter.matches.
     """
     try:
-        return _explain(event_filter.tree, value, _steps(path))
+        return _explain(event_filter.tree, value, path_steps(path))
     except _Unreadable as error:
         return error.mismatch
 
@@ -76,7 +77,7 @@ def explain(event_filter: EventFilter, value: object, path: str = "") -> Mismatc
 def explain_member(event_filter: EventFilter, value: object, path: str = "") -> Mismatch | None:
     """The same for a value that is a member of an object. See CompiledFilter.matches_member."""
     try:
-        return _explain_nested(event_filter.tree, value, _steps(path))
+        return _explain_nested(event_filter.tree, value, path_steps(path))
     except _Unreadable as error:
         return error.mismatch
 
@@ -86,10 +87,6 @@ class _Unreadable(Exception):
 
     def __init__(self, mismatch: Mismatch) -> None:
         self.mismatch = mismatch
-
-
-def _steps(path: str) -> tuple[str, ...]:
-    return (path,) if path else ()
 
 
 def _explain(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatch | None:

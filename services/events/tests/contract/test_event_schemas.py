@@ -163,6 +163,25 @@ async def test_many_events_each_get_their_result(context: EventsContext) -> None
     assert await context.count("event_records") == 2
 
 
+async def test_a_place_is_told_by_its_keys_and_never_at_length(context: EventsContext) -> None:
+    numbers = {"type": "object", "additionalProperties": {"type": "integer"}}
+    await register(context, numbers, mode=EventSchema.MODE_WARN)
+    odd = await context.send(NAME, payload={"a.b": "x"})
+    assert list(odd.schema_check.warnings) == ['payload["a.b"]: the value is not of type "integer"']
+    long = await context.send(NAME, payload={"k" * 100_000: "x"})
+    [warning] = long.schema_check.warnings
+    assert warning == f'payload.{"k" * 63}…: the value is not of type "integer"'
+    for _ in range(30):
+        numbers = {"type": "object", "additionalProperties": numbers}
+    await register(context, numbers, mode=EventSchema.MODE_WARN, name="deep.event")
+    payload: object = "x"
+    for _ in range(31):
+        payload = {"k" * 64: payload}
+    deep = await context.send("deep.event", payload=payload)
+    [warning] = deep.schema_check.warnings
+    assert len(warning) < 700
+
+
 async def test_warn_mode_stores_the_event_and_what_does_not_fit(context: EventsContext) -> None:
     await register(context, ORDER, mode=EventSchema.MODE_WARN)
     sent = await context.send(NAME, payload={"total": -5})

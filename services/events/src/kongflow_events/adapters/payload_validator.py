@@ -8,6 +8,7 @@ import jsonschema_rs
 
 from kongflow_common.errors import FieldViolation, InvalidField
 from kongflow_common.payload import JsonDocument
+from kongflow_filters import render_path
 
 __all__ = ["JsonSchemaCompiler", "LazyValidator"]
 
@@ -26,7 +27,7 @@ class JsonSchemaCompiler:
         try:
             return _compile(schema)
         except jsonschema_rs.ValidationError as error:
-            place = field + _path(error.instance_path)
+            place = _path([*field.split("."), *error.instance_path])
             raise InvalidField(place, _short(error.message)) from None
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise InvalidField(field, _short(str(error).split("\n")[0])) from None
@@ -42,7 +43,7 @@ class JsonSchemaValidator:
         if self._validator.is_valid(payload):
             return ()
         return [
-            FieldViolation(f"payload{_path(error.instance_path)}", _short(error.message))
+            FieldViolation(_path(["payload", *error.instance_path]), _short(error.message))
             for error in islice(self._validator.iter_errors(payload), at_most)
         ]
 
@@ -84,7 +85,7 @@ def _compile(schema: Mapping[str, Any]) -> JsonSchemaValidator:
 
 
 def _path(parts: Sequence[str | int]) -> str:
-    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in parts)
+    return _short(render_path(parts))
 
 
 def _short(text: str) -> str:

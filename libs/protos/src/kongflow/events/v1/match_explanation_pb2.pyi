@@ -125,7 +125,8 @@ class MatchExplanation(_message.Message):
     """What stands there."""
     path: _builtins.str
     """Where in the event, for example `payload.user.age`, `source` or
-    `account_id`; empty where no place is meant.
+    `account_id`; a key that could be read as another place stands in quotes:
+    `payload["user.age"]`. Empty where no place is meant.
     """
     operator: _builtins.str
     """The operator, for example `$gt`; empty where one of several values is
