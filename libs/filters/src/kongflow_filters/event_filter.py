@@ -39,6 +39,7 @@ MAX_WILDCARDS: Final = 100
 
 # The original's parser never copies this key, so it matches nothing.
 _NEVER_KEPT: Final = "__proto__"
+_SHOWN_KEYS: Final = 10
 _SHOWN_KEY_LENGTH: Final = 64
 _PLAIN_KEY: Final = re.compile(r'[^\s.\[\]"]+')
 
@@ -71,7 +72,9 @@ class FilterWarning:
     @property
     def message(self) -> str:
         """The same, for people."""
-        ignored = ", ".join(shorten(key) for key in self.ignored)
+        ignored = ", ".join(shorten(key) for key in self.ignored[:_SHOWN_KEYS])
+        if len(self.ignored) > _SHOWN_KEYS:
+            ignored += f" and {len(self.ignored) - _SHOWN_KEYS} more"
         if not self.kept:
             return f"{self.path}: {ignored} is ignored; no filter can name it"
         return (

@@ -111,6 +111,13 @@ def test_unknown_keys_beside_an_operator_are_dropped_with_a_warning() -> None:
     assert parsed.warnings == (FilterWarning("a[0]", "$gt", ("note",)),)
 
 
+def test_of_many_keys_that_are_dropped_the_first_are_told() -> None:
+    written = {"a": [{"$gt": 1, **{f"k{number:02}": 0 for number in range(40)}}]}
+    [warning] = parse_filter(written).warnings
+    assert len(warning.ignored) == 40
+    assert "k08, k09 and 30 more is ignored" in warning.message
+
+
 def test_a_filter_on_proto_is_dropped_with_a_warning() -> None:
     parsed = parse_filter({"user": {"__proto__": ["x"], "id": [1]}})
     assert parsed.tree == {"user": {"id": (1,)}}
