@@ -69,6 +69,22 @@ async def test_what_is_probably_not_meant_is_told(context: EventsContext) -> Non
     assert answer.warnings[0].startswith("payload_filter.age[0]: only $gt counts")
 
 
+async def test_what_would_keep_the_service_busy_for_minutes_is_given_up(
+    context: EventsContext,
+) -> None:
+    written = {"a": [{"$not": f"q{number}"} for number in range(20_000)]}
+    event = EventRecord(payload=document({"a": ["y"] * 80_000}))
+    answer = await context.client.TestFilter(
+        pb.TestFilterRequest(payload_filter=document(written), event=event),
+        metadata=context.as_sender,
+        timeout=30,
+    )
+    assert not answer.matched
+    assert answer.explanation.kind == MatchExplanation.KIND_TOO_LARGE
+    assert answer.explanation.path == "payload.a"
+    assert not answer.explanation.HasField("wanted")
+
+
 async def test_of_much_that_is_not_meant_the_beginning_is_told(context: EventsContext) -> None:
     filters = document({"age": [{"$gt": 1, "x": 5}] * 30_000})
     dispatcher = EventDispatcher(

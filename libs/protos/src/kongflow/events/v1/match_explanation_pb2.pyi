@@ -97,6 +97,10 @@ class MatchExplanation(_message.Message):
         """Null, or nothing: what the wanted filter asks for cannot be in it."""
         KIND_UNREADABLE: MatchExplanation._Kind.ValueType  # 4
         """Something that JavaScript refuses to read."""
+        KIND_TOO_LARGE: MatchExplanation._Kind.ValueType  # 5
+        """Where the filter had asked so much of the values of the event that it was
+        given up, and counts as not holding.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What stands where the condition does not hold."""
@@ -111,6 +115,10 @@ class MatchExplanation(_message.Message):
     """Null, or nothing: what the wanted filter asks for cannot be in it."""
     KIND_UNREADABLE: MatchExplanation.Kind.ValueType  # 4
     """Something that JavaScript refuses to read."""
+    KIND_TOO_LARGE: MatchExplanation.Kind.ValueType  # 5
+    """Where the filter had asked so much of the values of the event that it was
+    given up, and counts as not holding.
+    """
 
     REASON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
