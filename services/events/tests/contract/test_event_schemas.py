@@ -182,6 +182,28 @@ async def test_a_place_is_told_by_its_keys_and_never_at_length(context: EventsCo
     assert len(warning) < 700
 
 
+@pytest.mark.parametrize(
+    ("asked", "values"),
+    [
+        ({"items": {"enum": [f"x{number}" for number in range(1_000)]}}, ["y"] * 100_000),
+        ({"allOf": [{"contains": {"const": number}} for number in range(1_000)]}, [-1] * 170_000),
+        ({"items": {"oneOf": [{"const": number} for number in range(4_000)]}}, [-1] * 170_000),
+        ({"items": {"$ref": "#/$defs/many"}}, [[-1]] * 100_000),
+    ],
+)
+async def test_what_would_keep_the_service_busy_for_minutes_does_not_fit(
+    context: EventsContext, asked: dict[str, Any], values: list[object]
+) -> None:
+    many = {"many": {"allOf": [{"$ref": "#/$defs/some"}] * 20}, "some": {"oneOf": [{}] * 20}}
+    await register(context, {"properties": {"a": asked}, "$defs": many})
+    why = await refused(context.send(NAME, payload={"a": values}))
+    assert list(why) == ["event.payload"]
+    assert "too many for this schema" in why["event.payload"]
+    few = await context.send(NAME, payload={"b": [{}] * 2_000})
+    assert not few.HasField("schema_check")
+    assert await context.count("event_records") == 1
+
+
 async def test_warn_mode_stores_the_event_and_what_does_not_fit(context: EventsContext) -> None:
     await register(context, ORDER, mode=EventSchema.MODE_WARN)
     sent = await context.send(NAME, payload={"total": -5})
