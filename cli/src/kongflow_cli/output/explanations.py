@@ -53,6 +53,8 @@ def found_cell(explanation: MatchExplanation) -> Cell:
     """What is there."""
     if explanation.kind == MatchExplanation.KIND_UNREADABLE:
         return "not readable"
+    if explanation.kind == MatchExplanation.KIND_TOO_LARGE:
+        return "more values than the filter may ask"
     return _shown(explanation.found) if explanation.HasField("found") else None
 
 

@@ -24,6 +24,7 @@ from kongflow_filters.event_filter import (
     FilterWarning,
     InvalidFilter,
     parse_filter,
+    render_path,
 )
 from kongflow_filters.event_matcher import EventMatcher, MatchTarget
 from kongflow_filters.excerpt import Excerpt, excerpt
@@ -54,5 +55,6 @@ __all__ = [
     "explain_event",
     "explain_member",
     "parse_filter",
+    "render_path",
     "scalars_at",
 ]

@@ -8,8 +8,8 @@ from enum import Enum
 from uuid import UUID
 
 from kongflow_filters.event_filter import InvalidFilter, parse_filter
-from kongflow_filters.event_matcher import MatchTarget
-from kongflow_filters.explanation import Mismatch, explain_member
+from kongflow_filters.event_matcher import MatchTarget, explain_members
+from kongflow_filters.explanation import Mismatch
 
 __all__ = ["EventMismatch", "EventMismatchReason", "explain_event"]
 
@@ -58,10 +58,10 @@ def explain_event(
         return EventMismatch(EventMismatchReason.INVALID_FILTER, message=str(error))
     if target.unmatchable:
         return EventMismatch(EventMismatchReason.UNMATCHABLE, message=target.unmatchable)
-    mismatch = explain_member(payload, target.payload, "payload")
-    if mismatch is not None:
+    found = explain_members(target, payload, context)
+    if found is None:
+        return None
+    of_payload, mismatch = found
+    if of_payload:
         return EventMismatch(EventMismatchReason.PAYLOAD_FILTER, mismatch)
-    mismatch = explain_member(context, target.context, "context")
-    if mismatch is not None:
-        return EventMismatch(EventMismatchReason.CONTEXT_FILTER, mismatch)
-    return None
+    return EventMismatch(EventMismatchReason.CONTEXT_FILTER, mismatch)

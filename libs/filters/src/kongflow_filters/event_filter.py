@@ -3,6 +3,8 @@
 The rules are in docs/behaviour/filters.md#filters.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
@@ -25,6 +27,7 @@ __all__ = [
     "InvalidFilter",
     "alternatives_of",
     "parse_filter",
+    "path_steps",
     "render_path",
 ]
 
@@ -36,7 +39,9 @@ MAX_WILDCARDS: Final = 100
 
 # The original's parser never copies this key, so it matches nothing.
 _NEVER_KEPT: Final = "__proto__"
+_SHOWN_KEYS: Final = 10
 _SHOWN_KEY_LENGTH: Final = 64
+_PLAIN_KEY: Final = re.compile(r'[^\s.\[\]"]+')
 
 FilterNode: TypeAlias = Mapping[str, "FilterNode | Sequence[object]"]
 """A parsed filter: each key has a filter of its own or a list of conditions."""
@@ -67,7 +72,9 @@ class FilterWarning:
     @property
     def message(self) -> str:
         """The same, for people."""
-        ignored = ", ".join(shorten(key) for key in self.ignored)
+        ignored = ", ".join(shorten(key) for key in self.ignored[:_SHOWN_KEYS])
+        if len(self.ignored) > _SHOWN_KEYS:
+            ignored += f" and {len(self.ignored) - _SHOWN_KEYS} more"
         if not self.kept:
             return f"{self.path}: {ignored} is ignored; no filter can name it"
         return (
@@ -91,7 +98,7 @@ def parse_filter(value: object, path: str = "") -> EventFilter:
     See docs/behaviour/filters.md#filters.
     """
     parser = _FilterParser()
-    tree = parser.filter(value, (path,) if path else ())
+    tree = parser.filter(value, path_steps(path))
     return EventFilter(tree, tuple(parser.warnings))
 
 
@@ -225,12 +232,22 @@ def _invalid(path: _Path, reason: str) -> InvalidFilter:
     return InvalidFilter(render_path(path), reason)
 
 
+def path_steps(path: str) -> tuple[str, ...]:
+    """The steps that a path of plain keys is made of, e.g. `event_dispatcher.payload_filter`."""
+    return tuple(path.split(".")) if path else ()
+
+
 def render_path(path: Iterable[str | int]) -> str:
-    """A place in a filter or a value as people read it, e.g. `payload.user.age[0]`."""
+    """A place in a filter or a value as people read it, e.g. `payload.user.age[0]`.
+
+    A key that could be read as another place stands in quotes: `payload["user.age"]`.
+    """
     rendered = ""
     for step in path:
         if isinstance(step, int):
             rendered += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step) is None:
+            rendered += f"[{json.dumps(shorten(step), ensure_ascii=False)}]"
         else:
             rendered += f".{shorten(step)}" if rendered else shorten(step)
     return rendered

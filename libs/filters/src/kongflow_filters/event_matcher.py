@@ -11,29 +11,38 @@ from uuid import UUID
 
 from kongflow_filters.compiled_filter import CompiledFilter
 from kongflow_filters.equalities import Equality, equalities
-from kongflow_filters.event_filter import InvalidFilter, parse_filter
+from kongflow_filters.event_filter import EventFilter, InvalidFilter, parse_filter
+from kongflow_filters.explanation import MAX_STEPS, Mismatch, explain_member, weight_of
 
-__all__ = ["EventMatcher", "MatchTarget"]
+__all__ = ["EventMatcher", "MatchTarget", "explain_members"]
 
 _JSON_CONTENT_TYPE: Final = "application/json"
 _EXACT_DIGITS: Final = 15
+# Two documents of 512 KiB do not hold enough values for filters that ask no more of each.
+_LIGHT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class MatchTarget:
     """What filters see of one event; made once and shown to every candidate.
 
-    `unmatchable` is why no filter can hold for the event; empty when filters can.
+    `unmatchable` is why no filter can hold for the event; empty when filters can. `size` is how
+    long payload and context are as JSON; 0 where nobody minds how long a match takes.
     """
 
     payload: object
     context: object
     external_account_id: UUID | None = None
     unmatchable: str = ""
+    size: int = 0
 
     @classmethod
     def of_request(
-        cls, payload: object, context: object, external_account_id: UUID | None = None
+        cls,
+        payload: object,
+        context: object,
+        external_account_id: UUID | None = None,
+        size: int = 0,
     ) -> "MatchTarget":
         """The target of an event whose payload is a REQUEST: {url, method, headers, rawBody}.
 
@@ -50,7 +59,7 @@ class MatchTarget:
             except (ValueError, RecursionError):
                 reason = "the request says that its body is JSON, but it is not"
                 return cls({}, context, external_account_id, reason)
-        return cls(request, context, external_account_id)
+        return cls(request, context, external_account_id, size=size)
 
 
 class EventMatcher:
@@ -66,6 +75,8 @@ class EventMatcher:
         "_context",
         "_external_account_id",
         "_payload",
+        "_walked",
+        "_weight",
         "context_equalities",
         "payload_equalities",
         "rejected",
@@ -80,6 +91,8 @@ class EventMatcher:
         self._external_account_id = external_account_id
         self._payload: CompiledFilter | None = None
         self._context: CompiledFilter | None = None
+        self._weight = 0
+        self._walked: tuple[EventFilter, EventFilter] | None = None
         self.rejected: InvalidFilter | None = None
         self.payload_equalities: Sequence[Equality] = ()
         self.context_equalities: Sequence[Equality] = ()
@@ -93,6 +106,9 @@ class EventMatcher:
             return
         self._payload = CompiledFilter(payload)
         self._context = CompiledFilter(context)
+        weight = weight_of(payload) + weight_of(context)
+        if weight > _LIGHT:
+            self._weight, self._walked = weight, (payload, context)
         self.payload_equalities = tuple(equalities(payload.tree))
         self.context_equalities = tuple(equalities(context.tree))
 
@@ -103,11 +119,30 @@ class EventMatcher:
             return False
         if self._payload is None or self._context is None:
             return self.rejected is None
-        return (
-            not target.unmatchable
-            and self._payload.matches_member(target.payload)
-            and self._context.matches_member(target.context)
+        if target.unmatchable:
+            return False
+        if self._walked is not None and self._weight * _values(target.size) > MAX_STEPS:
+            payload, context = self._walked
+            return explain_members(target, payload, context) is None
+        return self._payload.matches_member(target.payload) and self._context.matches_member(
+            target.context
         )
+
+
+def explain_members(
+    target: MatchTarget, payload_filter: EventFilter, context_filter: EventFilter
+) -> tuple[bool, Mismatch] | None:
+    """Which filter does not hold, the one of the payload or not, and why; None when both do."""
+    mismatch = explain_member(payload_filter, target.payload, "payload")
+    if mismatch is not None:
+        return True, mismatch
+    mismatch = explain_member(context_filter, target.context, "context")
+    return (False, mismatch) if mismatch is not None else None
+
+
+def _values(size: int) -> int:
+    """At most so many values are in documents of this length: each has a comma behind it."""
+    return size // 2 + 1
 
 
 def _read_request(payload: object) -> dict[str, object] | None:

@@ -2,27 +2,34 @@
 
 Agrees with CompiledFilter on every value, which walks the same tree without remembering where it
 is. The rules are in docs/behaviour/filters.md#explain.
+
+It counts its steps, and gives up where a filter and a value would take too many of them: each
+element of a list may be asked each condition of a filter.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import cast
+from typing import Final, cast
 
 from kongflow_filters.compiled_filter import compile_operator
 from kongflow_filters.event_filter import (
     EventFilter,
     FilterNode,
     alternatives_of,
+    path_steps,
     render_path,
 )
 from kongflow_filters.javascript_objects import PropertyRefused
 from kongflow_filters.javascript_properties import Property
 from kongflow_filters.javascript_values import MISSING
-from kongflow_filters.match_list import OR
-from kongflow_filters.operators import is_one_of, is_scalar_list
+from kongflow_filters.match_list import EXTENSION, OR, count_entries
+from kongflow_filters.operators import Check, is_one_of, is_scalar_list
 
-__all__ = ["Mismatch", "MismatchKind", "explain", "explain_member"]
+__all__ = ["MAX_STEPS", "Mismatch", "MismatchKind", "explain", "explain_member", "weight_of"]
+
+MAX_STEPS: Final = 2_000_000
+"""About a second, in which the process does nothing else."""
 
 
 class MismatchKind(Enum):
@@ -39,6 +46,9 @@ class MismatchKind(Enum):
 
     UNREADABLE = "unreadable"
     """Something that JavaScript refuses to read."""
+
+    TOO_LARGE = "too_large"
+    """More than MAX_STEPS steps would have to be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ def explain(event_filter: EventFilter, value: object, path: str = "") -> Mismatc
     `path` is what the paths of mismatches begin with. See CompiledFilter.matches.
     """
     try:
-        return _explain(event_filter.tree, value, _steps(path))
+        return _explain(event_filter.tree, value, path_steps(path), _Work())
     except _Unreadable as error:
         return error.mismatch
 
@@ -76,9 +86,76 @@ def explain(event_filter: EventFilter, value: object, path: str = "") -> Mismatc
 def explain_member(event_filter: EventFilter, value: object, path: str = "") -> Mismatch | None:
     """The same for a value that is a member of an object. See CompiledFilter.matches_member."""
     try:
-        return _explain_nested(event_filter.tree, value, _steps(path))
+        return _explain_nested(event_filter.tree, value, path_steps(path), _Work())
     except _Unreadable as error:
         return error.mismatch
+
+
+def weight_of(event_filter: EventFilter) -> int:
+    """How many steps the filter takes at most for each value that there is to be asked."""
+    return _weight(event_filter.tree)
+
+
+def _weight(tree: FilterNode) -> int:
+    weight = 1
+    for key, node in tree.items():
+        groups = alternatives_of(key, node)
+        if groups is not None:
+            weight += sum(_weight(each) for group in groups for each in group)
+        elif isinstance(node, Mapping):
+            weight += _weight(node)
+        elif not is_scalar_list(node):
+            weight += sum(_weight_of_condition(cast("Mapping[str, object]", each)) for each in node)
+        weight += 1
+    return weight
+
+
+def _weight_of_condition(item: Mapping[str, object]) -> int:
+    return count_entries(item[EXTENSION]) if EXTENSION in item else 1
+
+
+class _Work:
+    """The steps of one walk, and the conditions that it has compiled."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+        # By their place in memory: the filter is there for as long as it is walked.
+        self._checks: dict[int, tuple[Check, int]] = {}
+        self._scalars: dict[int, tuple[Check | None]] = {}
+        self._properties: dict[str, Property] = {}
+
+    def spend(self, steps: int, place: tuple[str, ...]) -> None:
+        """Raises _Unreadable when there are none left."""
+        self._left -= steps
+        if self._left < 0:
+            raise _TooLarge(Mismatch(place, MismatchKind.TOO_LARGE, "", MISSING, MISSING))
+
+    def property(self, key: str) -> Property:
+        """How a key is read."""
+        found = self._properties.get(key)
+        if found is None:
+            found = self._properties[key] = Property(key)
+        return found
+
+    def scalars(self, conditions: Sequence[object]) -> Check | None:
+        """Whether a value is one of those in a list of the filter; None for other lists."""
+        found = self._scalars.get(id(conditions))
+        if found is None:
+            of_scalars = is_scalar_list(conditions)
+            found = (_compile_scalars(conditions) if of_scalars else None,)
+            self._scalars[id(conditions)] = found
+        return found[0]
+
+    def check(self, item: Mapping[str, object]) -> tuple[Check, int]:
+        """A condition of the filter, and how many steps a value takes."""
+        found = self._checks.get(id(item))
+        if found is None:
+            found = self._checks[id(item)] = compile_operator(item), _weight_of_condition(item)
+        return found
+
+
+def _compile_scalars(values: Sequence[object]) -> Check:
+    return is_one_of(values) if values else lambda _: True
 
 
 class _Unreadable(Exception):
@@ -88,11 +165,14 @@ class _Unreadable(Exception):
         self.mismatch = mismatch
 
 
-def _steps(path: str) -> tuple[str, ...]:
-    return (path,) if path else ()
+class _TooLarge(_Unreadable):
+    """Ends the walk, whatever other alternatives there are."""
 
 
-def _explain(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatch | None:
+def _explain(
+    tree: FilterNode, value: object, steps: tuple[str, ...], work: _Work
+) -> Mismatch | None:
+    work.spend(1 + len(tree), steps)
     if not tree:
         return None
     if value is None or value is MISSING:
@@ -100,42 +180,48 @@ def _explain(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatc
     for key, node in tree.items():
         groups = alternatives_of(key, node)
         if groups is not None:
-            mismatch = _explain_alternatives(groups, value, steps)
+            mismatch = _explain_alternatives(groups, value, steps, work)
             if mismatch is not None:
                 return mismatch
             continue
         inner = (*steps, key)
-        found = _read(key, value, node, inner)
+        found = _read(key, value, node, inner, work)
         if isinstance(node, Mapping):
-            mismatch = _explain_nested(node, found, inner)
+            mismatch = _explain_nested(node, found, inner, work)
         else:
-            mismatch = _explain_conditions(node, found, inner)
+            mismatch = _explain_conditions(node, found, inner, work)
         if mismatch is not None:
             return mismatch
     return None
 
 
 def _explain_alternatives(
-    groups: Sequence[Sequence[FilterNode]], value: object, steps: tuple[str, ...]
+    groups: Sequence[Sequence[FilterNode]], value: object, steps: tuple[str, ...], work: _Work
 ) -> Mismatch | None:
     """Of each group one filter must hold for the value itself."""
     for group in groups:
-        if not any(_holds(tree, value, steps) for tree in group):
+        if not any(_holds(tree, value, steps, work) for tree in group):
             return Mismatch(steps, MismatchKind.CONDITION, OR, group, value)
     return None
 
 
-def _holds(tree: FilterNode, value: object, steps: tuple[str, ...]) -> bool:
+def _holds(tree: FilterNode, value: object, steps: tuple[str, ...], work: _Work) -> bool:
     try:
-        return _explain(tree, value, steps) is None
+        return _explain(tree, value, steps, work) is None
+    except _TooLarge:
+        raise
     except _Unreadable:
         return False
 
 
 def _read(
-    key: str, value: object, node: FilterNode | Sequence[object], steps: tuple[str, ...]
+    key: str,
+    value: object,
+    node: FilterNode | Sequence[object],
+    steps: tuple[str, ...],
+    work: _Work,
 ) -> object:
-    member = Property(key)
+    member = work.property(key)
     if type(value) is dict:
         return cast("dict[str, object]", value).get(key, member.inherited)
     try:
@@ -144,26 +230,32 @@ def _read(
         raise _Unreadable(Mismatch(steps, MismatchKind.UNREADABLE, "", node, MISSING)) from None
 
 
-def _explain_nested(tree: FilterNode, value: object, steps: tuple[str, ...]) -> Mismatch | None:
+def _explain_nested(
+    tree: FilterNode, value: object, steps: tuple[str, ...], work: _Work
+) -> Mismatch | None:
     """Of a list, one element must match; an empty one has none."""
     if type(value) is not list:
-        return _explain(tree, value, steps)
+        return _explain(tree, value, steps, work)
     elements = cast("list[object]", value)
-    if any(_explain(tree, element, steps) is None for element in elements):
+    if any(_explain(tree, element, steps, work) is None for element in elements):
         return None
     return Mismatch(steps, MismatchKind.NO_ELEMENT, "", tree, value)
 
 
 def _explain_conditions(
-    conditions: Sequence[object], value: object, steps: tuple[str, ...]
+    conditions: Sequence[object], value: object, steps: tuple[str, ...], work: _Work
 ) -> Mismatch | None:
-    if is_scalar_list(conditions):
-        if not conditions or is_one_of(conditions)(value):
+    is_one = work.scalars(conditions)
+    if is_one is not None:
+        if is_one(value):
             return None
         return Mismatch(steps, MismatchKind.CONDITION, "", conditions, value)
     for condition in conditions:
         item = cast("Mapping[str, object]", condition)
-        if not compile_operator(item)(value):
+        check, weight = work.check(item)
+        # An operator may look at each element of a list.
+        work.spend(weight * (1 + len(value) if type(value) is list else 1), steps)
+        if not check(value):
             [(name, operand)] = item.items()
             return Mismatch(steps, MismatchKind.CONDITION, name, operand, value)
     return None

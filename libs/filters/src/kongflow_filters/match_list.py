@@ -24,6 +24,7 @@ __all__ = [
     "BadEntry",
     "check_match_list",
     "compile_match_list",
+    "count_entries",
     "count_wildcards",
 ]
 
@@ -75,6 +76,19 @@ def count_wildcards(items: object) -> int:
                 count += count_wildcards([operand])
             elif name == "wildcard":
                 count += len(operand) if type(operand) is list else 1
+    return count
+
+
+def count_entries(items: object) -> int:
+    """How many values and matchers a list that was checked holds, those of `anything-but` too."""
+    count = 0
+    for entry in cast("Sequence[object]", items):
+        count += 1
+        if isinstance(entry, Mapping):
+            [(name, operand)] = entry.items()
+            inner = next(iter(operand.values())) if isinstance(operand, Mapping) else operand
+            if name == "anything-but" and type(inner) is list:
+                count += len(inner)
     return count
 
 

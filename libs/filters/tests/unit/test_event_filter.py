@@ -47,6 +47,31 @@ def test_paths_begin_with_the_name_of_the_field() -> None:
         parse_filter({"user": {"age": [{}]}}, "payload")
 
 
+@pytest.mark.parametrize(
+    ("keys", "path"),
+    [
+        (["a", "b"], "payload_filter.a.b"),
+        (["a.b"], 'payload_filter["a.b"]'),
+        (["a", ""], 'payload_filter.a[""]'),
+        (["a[0]", "b"], 'payload_filter["a[0]"].b'),
+        (['"', "two words"], 'payload_filter["\\""]["two words"]'),
+        (["$", "\u00e9-1", "0"], "payload_filter.$.\u00e9-1.0"),
+        ([".".join("k" * 100)], 'payload_filter["' + "k." * 31 + 'k\u2026"]'),
+    ],
+)
+def test_no_two_places_have_the_same_path(keys: list[str], path: str) -> None:
+    written: object = 1
+    for key in reversed(keys):
+        written = {key: written}
+    with pytest.raises(InvalidFilter) as refused:
+        parse_filter(written, "payload_filter")
+    assert refused.value.path == path
+    # Steps of the field that a filter stands in are no keys.
+    with pytest.raises(InvalidFilter) as refused:
+        parse_filter(written, "event_dispatcher.payload_filter")
+    assert refused.value.path == f"event_dispatcher.{path}"
+
+
 def test_long_keys_are_shortened_in_paths() -> None:
     with pytest.raises(InvalidFilter) as refused:
         parse_filter({"k" * 100_000: 1})
@@ -84,6 +109,13 @@ def test_unknown_keys_beside_an_operator_are_dropped_with_a_warning() -> None:
     parsed = parse_filter({"a": [{"$gt": 3, "note": "x"}]})
     assert parsed.tree == {"a": ({"$gt": 3},)}
     assert parsed.warnings == (FilterWarning("a[0]", "$gt", ("note",)),)
+
+
+def test_of_many_keys_that_are_dropped_the_first_are_told() -> None:
+    written = {"a": [{"$gt": 1, **{f"k{number:02}": 0 for number in range(40)}}]}
+    [warning] = parse_filter(written).warnings
+    assert len(warning.ignored) == 40
+    assert "k08, k09 and 30 more is ignored" in warning.message
 
 
 def test_a_filter_on_proto_is_dropped_with_a_warning() -> None:

@@ -102,6 +102,13 @@ def test_a_filter_that_holds_has_no_mismatch() -> None:
     assert explain(written, {"a": 2, "b": {}}) is None
 
 
+def test_keys_that_could_be_read_as_another_place_stand_in_quotes() -> None:
+    written = parse_filter({"a.b": {"": ["x"]}})
+    mismatch = explain(written, {"a.b": {"": "y"}}, "payload")
+    assert mismatch is not None
+    assert (mismatch.path, mismatch.steps) == ('payload["a.b"][""]', ("payload", "a.b", ""))
+
+
 def test_the_place_is_told_though_it_lies_deep() -> None:
     written: object = {"leaf": [1]}
     value: object = {"leaf": 2}

@@ -163,6 +163,47 @@ async def test_many_events_each_get_their_result(context: EventsContext) -> None
     assert await context.count("event_records") == 2
 
 
+async def test_a_place_is_told_by_its_keys_and_never_at_length(context: EventsContext) -> None:
+    numbers = {"type": "object", "additionalProperties": {"type": "integer"}}
+    await register(context, numbers, mode=EventSchema.MODE_WARN)
+    odd = await context.send(NAME, payload={"a.b": "x"})
+    assert list(odd.schema_check.warnings) == ['payload["a.b"]: the value is not of type "integer"']
+    long = await context.send(NAME, payload={"k" * 100_000: "x"})
+    [warning] = long.schema_check.warnings
+    assert warning == f'payload.{"k" * 63}…: the value is not of type "integer"'
+    for _ in range(30):
+        numbers = {"type": "object", "additionalProperties": numbers}
+    await register(context, numbers, mode=EventSchema.MODE_WARN, name="deep.event")
+    payload: object = "x"
+    for _ in range(31):
+        payload = {"k" * 64: payload}
+    deep = await context.send("deep.event", payload=payload)
+    [warning] = deep.schema_check.warnings
+    assert len(warning) < 700
+
+
+@pytest.mark.parametrize(
+    ("asked", "values"),
+    [
+        ({"items": {"enum": [f"x{number}" for number in range(1_000)]}}, ["y"] * 100_000),
+        ({"allOf": [{"contains": {"const": number}} for number in range(1_000)]}, [-1] * 170_000),
+        ({"items": {"oneOf": [{"const": number} for number in range(4_000)]}}, [-1] * 170_000),
+        ({"items": {"$ref": "#/$defs/many"}}, [[-1]] * 100_000),
+    ],
+)
+async def test_what_would_keep_the_service_busy_for_minutes_does_not_fit(
+    context: EventsContext, asked: dict[str, Any], values: list[object]
+) -> None:
+    many = {"many": {"allOf": [{"$ref": "#/$defs/some"}] * 20}, "some": {"oneOf": [{}] * 20}}
+    await register(context, {"properties": {"a": asked}, "$defs": many})
+    why = await refused(context.send(NAME, payload={"a": values}))
+    assert list(why) == ["event.payload"]
+    assert "too many for this schema" in why["event.payload"]
+    few = await context.send(NAME, payload={"b": [{}] * 2_000})
+    assert not few.HasField("schema_check")
+    assert await context.count("event_records") == 1
+
+
 async def test_warn_mode_stores_the_event_and_what_does_not_fit(context: EventsContext) -> None:
     await register(context, ORDER, mode=EventSchema.MODE_WARN)
     sent = await context.send(NAME, payload={"total": -5})

@@ -8,8 +8,14 @@ import pytest
 
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import events_service_pb2 as pb
+from kongflow.events.v1.event_dispatcher_pb2 import (
+    Dispatchable,
+    EventDispatcher,
+    JobVersionDispatchable,
+)
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.match_explanation_pb2 import MatchExplanation
+from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
 from kongflow_common.testing.refusals import refusal
 from services.events.tests.documents import content_of
@@ -61,6 +67,40 @@ async def test_what_is_probably_not_meant_is_told(context: EventsContext) -> Non
     )
     assert answer.warnings == (await backtest(context, payload_filter=filters)).warnings
     assert answer.warnings[0].startswith("payload_filter.age[0]: only $gt counts")
+
+
+async def test_what_would_keep_the_service_busy_for_minutes_is_given_up(
+    context: EventsContext,
+) -> None:
+    written = {"a": [{"$not": f"q{number}"} for number in range(20_000)]}
+    event = EventRecord(payload=document({"a": ["y"] * 80_000}))
+    answer = await context.client.TestFilter(
+        pb.TestFilterRequest(payload_filter=document(written), event=event),
+        metadata=context.as_sender,
+        timeout=30,
+    )
+    assert not answer.matched
+    assert answer.explanation.kind == MatchExplanation.KIND_TOO_LARGE
+    assert answer.explanation.path == "payload.a"
+    assert not answer.explanation.HasField("wanted")
+
+
+async def test_of_much_that_is_not_meant_the_beginning_is_told(context: EventsContext) -> None:
+    filters = document({"age": [{"$gt": 1, "x": 5}] * 30_000})
+    dispatcher = EventDispatcher(
+        dispatchable_id="d",
+        dispatchable=Dispatchable(job_version=JobVersionDispatchable(job_id=str(new_id()))),
+        event_names=["x"],
+        payload_filter=filters,
+    )
+    put = await context.client.UpsertEventDispatcher(
+        pb.UpsertEventDispatcherRequest(event_dispatcher=dispatcher),
+        metadata=context.as_sender,
+        timeout=10,
+    )
+    assert len(put.warnings) == 101
+    assert put.warnings[-1] == "event_dispatcher.payload_filter: 29900 more of this kind"
+    assert await context.count("event_dispatchers") == 1
 
 
 async def test_a_sample_of_a_request(context: EventsContext) -> None:

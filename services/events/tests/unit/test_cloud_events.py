@@ -15,7 +15,12 @@ from kongflow_common.ids import new_id
 from kongflow_common.payload import JsonDocument
 from kongflow_events.application.read_cloud_event import RecordedCloudEvent
 from kongflow_events.domain.cloud_event import CloudEvent, parse_time
-from kongflow_events.domain.cloud_event_json import read_binary, read_json, write_json
+from kongflow_events.domain.cloud_event_json import (
+    read_binary,
+    read_json,
+    write_binary,
+    write_json,
+)
 from kongflow_events.domain.cloud_event_record import CloudEventContent, content_of, event_of
 from kongflow_events.domain.event_record import (
     EventContent,
@@ -165,6 +170,27 @@ def test_binary_mode_of_http() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ('"two words"', "two words"),
+        (r'"she said \"50\%25\""', 'she said "50%"'),
+        ('""', ""),
+        # These are no quoted strings, so nothing of them is taken away.
+        ('"', '"'),
+        ('"a" or "b"', '"a" or "b"'),
+        (r'"open\"', r'"open\"'),
+        ("100%", "100%"),
+    ],
+)
+def test_headers_in_quotes_as_earlier_specifications_wrote_them(header: str, value: str) -> None:
+    identity = {"ce-specversion": "1.0", "ce-id": '"a 1"', "ce-source": "s", "ce-type": "t"}
+    event = read_binary({**identity, "ce-subject": header}, b"")
+    assert (event.id, event.attributes["subject"].value) == ("a 1", value)
+    headers, _ = write_binary(event)
+    assert read_binary(headers, b"") == event
+
+
 def test_numbers_of_more_than_64_bits_stay() -> None:
     raw = (
         b'{"specversion":"1.0","id":"1","source":"s","type":"t",'
@@ -303,7 +329,9 @@ def test_a_plain_event_is_the_same_event_after_all_formats(seed: int, kind: str)
         ({"time": "1969-12-31T23:59:59Z"}, "cloud_event.time"),
         ({"data": 1, "data_base64": "AA=="}, "cloud_event.data_base64"),
         ({"data_base64": "*"}, "cloud_event.data_base64"),
-        ({"kongflowpriority": "HIGHEST"}, "cloud_event.kongflowpayload"),
+        ({"kongflowpriority": "HIGHEST"}, "cloud_event.kongflowpriority"),
+        ({"kongflowpayload": "FORM"}, "cloud_event.kongflowpayload"),
+        ({"kongflowaccount": "x" * 513}, "cloud_event.kongflowaccount"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], field: str) -> None:

@@ -8,11 +8,17 @@ import jsonschema_rs
 
 from kongflow_common.errors import FieldViolation, InvalidField
 from kongflow_common.payload import JsonDocument
+from kongflow_events.domain.schema_shape import cost_of
+from kongflow_filters import render_path
 
 __all__ = ["JsonSchemaCompiler", "LazyValidator"]
 
 _MOST_CHARACTERS: Final = 300
 _PATTERN_BYTES: Final = 1024 * 1024
+# What a schema asks, times the values that there are: some seconds, in which the process does
+# nothing else. A payload of 512 KiB has not enough values for a schema that asks 75 things.
+_MOST_CHECKS: Final = 20_000_000
+_MOST_VALUES: Final = 262_144
 
 
 class JsonSchemaCompiler:
@@ -26,7 +32,7 @@ class JsonSchemaCompiler:
         try:
             return _compile(schema)
         except jsonschema_rs.ValidationError as error:
-            place = field + _path(error.instance_path)
+            place = _path([*field.split("."), *error.instance_path])
             raise InvalidField(place, _short(error.message)) from None
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise InvalidField(field, _short(str(error).split("\n")[0])) from None
@@ -35,14 +41,18 @@ class JsonSchemaCompiler:
 class JsonSchemaValidator:
     """Implements PayloadValidator."""
 
-    def __init__(self, validator: jsonschema_rs.Validator) -> None:
+    def __init__(self, validator: jsonschema_rs.Validator, cost: int) -> None:
         self._validator = validator
+        self._most_values = _MOST_CHECKS // cost
 
     def violations(self, payload: object, *, at_most: int) -> Sequence[FieldViolation]:
+        if self._most_values < _MOST_VALUES and _has_more_than(self._most_values, payload):
+            reason = f"holds more than {self._most_values} values, too many for this schema"
+            return [FieldViolation("payload", reason)]
         if self._validator.is_valid(payload):
             return ()
         return [
-            FieldViolation(f"payload{_path(error.instance_path)}", _short(error.message))
+            FieldViolation(_path(["payload", *error.instance_path]), _short(error.message))
             for error in islice(self._validator.iter_errors(payload), at_most)
         ]
 
@@ -79,12 +89,25 @@ def _compile(schema: Mapping[str, Any]) -> JsonSchemaValidator:
             pattern_options=jsonschema_rs.RegexOptions(
                 size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES
             ),
-        )
+        ),
+        cost_of(schema),
     )
 
 
+def _has_more_than(most: int, payload: object) -> bool:
+    count, waiting = 0, [payload]
+    while waiting and count <= most:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return count > most
+
+
 def _path(parts: Sequence[str | int]) -> str:
-    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in parts)
+    return _short(render_path(parts))
 
 
 def _short(text: str) -> str:

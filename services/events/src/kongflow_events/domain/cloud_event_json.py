@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -34,6 +35,10 @@ _KINDS: Final[Mapping[str, AttributeKind]] = {
     "datacontenttype": AttributeKind.STRING,
     "subject": AttributeKind.STRING,
 }
+# None is ever written here, but earlier versions of the specification had values with spaces or
+# quotes written so, and such are to be read for ever.
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 # What a header holds as it is; all else is percent-encoded.
 _PLAIN: Final = frozenset(chr(code) for code in range(0x21, 0x7F)) - {'"', "%"}
 
@@ -185,6 +190,9 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> CloudEvent:
 
 
 def _decoded(value: str) -> str:
+    quoted = _QUOTED.fullmatch(value)
+    if quoted is not None:
+        value = _ESCAPED.sub(r"\1", quoted[1])
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError:

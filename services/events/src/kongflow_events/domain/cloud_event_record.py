@@ -1,8 +1,9 @@
 """Cloud events as event records and back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument, parse_json
@@ -27,6 +28,8 @@ from kongflow_events.domain.event_record import (
 )
 
 __all__ = ["CloudEventContent", "content_of", "event_of"]
+
+_Known = TypeVar("_Known")
 
 _MAX_TEXT: Final = 512
 _MAX_NOTE_BYTES: Final = 2 * 1024 * 1024
@@ -63,27 +66,25 @@ def content_of(event: CloudEvent) -> CloudEventContent:
     """Read an event. Raises InvalidField."""
     for name, text in (("id", event.id), ("source", event.source), ("type", event.type)):
         _check_text(name, text)
-    payload_type = _text(event, _PAYLOAD)
-    priority = _text(event, _PRIORITY)
+    account_id = _text(event, _ACCOUNT)
+    if account_id is not None:
+        _check_text(_ACCOUNT, account_id)
     test = event.attributes.get(_TEST)
     time = _text(event, "time")
-    try:
-        return CloudEventContent(
-            event_id=event.id,
-            name=event.type,
-            source=event.source,
-            timestamp=parse_time(time, "cloud_event.time") if time is not None else None,
-            payload=payload_of(event),
-            context=_context(event),
-            payload_type=PayloadType(payload_type) if payload_type is not None else None,
-            account_id=_text(event, _ACCOUNT),
-            is_test=test is not None and test.plain() in (True, "true"),
-            priority=Priority[priority] if priority is not None else None,
-            schema_uri=_text(event, "dataschema"),
-            note=_note(event),
-        )
-    except (KeyError, ValueError):
-        raise InvalidField(f"cloud_event.{_PAYLOAD}", "is not one that is written here") from None
+    return CloudEventContent(
+        event_id=event.id,
+        name=event.type,
+        source=event.source,
+        timestamp=parse_time(time, "cloud_event.time") if time is not None else None,
+        payload=payload_of(event),
+        context=_context(event),
+        payload_type=_one_of(event, _PAYLOAD, {each.value: each for each in PayloadType}),
+        account_id=account_id,
+        is_test=test is not None and test.plain() in (True, "true"),
+        priority=_one_of(event, _PRIORITY, Priority.__members__),
+        schema_uri=_text(event, "dataschema"),
+        note=_note(event),
+    )
 
 
 def event_of(record: EventRecord, content: EventContent, note: JsonDocument | None) -> CloudEvent:
@@ -122,6 +123,15 @@ def _context(event: CloudEvent) -> JsonDocument:
     members = {name: each.plain() for name, each in event.attributes.items()}
     written = JsonDocument.dump({NOTE_KEY: {"specversion": SPEC_VERSION, **members}})
     return parse_json(written.text, field="cloud_event")
+
+
+def _one_of(event: CloudEvent, name: str, known: Mapping[str, _Known]) -> _Known | None:
+    text = _text(event, name)
+    if text is None:
+        return None
+    if text not in known:
+        raise InvalidField(f"cloud_event.{name}", f"must be one of {', '.join(known)}")
+    return known[text]
 
 
 def _text(event: CloudEvent, name: str) -> str | None:

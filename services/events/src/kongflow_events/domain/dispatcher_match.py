@@ -33,10 +33,11 @@ class MatchableEvent:
             payload = self._content.payload.load()
             context = self._content.context.load()
             account = self.outside.external_account_id
+            size = len(self._content.payload.text) + len(self._content.context.text)
             if self._payload_type is PayloadType.REQUEST:
-                self._whole = MatchTarget.of_request(payload, context, account)
+                self._whole = MatchTarget.of_request(payload, context, account, size)
             else:
-                self._whole = MatchTarget(payload, context, account)
+                self._whole = MatchTarget(payload, context, account, size=size)
         return self._whole
 
 

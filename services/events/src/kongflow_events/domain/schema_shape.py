@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from kongflow_common.errors import InvalidField
 
-__all__ = ["DIALECTS", "check_shape"]
+__all__ = ["DIALECTS", "check_shape", "cost_of"]
 
 DIALECTS: Final = frozenset(
     {
@@ -68,6 +68,22 @@ def check_shape(schema: Mapping[str, Any], path: str) -> None:
     order = _components(graph.nodes)
     _check_recursion(graph.nodes)
     _check_size(graph.nodes, order)
+
+
+def cost_of(schema: Mapping[str, Any]) -> int:
+    """How much one value of a payload may be asked, at most: schemas, and values of an `enum`.
+
+    Most ask different values; those under `items`, and all that are tried, ask the same.
+    """
+    graph = _Graph(schema, "schema")
+    graph.build()
+    costs: dict[int, int] = {}
+    for number in _components(graph.nodes):
+        node = graph.nodes[number]
+        options = node.schema.get("enum")
+        costs[number] = 1 + (len(options) if isinstance(options, list) else 0)
+        costs[number] += sum(costs.get(child, 1) for child, _ in node.edges)
+    return costs[0]
 
 
 class _Graph:

@@ -52,6 +52,7 @@ _KINDS: Final[Mapping[MismatchKind, _Explanation.Kind.ValueType]] = {
     MismatchKind.NO_ELEMENT: _Explanation.KIND_NO_ELEMENT,
     MismatchKind.NO_MEMBERS: _Explanation.KIND_NO_MEMBERS,
     MismatchKind.UNREADABLE: _Explanation.KIND_UNREADABLE,
+    MismatchKind.TOO_LARGE: _Explanation.KIND_TOO_LARGE,
 }
 
 
@@ -138,8 +139,9 @@ def _to_explanation(explanation: MatchExplanation) -> _Explanation:
         message.kind = _KINDS[mismatch.kind]
         message.path = mismatch.path
         message.operator = mismatch.operator
-        message.wanted.CopyFrom(_to_shown(mismatch.wanted))
-        if mismatch.kind is not MismatchKind.UNREADABLE:
+        if mismatch.kind is not MismatchKind.TOO_LARGE:
+            message.wanted.CopyFrom(_to_shown(mismatch.wanted))
+        if mismatch.kind not in {MismatchKind.UNREADABLE, MismatchKind.TOO_LARGE}:
             message.found.CopyFrom(_to_shown(mismatch.found))
     return message
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from kongflow.common.v1 import payload_pb2 as kongflow_dot_common_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*kongflow/events/v1/match_explanation.proto\x12\x12kongflow.events.v1\x1a kongflow/common/v1/payload.proto\"\xb2\x05\n\x10MatchExplanation\x12\x43\n\x06reason\x18\x01 \x01(\x0e\x32+.kongflow.events.v1.MatchExplanation.ReasonR\x06reason\x12=\n\x04kind\x18\x02 \x01(\x0e\x32).kongflow.events.v1.MatchExplanation.KindR\x04kind\x12\x12\n\x04path\x18\x03 \x01(\tR\x04path\x12\x1a\n\x08operator\x18\x04 \x01(\tR\x08operator\x12\x36\n\x06wanted\x18\x05 \x01(\x0b\x32\x1e.kongflow.events.v1.ShownValueR\x06wanted\x12\x34\n\x05\x66ound\x18\x06 \x01(\x0b\x32\x1e.kongflow.events.v1.ShownValueR\x05\x66ound\x12\x18\n\x07message\x18\x07 \x01(\tR\x07message\"\xf0\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREASON_NAME\x10\x01\x12\x11\n\rREASON_SOURCE\x10\x02\x12\x13\n\x0fREASON_DISABLED\x10\x03\x12\x11\n\rREASON_MANUAL\x10\x04\x12\x12\n\x0eREASON_ACCOUNT\x10\x05\x12\x19\n\x15REASON_INVALID_FILTER\x10\x06\x12\x1d\n\x19REASON_UNREADABLE_REQUEST\x10\x07\x12\x19\n\x15REASON_PAYLOAD_FILTER\x10\x08\x12\x19\n\x15REASON_CONTEXT_FILTER\x10\t\"o\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_CONDITION\x10\x01\x12\x13\n\x0fKIND_NO_ELEMENT\x10\x02\x12\x13\n\x0fKIND_NO_MEMBERS\x10\x03\x12\x13\n\x0fKIND_UNREADABLE\x10\x04\"\xa5\x01\n\nShownValue\x12\x33\n\x05whole\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadH\x00R\x05whole\x12\x1e\n\tbeginning\x18\x02 \x01(\tH\x00R\tbeginning\x12\x1a\n\x07missing\x18\x03 \x01(\x08H\x00R\x07missing\x12\x1e\n\tdescribed\x18\x04 \x01(\tH\x00R\tdescribedB\x06\n\x04kind\"\xe8\x01\n\x11\x44ispatcherVerdict\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12\'\n\x0f\x64ispatchable_id\x18\x02 \x01(\tR\x0e\x64ispatchableId\x12\x18\n\x07matched\x18\x03 \x01(\x08R\x07matched\x12\x46\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.kongflow.events.v1.MatchExplanationR\x0b\x65xplanation\x12#\n\rchanged_since\x18\x05 \x01(\x08R\x0c\x63hangedSinceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*kongflow/events/v1/match_explanation.proto\x12\x12kongflow.events.v1\x1a kongflow/common/v1/payload.proto\"\xc7\x05\n\x10MatchExplanation\x12\x43\n\x06reason\x18\x01 \x01(\x0e\x32+.kongflow.events.v1.MatchExplanation.ReasonR\x06reason\x12=\n\x04kind\x18\x02 \x01(\x0e\x32).kongflow.events.v1.MatchExplanation.KindR\x04kind\x12\x12\n\x04path\x18\x03 \x01(\tR\x04path\x12\x1a\n\x08operator\x18\x04 \x01(\tR\x08operator\x12\x36\n\x06wanted\x18\x05 \x01(\x0b\x32\x1e.kongflow.events.v1.ShownValueR\x06wanted\x12\x34\n\x05\x66ound\x18\x06 \x01(\x0b\x32\x1e.kongflow.events.v1.ShownValueR\x05\x66ound\x12\x18\n\x07message\x18\x07 \x01(\tR\x07message\"\xf0\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREASON_NAME\x10\x01\x12\x11\n\rREASON_SOURCE\x10\x02\x12\x13\n\x0fREASON_DISABLED\x10\x03\x12\x11\n\rREASON_MANUAL\x10\x04\x12\x12\n\x0eREASON_ACCOUNT\x10\x05\x12\x19\n\x15REASON_INVALID_FILTER\x10\x06\x12\x1d\n\x19REASON_UNREADABLE_REQUEST\x10\x07\x12\x19\n\x15REASON_PAYLOAD_FILTER\x10\x08\x12\x19\n\x15REASON_CONTEXT_FILTER\x10\t\"\x83\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_CONDITION\x10\x01\x12\x13\n\x0fKIND_NO_ELEMENT\x10\x02\x12\x13\n\x0fKIND_NO_MEMBERS\x10\x03\x12\x13\n\x0fKIND_UNREADABLE\x10\x04\x12\x12\n\x0eKIND_TOO_LARGE\x10\x05\"\xa5\x01\n\nShownValue\x12\x33\n\x05whole\x18\x01 \x01(\x0b\x32\x1b.kongflow.common.v1.PayloadH\x00R\x05whole\x12\x1e\n\tbeginning\x18\x02 \x01(\tH\x00R\tbeginning\x12\x1a\n\x07missing\x18\x03 \x01(\x08H\x00R\x07missing\x12\x1e\n\tdescribed\x18\x04 \x01(\tH\x00R\tdescribedB\x06\n\x04kind\"\xe8\x01\n\x11\x44ispatcherVerdict\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12\'\n\x0f\x64ispatchable_id\x18\x02 \x01(\tR\x0e\x64ispatchableId\x12\x18\n\x07matched\x18\x03 \x01(\x08R\x07matched\x12\x46\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.kongflow.events.v1.MatchExplanationR\x0b\x65xplanation\x12#\n\rchanged_since\x18\x05 \x01(\x08R\x0c\x63hangedSinceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.v1.match_ex
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MATCHEXPLANATION']._serialized_start=101
-  _globals['_MATCHEXPLANATION']._serialized_end=791
+  _globals['_MATCHEXPLANATION']._serialized_end=812
   _globals['_MATCHEXPLANATION_REASON']._serialized_start=438
   _globals['_MATCHEXPLANATION_REASON']._serialized_end=678
-  _globals['_MATCHEXPLANATION_KIND']._serialized_start=680
-  _globals['_MATCHEXPLANATION_KIND']._serialized_end=791
-  _globals['_SHOWNVALUE']._serialized_start=794
-  _globals['_SHOWNVALUE']._serialized_end=959
-  _globals['_DISPATCHERVERDICT']._serialized_start=962
-  _globals['_DISPATCHERVERDICT']._serialized_end=1194
+  _globals['_MATCHEXPLANATION_KIND']._serialized_start=681
+  _globals['_MATCHEXPLANATION_KIND']._serialized_end=812
+  _globals['_SHOWNVALUE']._serialized_start=815
+  _globals['_SHOWNVALUE']._serialized_end=980
+  _globals['_DISPATCHERVERDICT']._serialized_start=983
+  _globals['_DISPATCHERVERDICT']._serialized_end=1215
 # @@protoc_insertion_point(module_scope)

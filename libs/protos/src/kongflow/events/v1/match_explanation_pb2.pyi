@@ -97,6 +97,10 @@ class MatchExplanation(_message.Message):
         """Null, or nothing: what the wanted filter asks for cannot be in it."""
         KIND_UNREADABLE: MatchExplanation._Kind.ValueType  # 4
         """Something that JavaScript refuses to read."""
+        KIND_TOO_LARGE: MatchExplanation._Kind.ValueType  # 5
+        """Where the filter had asked so much of the values of the event that it was
+        given up, and counts as not holding.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What stands where the condition does not hold."""
@@ -111,6 +115,10 @@ class MatchExplanation(_message.Message):
     """Null, or nothing: what the wanted filter asks for cannot be in it."""
     KIND_UNREADABLE: MatchExplanation.Kind.ValueType  # 4
     """Something that JavaScript refuses to read."""
+    KIND_TOO_LARGE: MatchExplanation.Kind.ValueType  # 5
+    """Where the filter had asked so much of the values of the event that it was
+    given up, and counts as not holding.
+    """
 
     REASON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -125,7 +133,8 @@ class MatchExplanation(_message.Message):
     """What stands there."""
     path: _builtins.str
     """Where in the event, for example `payload.user.age`, `source` or
-    `account_id`; empty where no place is meant.
+    `account_id`; a key that could be read as another place stands in quotes:
+    `payload["user.age"]`. Empty where no place is meant.
     """
     operator: _builtins.str
     """The operator, for example `$gt`; empty where one of several values is

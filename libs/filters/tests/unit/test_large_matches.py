@@ -1,0 +1,101 @@
+"""A filter and a value that are both large: given up in time, alike by matching and explaining."""
+
+import time
+
+import orjson
+import pytest
+
+from kongflow_filters import EventMatcher, MatchTarget, MismatchKind, explain_event
+from kongflow_filters.event_filter import parse_filter
+from kongflow_filters.explanation import MAX_STEPS, explain, weight_of
+
+MISSING_KEYS = {f"k{number}": [{"$exists": False}] for number in range(2_000)}
+RANGES = [{"$kongflow": [{"cidr": "10.0.0.0/8"}] * 1_000}]
+
+# Each is within the limits of a filter and of a payload, and took from half a minute to minutes.
+LARGE: dict[str, tuple[object, object]] = {
+    "elements and keys": ({"a": {**MISSING_KEYS, "z": [1]}}, {"a": [{}] * 100_000}),
+    "elements and ranges": ({"a": RANGES * 15}, {"a": ["11.0.0.1"] * 40_000}),
+    "elements and operators": (
+        {"a": [{"$not": f"q{number}"} for number in range(20_000)]},
+        {"a": ["y"] * 80_000},
+    ),
+    "elements and values": (
+        {"a": {"b": [{"$kongflow": [{"anything-but": ["x"] * 1_000}]}] * 90}},
+        {"a": [{"b": "x"}] * 40_000},
+    ),
+    "elements and alternatives": (
+        {"a": {"$kongflow": [{"$or": [{"b": [number]} for number in range(20_000)]}]}},
+        {"a": [{"b": -1}] * 50_000},
+    ),
+}
+
+
+def target_of(payload: object) -> MatchTarget:
+    return MatchTarget(payload, {}, size=len(orjson.dumps(payload)))
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_takes_too_many_steps_does_not_hold_and_says_so(name: str) -> None:
+    written, payload = LARGE[name]
+    matcher, target = EventMatcher(written), target_of(payload)
+    began = time.process_time()
+    assert not matcher.matches(target)
+    assert time.process_time() - began < 15
+    explanation = explain_event(target, written)
+    assert explanation is not None
+    assert explanation.mismatch is not None
+    assert explanation.mismatch.kind is MismatchKind.TOO_LARGE
+
+
+def test_what_is_large_and_takes_few_steps_is_matched() -> None:
+    # Nearly all of both lies where the other does not look.
+    written = {**MISSING_KEYS, "a": ["yes"], "few": {"id": ["x"]}}
+    payload = {"a": "yes", "many": [{}] * 100_000, "few": [{"id": "y"}, {"id": "x"}]}
+    assert EventMatcher(written).matches(target_of(payload))
+    assert not EventMatcher(written).matches(target_of({**payload, "few": []}))
+    # A list of values is asked at once, however long it is.
+    values = {"a": {"b": [f"v{number}" for number in range(20_000)]}, **MISSING_KEYS}
+    elements = {"a": [{"b": "w"}] * 100_000 + [{"b": "v19999"}]}
+    assert EventMatcher(values).matches(target_of(elements))
+
+
+def test_as_many_steps_as_are_allowed_may_be_taken() -> None:
+    # Of each element the element itself, a key and a condition.
+    written = parse_filter({"a": {"b": [{"$gt": 0}]}})
+    fits = MAX_STEPS // 3 - 2
+    found = {count: explain(written, {"a": [{"b": 0}] * count}) for count in (fits, fits + 5)}
+    kinds = [None if each is None else each.kind for each in found.values()]
+    assert kinds == [MismatchKind.NO_ELEMENT, MismatchKind.TOO_LARGE]
+
+
+@pytest.mark.parametrize(
+    ("written", "weight"),
+    [
+        ({}, 1),
+        ({"a": [1, 2, 3]}, 2),
+        ({"a": {"b": [{"$gt": 1}, {"$lt": 5}]}}, 6),
+        ({"a": [{"$kongflow": ["x", 1, None, {"anything-but": ["a", "b"]}]}]}, 8),
+        ({"a": [{"$kongflow": [{"anything-but": {"prefix": ["a", "b"]}}]}]}, 5),
+        ({"$kongflow": [{"$or": [{"a": [1]}, {"b": [2]}]}]}, 6),
+    ],
+)
+def test_weights(written: object, weight: int) -> None:
+    assert weight_of(parse_filter(written)) == weight
+
+
+def test_what_is_short_enough_is_never_given_up_by_either() -> None:
+    """Where matching does not count its steps, explaining finds that there are few enough."""
+    for keys in (1, 40):
+        tree = {**{f"k{number}": [{"$exists": False}] for number in range(keys)}, "z": [1]}
+        written = {"a": tree}
+        weight = weight_of(parse_filter(written)) + 1
+        # As many elements, `{},` each, as matching takes without counting.
+        elements = (2 * MAX_STEPS // weight - 20) // 3
+        payload: object = {"a": [{}] * elements}
+        target = target_of(payload)
+        assert weight * (target.size // 2 + 1) <= MAX_STEPS
+        explanation = explain_event(target, written)
+        assert explanation is not None
+        assert explanation.mismatch is not None
+        assert explanation.mismatch.kind is MismatchKind.NO_ELEMENT
