@@ -321,7 +321,8 @@ class EventsServiceServicer:
 
     def SendCloudEvents(self, request, context):
         """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-        each has a result of its own, unless `atomic` is set.
+        each has a result of its own, unless `atomic` is set. Idempotent by
+        environment and id.
         Errors: those of SendEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

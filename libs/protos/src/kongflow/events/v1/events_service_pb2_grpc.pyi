@@ -135,7 +135,8 @@ class EventsServiceStub:
     """
     SendCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-    each has a result of its own, unless `atomic` is set.
+    each has a result of its own, unless `atomic` is set. Idempotent by
+    environment and id.
     Errors: those of SendEvents.
     """
     GetCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]
@@ -255,7 +256,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     SendCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]  # type: ignore[assignment]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-    each has a result of its own, unless `atomic` is set.
+    each has a result of its own, unless `atomic` is set. Idempotent by
+    environment and id.
     Errors: those of SendEvents.
     """
     GetCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]  # type: ignore[assignment]
@@ -486,7 +488,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.SendCloudEventsResponse, _abc.Awaitable[_events_service_pb2.SendCloudEventsResponse]]:
         """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-        each has a result of its own, unless `atomic` is set.
+        each has a result of its own, unless `atomic` is set. Idempotent by
+        environment and id.
         Errors: those of SendEvents.
         """
 
