@@ -24,6 +24,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.ids import new_id
@@ -39,7 +40,6 @@ from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
-from kongflow_events.adapters.environment_purge import environment_purge
 from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
@@ -47,6 +47,7 @@ from kongflow_events.adapters.event_purge import SqlEventPurge
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.purges import OF_ENVIRONMENT
 from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
@@ -396,5 +397,5 @@ def _purges(
         old_events=PurgeOldEvents(
             SqlEventPurge(database, clock), neighbours.runs_of_events, retention
         ),
-        environment=environment_purge(database.pool),
+        environment=Purge(database.pool, OF_ENVIRONMENT),
     )

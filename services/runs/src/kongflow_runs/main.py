@@ -16,6 +16,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.ids import new_id
@@ -29,9 +30,9 @@ from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
-from kongflow_runs.adapters.environment_purge import environment_purge
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
+from kongflow_runs.adapters.purges import OF_ENVIRONMENT
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RunNews
@@ -149,7 +150,7 @@ def grpc_services(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
         FailRun(executions),
-        environment_purge(database.pool),
+        Purge(database.pool, OF_ENVIRONMENT),
     )
     return (
         [

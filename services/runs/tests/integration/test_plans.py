@@ -15,7 +15,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_runs.adapters import (
-    environment_purge,
+    purges,
     run_canceller,
     run_executions,
     run_starter,
@@ -179,8 +179,8 @@ def statements() -> dict[str, Statement]:
             },
         ),
         "purge": (
-            environment_purge.STATEMENTS[0],
-            {"environment_id": RUN.environment_id, "limit": 0},
+            purges.OF_ENVIRONMENT[0],
+            {"owner_id": RUN.environment_id, "limit": 0},
         ),
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions.FAIL, of_row(1003, **result, **logged(3))),

@@ -5,10 +5,11 @@ from typing import Protocol
 from uuid import UUID
 
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
-from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
+from kongflow_common.db.purge import Purge
 from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
+from kongflow_common.rpc.purge_call import purged_rows
 from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
 from kongflow_runs.application.perform_run_execution import (
     FailRun,
@@ -36,7 +37,7 @@ class RunsTasksServicer:
         start_runs: StartRuns,
         perform_run_execution: PerformRunExecutions,
         fail_run: FailRun,
-        purge_environment: EnvironmentPurge,
+        purge_environment: Purge,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
@@ -101,12 +102,8 @@ class RunsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes the runs of an environment that is deleted."""
-        purged = await self._purge_environment(
-            required_id(request.event.resource_id, "event.resource_id")
-        )
-        if not purged.complete:
-            say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
-        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
+        deleted = await purged_rows(self._purge_environment, request.event.resource_id, context)
+        return pb.PurgeEnvironmentResponse(deleted=deleted)
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

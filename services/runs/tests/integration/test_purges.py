@@ -7,7 +7,7 @@ from kongflow.runs.tasks.v1.runs_tasks_service_pb2_grpc import RunsTasksServiceS
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import InProcessServer, bearer
-from kongflow_runs.adapters.environment_purge import STATEMENTS
+from kongflow_runs.adapters.purges import OF_ENVIRONMENT
 
 FILL = """
 INSERT INTO runs.job_runs (
@@ -35,7 +35,7 @@ async def left(database: Database, environment_id: UUID) -> int:
 async def test_no_statement_deletes_more_than_it_is_told(database: Database) -> None:
     gone, stays = await fill(database, 12), await fill(database, 3)
     sizes = []
-    while rows := await database.pool.execute(STATEMENTS[0], {"environment_id": gone, "limit": 5}):
+    while rows := await database.pool.execute(OF_ENVIRONMENT[0], {"owner_id": gone, "limit": 5}):
         sizes.append(len(rows))
     assert sizes == [5, 5, 2]
     assert await left(database, stays) == 3
