@@ -237,6 +237,11 @@ def deletions() -> dict[str, Statement]:
             f"purge {number}": (statement, of_environment)
             for number, statement in enumerate(purges.OF_ENVIRONMENT)
         },
+        # Of an account that has nothing: the events are those of no account.
+        **{
+            f"purge of an account {number}": (statement, {"owner_id": row_id(7), "limit": 5})
+            for number, statement in enumerate(purges.OF_ACCOUNT)
+        },
     }
 
 

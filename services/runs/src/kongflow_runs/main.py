@@ -32,7 +32,7 @@ from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
-from kongflow_runs.adapters.purges import OF_ENVIRONMENT
+from kongflow_runs.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT, OF_PROJECT
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RunNews
@@ -57,7 +57,7 @@ from kongflow_runs.application.unfinished_events import ListUnfinishedEvents
 from kongflow_runs.rpc.error_catalog import CATALOG
 from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
 from kongflow_runs.rpc.runs_servicer import RunsServicer
-from kongflow_runs.rpc.runs_tasks_servicer import RunsTasksServicer
+from kongflow_runs.rpc.runs_tasks_servicer import RunPurges, RunsTasksServicer
 from kongflow_runs.settings import RunsSettings
 
 SERVICE = "runs"
@@ -150,7 +150,11 @@ def grpc_services(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
         FailRun(executions),
-        Purge(database.pool, OF_ENVIRONMENT),
+        RunPurges(
+            environment=Purge(database.pool, OF_ENVIRONMENT),
+            account=Purge(database.pool, OF_ACCOUNT),
+            project=Purge(database.pool, OF_PROJECT),
+        ),
     )
     return (
         [

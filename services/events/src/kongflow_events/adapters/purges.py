@@ -1,10 +1,10 @@
-"""What the events context holds of an environment, as statements that delete a part of it."""
+"""What the events context holds of environments and accounts, as statements that delete parts."""
 
 from typing import Final
 
 from kongflow_common.db.purge import rows_of
 
-__all__ = ["OF_ENVIRONMENT"]
+__all__ = ["OF_ACCOUNT", "OF_ENVIRONMENT"]
 
 OF_ENVIRONMENT: Final = (
     # First those that would take new events, and start new runs.
@@ -14,4 +14,23 @@ OF_ENVIRONMENT: Final = (
     rows_of("events.external_accounts"),
     # Last: each change of the others raises it.
     rows_of("events.dispatcher_versions"),
+)
+
+OF_ACCOUNT: Final = (
+    rows_of("events.event_dispatchers", "external_account_id"),
+    # With what the log says of them, which nothing leads to when they are gone.
+    """
+    WITH gone AS (
+        DELETE FROM events.event_records WHERE ctid = ANY(ARRAY(
+            SELECT x.ctid FROM events.event_records x
+             WHERE x.external_account_id = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
+        RETURNING id
+    ), untold AS (
+        DELETE FROM events.resource_events
+         WHERE resource_id = ANY(ARRAY(SELECT gone.id::text FROM gone))
+    )
+    SELECT id FROM gone
+    """,
+    # Only its own row: no other account has this id.
+    rows_of("events.external_accounts", "id"),
 )

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.application.ports_accounts import AccountRepository
 from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
 from kongflow_events.application.selection import Selection
@@ -273,6 +274,9 @@ class EventsUnitOfWork(Protocol):
 
     @property
     def events(self) -> EventRepository: ...
+
+    @property
+    def accounts(self) -> AccountRepository: ...
 
     @property
     def dispatchers(self) -> DispatcherRepository: ...

@@ -56,10 +56,11 @@ class InvocationUseCases:
 
 @dataclass(frozen=True, slots=True)
 class PurgeUseCases:
-    """What is deleted by the clock, and when an environment is deleted."""
+    """What is deleted by the clock, and when an environment or an account is deleted."""
 
     old_events: PurgeOldEvents
     environment: Purge
+    account: Purge
 
 
 class EventsTasksServicer(EventsTasksServiceServicer):
@@ -173,6 +174,12 @@ class EventsTasksServicer(EventsTasksServiceServicer):
     ) -> pb.PurgeEnvironmentResponse:
         deleted = await purged_rows(self._purges.environment, request.event.resource_id, context)
         return pb.PurgeEnvironmentResponse(deleted=deleted)
+
+    async def PurgeAccount(
+        self, request: pb.PurgeAccountRequest, context: _Context
+    ) -> pb.PurgeAccountResponse:
+        deleted = await purged_rows(self._purges.account, request.event.resource_id, context)
+        return pb.PurgeAccountResponse(deleted=deleted)
 
 
 def _to_deliver_event(

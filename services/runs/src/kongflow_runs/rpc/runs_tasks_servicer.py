@@ -1,6 +1,7 @@
 """Answers the worker queue: starts runs, has them executed, ends those that are given up."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -29,6 +30,15 @@ class _Context(Protocol):
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RunPurges:
+    """What is deleted with what runs belong to."""
+
+    environment: Purge
+    account: Purge
+    project: Purge
+
+
 class RunsTasksServicer:
     """kongflow.runs.tasks.v1.RunsTasksService."""
 
@@ -37,12 +47,12 @@ class RunsTasksServicer:
         start_runs: StartRuns,
         perform_run_execution: PerformRunExecutions,
         fail_run: FailRun,
-        purge_environment: Purge,
+        purges: RunPurges,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
         self._fail_run = fail_run
-        self._purge_environment = purge_environment
+        self._purges = purges
 
     async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
         """Numbers a pending run, marks it queued and enqueues its execution."""
@@ -102,8 +112,22 @@ class RunsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes the runs of an environment that is deleted."""
-        deleted = await purged_rows(self._purge_environment, request.event.resource_id, context)
+        deleted = await purged_rows(self._purges.environment, request.event.resource_id, context)
         return pb.PurgeEnvironmentResponse(deleted=deleted)
+
+    async def PurgeAccount(
+        self, request: pb.PurgeAccountRequest, context: _Context
+    ) -> pb.PurgeAccountResponse:
+        """Deletes the runs of an account that is deleted."""
+        deleted = await purged_rows(self._purges.account, request.event.resource_id, context)
+        return pb.PurgeAccountResponse(deleted=deleted)
+
+    async def PurgeProject(
+        self, request: pb.PurgeProjectRequest, context: _Context
+    ) -> pb.PurgeProjectResponse:
+        """Deletes what is counted of the jobs of a project that is deleted."""
+        deleted = await purged_rows(self._purges.project, request.event.resource_id, context)
+        return pb.PurgeProjectResponse(deleted=deleted)
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

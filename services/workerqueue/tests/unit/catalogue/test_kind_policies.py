@@ -46,7 +46,10 @@ OUR_KINDS = {
         f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
         for context in ("endpoints", "events", "jobs", "runs")
     },
-    "jobs.purgeProject": ("maintenance", Priority.LOW, 12, 240, None),
+    **dict.fromkeys(
+        ("events.purgeAccount", "runs.purgeAccount", "jobs.purgeProject", "runs.purgeProject"),
+        ("maintenance", Priority.LOW, 12, 240, None),
+    ),
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (

@@ -843,6 +843,45 @@ class DeleteEventDispatcherResponse(_message.Message):
 Global___DeleteEventDispatcherResponse: _TypeAlias = DeleteEventDispatcherResponse  # noqa: Y015
 
 @_typing.final
+class DeleteExternalAccountRequest(_message.Message):
+    """Deletes an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Required. The sender's name of the account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteExternalAccountRequest: _TypeAlias = DeleteExternalAccountRequest  # noqa: Y015
+
+@_typing.final
+class DeleteExternalAccountResponse(_message.Message):
+    """The account is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteExternalAccountResponse: _TypeAlias = DeleteExternalAccountResponse  # noqa: Y015
+
+@_typing.final
 class GetEventDispatcherRequest(_message.Message):
     """Asks for a dispatcher."""
 

@@ -112,6 +112,12 @@ class EventsServiceStub:
     """
     ListEventDispatchers: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]
     """Lists dispatchers, newest first."""
+    DeleteExternalAccount: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.DeleteExternalAccountRequest, _events_service_pb2.DeleteExternalAccountResponse]
+    """Deletes an account of the sender's for good: its name is free at once, and
+    its dispatchers, events and runs are deleted soon, whatever their state.
+    An event that names the account later is of a new one.
+    Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+    """
     ExplainEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]
     """Says of each dispatcher of the environment, as it is now, whether it takes
     a stored event and, if not, why. Changes nothing.
@@ -233,6 +239,12 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     ListEventDispatchers: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]  # type: ignore[assignment]
     """Lists dispatchers, newest first."""
+    DeleteExternalAccount: _aio.UnaryUnaryMultiCallable[_events_service_pb2.DeleteExternalAccountRequest, _events_service_pb2.DeleteExternalAccountResponse]  # type: ignore[assignment]
+    """Deletes an account of the sender's for good: its name is free at once, and
+    its dispatchers, events and runs are deleted soon, whatever their state.
+    An event that names the account later is of a new one.
+    Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+    """
     ExplainEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
     """Says of each dispatcher of the environment, as it is now, whether it takes
     a stored event and, if not, why. Changes nothing.
@@ -435,6 +447,18 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.ListEventDispatchersResponse, _abc.Awaitable[_events_service_pb2.ListEventDispatchersResponse]]:
         """Lists dispatchers, newest first."""
+
+    @_abc_1.abstractmethod
+    def DeleteExternalAccount(
+        self,
+        request: _events_service_pb2.DeleteExternalAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.DeleteExternalAccountResponse, _abc.Awaitable[_events_service_pb2.DeleteExternalAccountResponse]]:
+        """Deletes an account of the sender's for good: its name is free at once, and
+        its dispatchers, events and runs are deleted soon, whatever their state.
+        An event that names the account later is of a new one.
+        Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+        """
 
     @_abc_1.abstractmethod
     def ExplainEvent(
