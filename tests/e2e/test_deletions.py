@@ -25,11 +25,12 @@ def events(system: LocalSystem) -> Iterator[grpc.Channel]:
 
 
 def rows_of(system: LocalSystem, environment_id: str) -> int:
-    """How many events and dispatchers of the environment are stored."""
+    """How much is stored of the environment, and how many queued jobs."""
     with psycopg.connect(system.connection()["database_url"]) as connection:
         found = connection.execute(
             "SELECT (SELECT count(*) FROM events.event_records WHERE environment_id = %(id)s)"
-            " + (SELECT count(*) FROM events.event_dispatchers WHERE environment_id = %(id)s)",
+            " + (SELECT count(*) FROM events.resource_events WHERE scope_id = %(id)s)"
+            " + (SELECT count(*) FROM workerqueue.queued_jobs WHERE environment_id = %(id)s)",
             {"id": environment_id},
         ).fetchone()
     return int(found[0]) if found is not None else -1
@@ -50,6 +51,8 @@ def test_a_deleted_environment_leaves_no_events_behind(
 
     def send() -> grpc.StatusCode:
         request = events_pb.SendEventRequest(event=event_record_pb2.EventRecord(name="last.words"))
+        # Never delivered: there is a queued job for as long as the environment is there.
+        request.deliver_after.FromSeconds(3_600)
         try:
             stub.SendEvent(request, metadata=metadata, timeout=TIMEOUT)
         except grpc.RpcError as error:
@@ -58,17 +61,18 @@ def test_a_deleted_environment_leaves_no_events_behind(
 
     for _ in range(3):
         assert send() is grpc.StatusCode.OK
-    assert rows_of(system, environment_id) == 3
+    # The events, what the log says of each, and a queued job for each.
+    poll_until(lambda: rows_of(system, environment_id) == 9, seconds=30, what="the queued jobs")
     deleted = system.kongflow("envs", "delete", environment_id)
     assert f"Deleted environment {environment_id}." in deleted.stderr
     poll_until(
         lambda: send() is grpc.StatusCode.UNAUTHENTICATED, seconds=10, what="the key is refused"
     )
-    assert rows_of(system, environment_id) >= 3
+    assert rows_of(system, environment_id) >= 9
     poll_until(
         lambda: rows_of(system, environment_id) == 0,
         seconds=90,
-        what="the events are purged",
+        what="all of it is purged",
         interval=1.0,
     )
     assert system.kongflow("envs", "get", environment_id, check=False).returncode != 0

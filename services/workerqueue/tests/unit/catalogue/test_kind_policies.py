@@ -44,7 +44,7 @@ OUR_KINDS = {
     "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
     **{
         f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
-        for context in ("endpoints", "events", "jobs", "runs")
+        for context in ("endpoints", "events", "jobs", "runs", "workerqueue")
     },
     **dict.fromkeys(
         ("events.purgeAccount", "runs.purgeAccount", "jobs.purgeProject", "runs.purgeProject"),
