@@ -10,8 +10,8 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.errors import Contended
 from kongflow_events.adapters.account_repository import LOCK_ACCOUNTS
-from kongflow_events.adapters.id_times import CLOCKS_APART, first_id_at
 from kongflow_events.application.purge_old_events import KnownAccount, OldEvents
+from kongflow_events.domain.id_times import CLOCKS_APART, first_id_at
 
 __all__ = ["SqlEventPurge"]
 

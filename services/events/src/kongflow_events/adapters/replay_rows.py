@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Select, case, func, select
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_events.adapters.event_lists import EVENT_TARGETS
-from kongflow_events.adapters.id_times import first_id_at
 from kongflow_events.adapters.tables import EVENT_RECORDS, EVENT_REPLAYS
 from kongflow_events.application.ports_replays import ReplaySelection
 from kongflow_events.domain.event_record import Tenancy
 from kongflow_events.domain.event_replay import EventReplay, ReplayKind, ReplayState, StepCounts
+from kongflow_events.domain.id_times import first_id_at
 
 __all__ = ["REPLAY_TARGETS", "id_bounds", "select_replays", "selected_events", "to_replay"]
 

@@ -374,12 +374,8 @@ class EventReader(Protocol):
         """The record with its content."""
         ...
 
-    async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        """The records, without their content, however long they are looked for."""
-        ...
-
     async def page_events(self, selection: Selection) -> FoundEvents:
-        """The same for a list that people look at: fewer where it takes long to find more."""
+        """The records, without their content: fewer where it takes long to find more."""
         ...
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:

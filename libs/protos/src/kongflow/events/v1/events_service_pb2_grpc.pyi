@@ -130,7 +130,8 @@ class EventsServiceStub:
     """
     BacktestFilter: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]
     """Says for which of the last stored events of the environment filters hold.
-    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    Ends early where the caller's deadline is near, after 25 s at the latest,
+    and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
     SendCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]
@@ -257,7 +258,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     BacktestFilter: _aio.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]  # type: ignore[assignment]
     """Says for which of the last stored events of the environment filters hold.
-    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    Ends early where the caller's deadline is near, after 25 s at the latest,
+    and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
     SendCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]  # type: ignore[assignment]
@@ -489,7 +491,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.BacktestFilterResponse, _abc.Awaitable[_events_service_pb2.BacktestFilterResponse]]:
         """Says for which of the last stored events of the environment filters hold.
-        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        Ends early where the caller's deadline is near, after 25 s at the latest,
+        and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
         place.
         """
 
