@@ -26,7 +26,7 @@ from kongflow_events.application.selection import Selection
 from kongflow_events.domain.event_record import EventRecord, EventState
 from kongflow_events.domain.id_times import CLOCKS_APART, FIRST_ID, first_id_at
 
-__all__ = ["EVENT_TARGETS", "find_events", "reading_in_order"]
+__all__ = ["EVENT_TARGETS", "find_events", "read_along", "reading_in_order"]
 
 _RECORD: Final = EVENT_RECORDS.c
 
@@ -83,6 +83,11 @@ async def reading_in_order(database: Database) -> AsyncIterator[AsyncConnection]
         # The settings end with the transaction.
         await connection.exec_driver_sql(_IN_ORDER)
         yield connection
+
+
+def read_along(environment_id: UUID, condition: Filter | None) -> ColumnElement[bool]:
+    """What holds for all events of an environment that fit a filter, and an index knows."""
+    return _walk_of(Selection(environment_id, condition, None, 1)).along
 
 
 async def find_events(

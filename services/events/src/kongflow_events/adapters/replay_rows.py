@@ -53,6 +53,7 @@ def select_replays() -> Select[Any]:
         _REPLAY.ended_as,
         _REPLAY.ended_at,
         _REPLAY.error_message,
+        _REPLAY.total_is_partial,
     )
 
 
@@ -75,6 +76,7 @@ def to_replay(row: Sequence[Any]) -> EventReplay:
         state=ReplayState(row[17]) if row[17] is not None else ReplayState.RUNNING,
         ended_at=row[18],
         error=row[19],
+        total_is_partial=row[20],
     )
 
 
