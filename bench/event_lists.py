@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.event_intake import measure_intake
+from bench.event_looks import looks
 from kongflow_common.db.engine import Database
 from kongflow_common.db.migrate import upgrade
 from kongflow_common.rpc.filtering import parse_filter
@@ -216,7 +217,7 @@ async def run(url: str, end: datetime, rounds: int, deep: int) -> int:
         ]
         for label, (text, environment_id) in filters(end).items():
             lines.append((label, await measure(reader, text, environment_id, rounds, deep)))
-        looked = await look_to_the_end(reader)
+        looked = [await look_to_the_end(reader), *[each async for each in looks(database, LARGE)]]
     for label, figures in lines:
         cells = [label]
         for figure in figures:
@@ -231,7 +232,7 @@ async def run(url: str, end: datetime, rounds: int, deep: int) -> int:
             ]
         table.add_row(*cells)
     Console(width=120).print(table)
-    print(looked)
+    print(*looked, sep="\n")
     return late
 
 

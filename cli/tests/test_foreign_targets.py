@@ -16,7 +16,13 @@ from kongflow_cli.local.outside_servers import OutsideServers
 from kongflow_cli.local.program import ServiceProgram
 from kongflow_cli.local.secret_file import load_or_make
 from kongflow_cli.local.state_folder import StateFolder
-from kongflow_cli.local.system_plan import CONTEXTS, PORT_NAMES, PlanInputs, plan_system
+from kongflow_cli.local.system_plan import (
+    CONTEXTS,
+    PORT_NAMES,
+    TASK_CONTEXTS,
+    PlanInputs,
+    plan_system,
+)
 
 OWN = {*CONTEXTS, "worker"}
 
@@ -101,7 +107,7 @@ def test_the_worker_queue_alone_knows_the_target(tmp_path: Path, descriptor_set:
     }
     for name in ("workerqueue", "worker"):
         targets = json.loads(environments[name]["KONGFLOW_TASK_TARGETS"])
-        assert targets.keys() == {"events", "endpoints", "jobs", "runs", "warehouse"}
+        assert targets.keys() == {*TASK_CONTEXTS, "warehouse"}
         assert targets["warehouse"] == "127.0.0.1:8061"
         sets = json.loads(environments[name]["KONGFLOW_TASK_DESCRIPTOR_SETS"])
         assert sets == {"warehouse": str(descriptor_set)}

@@ -107,6 +107,10 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         NOT_FOUND,
         lambda owner: events_pb.DeleteEventDispatcherRequest(id=owner.dispatcher_id),
     ),
+    "EventsService.DeleteExternalAccount": (
+        NOT_FOUND,
+        lambda owner: events_pb.DeleteExternalAccountRequest(account_id=owner.event_id),
+    ),
     "EventsService.CreateEphemeralDispatcher": (
         OWN,
         lambda _: events_pb.CreateEphemeralDispatcherRequest(

@@ -70,9 +70,12 @@ def owner(system: LocalSystem, channels: dict[str, grpc.Channel]) -> Tenant:
         metadata=metadata,
         timeout=TIMEOUT,
     ).event_dispatcher
+    event_id = str(uuid4())
     event = events.SendEvent(
         events_pb.SendEventRequest(
-            event=event_record_pb2.EventRecord(name=name, event_id=str(uuid4()))
+            event=event_record_pb2.EventRecord(name=name, event_id=event_id),
+            # An account of its own, by the same name.
+            account_id=event_id,
         ),
         metadata=metadata,
         timeout=TIMEOUT,
@@ -241,7 +244,9 @@ def test_a_method_for_services_is_not_there_for_clients(
 
 
 # These would leave the owner without what the others ask for.
-DESTRUCTIVE = frozenset({"DeleteEndpoint", "DeleteEventDispatcher", "DeleteEventSchema"})
+DESTRUCTIVE = frozenset(
+    {"DeleteEndpoint", "DeleteEventDispatcher", "DeleteEventSchema", "DeleteExternalAccount"}
+)
 
 
 @pytest.mark.parametrize("method", CLIENT_METHODS, ids=str)

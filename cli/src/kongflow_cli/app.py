@@ -24,6 +24,7 @@ COMMANDS = {
     "jobs": (_OPERATE, "See the jobs of programs, and run them."),
     "dispatchers": (_OPERATE, "Say which events start what."),
     "events": (_OPERATE, "Send events, and see what became of them."),
+    "accounts": (_OPERATE, "Accounts that events are of."),
     "schemas": (_OPERATE, "Schemas that events are checked with."),
     "runs": (_OPERATE, "See the runs of jobs."),
     "queue": (_OPERATE, "See the worker queue, and step in."),

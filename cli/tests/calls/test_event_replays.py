@@ -61,6 +61,14 @@ def test_dry_run_says_that_nothing_was_done(system: RecordedSystem, run: Run) ->
     assert "4 events would be gone through, 50 each second; nothing was done." in ended.err
 
 
+def test_a_count_that_is_not_the_whole_says_so(system: RecordedSystem, run: Run) -> None:
+    partial = replay()
+    partial.total_is_partial = True
+    system.answers["ReplayEvents"] = lambda request: pb.ReplayEventsResponse(event_replay=partial)
+    assert "4+ events would be" in run("events", "replay", "--since", SINCE, "--dry-run").err
+    assert "0/4+" in run("events", "replay", "--since", SINCE).out
+
+
 @pytest.mark.parametrize(
     ("state", "code"),
     [(EventReplay.STATE_SUCCEEDED, 0), (EventReplay.STATE_CANCELLED, 6)],

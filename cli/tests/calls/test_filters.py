@@ -1,6 +1,7 @@
 """`kongflow filters test` and `backtest`."""
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.tests.calls.conftest import Run
 from cli.tests.calls.recorded_system import RecordedSystem
@@ -89,7 +90,11 @@ def test_why_not(
 
 def test_stored_events(system: RecordedSystem, run: Run) -> None:
     system.answers["BacktestFilter"] = pb.BacktestFilterResponse(
-        examined_count=30, matched_count=2, matched_event_record_ids=["e1", "e2"], out_of_time=True
+        examined_count=30,
+        matched_count=2,
+        matched_event_record_ids=["e1", "e2"],
+        out_of_time=True,
+        searched_back_to_time=Timestamp(seconds=1_767_225_600),
     )
     ended = run(
         *("filters", "backtest", "--filter", '{"a": [1]}', "--name", "x", "--source", "shop"),
@@ -97,7 +102,10 @@ def test_stored_events(system: RecordedSystem, run: Run) -> None:
     )
     assert ended.code == 0, ended.err
     assert ended.out.splitlines() == ["Matched  2 of 30", "Events   e1", "         e2"]
-    assert "--timeout" in ended.err
+    assert ended.err == (
+        "The time ran out: events before 2026-01-01T00:00:00Z were not looked at; "
+        "--timeout allows more.\n"
+    )
     assert system.only_call("BacktestFilter", pb.BacktestFilterRequest) == pb.BacktestFilterRequest(
         payload_filter=Payload(json=b'{"a": [1]}'),
         filter='name = "x" AND source = "shop"',

@@ -10,7 +10,7 @@ from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServic
 from kongflow_cli.client.session import Session
 from kongflow_cli.output.cells import Cell, Column, time_of, word
 
-__all__ = ["REPLAY_COLUMNS", "REPLAY_DETAILS", "wait_for_replay"]
+__all__ = ["REPLAY_COLUMNS", "REPLAY_DETAILS", "total_of", "wait_for_replay"]
 
 _PAUSE_SECONDS: Final = 0.5
 _BAR: Final = 30
@@ -20,8 +20,13 @@ def _done(replay: EventReplay) -> int:
     return replay.replayed_count + replay.skipped_count + replay.refused_count
 
 
+def total_of(replay: EventReplay) -> str:
+    """How many events there are; `4000000+` where not all were counted."""
+    return f"{replay.total_count}{'+' if replay.total_is_partial else ''}"
+
+
 def _progress(replay: EventReplay) -> Cell:
-    parts = [f"{_done(replay)}/{replay.total_count}"]
+    parts = [f"{_done(replay)}/{total_of(replay)}"]
     if replay.skipped_count:
         parts.append(f"{replay.skipped_count} skipped")
     if replay.refused_count:
@@ -68,4 +73,4 @@ def wait_for_replay(session: Session, replay: EventReplay) -> EventReplay:
 def _bar(replay: EventReplay) -> str:
     done, total = _done(replay), max(replay.total_count, 1)
     filled = min(_BAR, _BAR * done // total)
-    return f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{replay.total_count}"
+    return f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{total_of(replay)}"

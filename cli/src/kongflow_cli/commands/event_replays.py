@@ -13,7 +13,12 @@ from kongflow_cli.client.exit_codes import CONFLICT, USAGE
 from kongflow_cli.client.listing import print_list
 from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
-from kongflow_cli.client.replay_end import REPLAY_COLUMNS, REPLAY_DETAILS, wait_for_replay
+from kongflow_cli.client.replay_end import (
+    REPLAY_COLUMNS,
+    REPLAY_DETAILS,
+    total_of,
+    wait_for_replay,
+)
 from kongflow_cli.client.session import Session
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.event_keys import one_event
@@ -215,7 +220,7 @@ def _show(session: Session, replay: EventReplay, *, dry_run: bool, wait: bool) -
             session.printer.resource(replay, REPLAY_DETAILS)
         rate = replay.events_per_second
         session.printer.remark(
-            f"{replay.total_count} events would be gone through, {rate} each second; "
+            f"{total_of(replay)} events would be gone through, {rate} each second; "
             "nothing was done."
         )
         return

@@ -134,7 +134,10 @@ def backtest(
     response = session.call(EventsServiceStub(session.channel).BacktestFilter, request)
     session.printer.resource(response, _BACKTEST)
     if response.out_of_time:
-        session.printer.remark("The time ran out before all were looked at; --timeout allows more.")
+        back_to = response.searched_back_to_time.ToJsonString()
+        session.printer.remark(
+            f"The time ran out: events before {back_to} were not looked at; --timeout allows more."
+        )
     for warning in response.warnings:
         session.printer.remark(f"Warning: {warning}")
 

@@ -17,6 +17,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.http.addresses import AddressPolicy
@@ -33,11 +34,11 @@ from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_endpoints.adapters.endpoint_program import HttpEndpointProgram
 from kongflow_endpoints.adapters.endpoint_reader import SqlEndpointReader
-from kongflow_endpoints.adapters.environment_purge import environment_purge
 from kongflow_endpoints.adapters.index_news import IndexNews
 from kongflow_endpoints.adapters.index_performance import PostgresIndexPerformance
 from kongflow_endpoints.adapters.index_purge import PostgresIndexPurge
 from kongflow_endpoints.adapters.job_registry import GrpcJobRegistry
+from kongflow_endpoints.adapters.purges import OF_ENVIRONMENT
 from kongflow_endpoints.adapters.recurring_indexes import PostgresRecurringIndexes
 from kongflow_endpoints.adapters.secret_keys import RevealedKeys
 from kongflow_endpoints.adapters.unit_of_work import SqlUnitOfWork
@@ -194,7 +195,7 @@ def grpc_services(
             ProbeEndpoint(reader, program, keys, unit_of_work),
             AutoIndexProductionEndpoints(PostgresRecurringIndexes(database, relay)),
             PurgeOldIndexings(PostgresIndexPurge(database)),
-            environment_purge(database.pool),
+            Purge(database.pool, OF_ENVIRONMENT),
         )
     )
     return (

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import ModuleType
 
 from kongflow.events.internal.v1 import (
     events_internal_service_pb2,
@@ -24,6 +25,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.http.addresses import AddressPolicy
 from kongflow_common.http.guarded_client import GuardedHttpClient
 from kongflow_common.ids import new_id
@@ -39,7 +41,6 @@ from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.direct_events import SqlDirectEvents
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.dynamic_triggers import NoDynamicTriggers
-from kongflow_events.adapters.environment_purge import environment_purge
 from kongflow_events.adapters.ephemeral_caller import HttpEphemeralCaller
 from kongflow_events.adapters.ephemeral_desk import SqlEphemeralDesk
 from kongflow_events.adapters.event_intake import BatchingEventIntake
@@ -47,6 +48,7 @@ from kongflow_events.adapters.event_purge import SqlEventPurge
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT
 from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
@@ -68,6 +70,7 @@ from kongflow_events.application.check_event_schema import CheckEventSchema
 from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
 from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
 from kongflow_events.application.delete_event_schema import DeleteEventSchema
+from kongflow_events.application.delete_external_account import DeleteExternalAccount
 from kongflow_events.application.deliver_event import DeliverEvents
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliver_in_steps import DeliverInSteps
@@ -114,7 +117,7 @@ from kongflow_events.rpc.event_replay_mapping import read_event_filter
 from kongflow_events.rpc.event_replays_servicer import EventReplaysServicer
 from kongflow_events.rpc.event_schemas_servicer import EventSchemasServicer
 from kongflow_events.rpc.events_internal_servicer import EventsInternalServicer
-from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer
+from kongflow_events.rpc.events_servicer import DispatcherUseCases, EventsServicer, FilterUseCases
 from kongflow_events.rpc.events_tasks_servicer import (
     EventsTasksServicer,
     InvocationUseCases,
@@ -259,10 +262,9 @@ def grpc_services(
         events=queries,
         cloud_events=ReadCloudEvents(queries, reader),
         dispatchers=_dispatchers(unit_of_work, reader, clock),
-        explain_event=ExplainEvent(reader, reader),
-        try_filter=TryFilter(),
-        backtest_filter=BacktestFilter(reader),
+        filters=FilterUseCases(ExplainEvent(reader, reader), TryFilter(), BacktestFilter(reader)),
         cancel_runs_for_event=CancelRunsForEvent(reader, neighbours.run_canceller),
+        delete_external_account=DeleteExternalAccount(unit_of_work),
     )
     direct = SqlDirectEvents(database)
     desk = SqlDeliveryDesk(database, compiled, relay)
@@ -295,13 +297,10 @@ def _client_services(
     schemas: EventSchemasServicer,
     replays: EventReplaysServicer,
 ) -> list[GrpcService]:
-    services = events_service_pb2.DESCRIPTOR.services_by_name
-    schemas_services = event_schemas_service_pb2.DESCRIPTOR.services_by_name
-    replays_services = event_replays_service_pb2.DESCRIPTOR.services_by_name
     return [
-        GrpcService(services["EventsService"], events),
-        GrpcService(schemas_services["EventSchemasService"], schemas),
-        GrpcService(replays_services["EventReplaysService"], replays),
+        _service(events_service_pb2, "EventsService", events),
+        _service(event_schemas_service_pb2, "EventSchemasService", schemas),
+        _service(event_replays_service_pb2, "EventReplaysService", replays),
         _resource_events(database),
     ]
 
@@ -309,11 +308,9 @@ def _client_services(
 def _tasks_services(
     database: Database, internal: EventsInternalServicer, tasks: EventsTasksServicer
 ) -> list[GrpcService]:
-    internal_services = events_internal_service_pb2.DESCRIPTOR.services_by_name
-    tasks_services = events_tasks_service_pb2.DESCRIPTOR.services_by_name
     return [
-        GrpcService(internal_services["EventsInternalService"], internal),
-        GrpcService(tasks_services["EventsTasksService"], tasks),
+        _service(events_internal_service_pb2, "EventsInternalService", internal),
+        _service(events_tasks_service_pb2, "EventsTasksService", tasks),
         _resource_event_recording(database),
     ]
 
@@ -323,18 +320,16 @@ def _resource_events(database: Database) -> GrpcService:
     servicer = ResourceEventsServicer(
         log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
     )
-    return GrpcService(
-        resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"], servicer
-    )
+    return _service(resource_events_service_pb2, "ResourceEventsService", servicer)
 
 
 def _resource_event_recording(database: Database) -> GrpcService:
-    return GrpcService(
-        resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
-            "ResourceEventsInternalService"
-        ],
-        ResourceEventsInternalServicer(PostgresLogWriter(database).record),
-    )
+    servicer = ResourceEventsInternalServicer(PostgresLogWriter(database).record)
+    return _service(resource_events_internal_service_pb2, "ResourceEventsInternalService", servicer)
+
+
+def _service(module: ModuleType, name: str, servicer: object) -> GrpcService:
+    return GrpcService(module.DESCRIPTOR.services_by_name[name], servicer)
 
 
 def _dispatchers(
@@ -396,5 +391,6 @@ def _purges(
         old_events=PurgeOldEvents(
             SqlEventPurge(database, clock), neighbours.runs_of_events, retention
         ),
-        environment=environment_purge(database.pool),
+        environment=Purge(database.pool, OF_ENVIRONMENT),
+        account=Purge(database.pool, OF_ACCOUNT),
     )

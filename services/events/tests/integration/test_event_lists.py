@@ -8,11 +8,16 @@ from sqlalchemy import select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import filter_condition
+from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_events.adapters.event_lists import EVENT_TARGETS, find_events, reading_in_order
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.tables import EVENT_RECORDS
+from kongflow_events.application.backtest_filter import BacktestFilter
+from kongflow_events.application.ports import FoundEvents
 from kongflow_events.application.selection import Selection
+from kongflow_events.application.try_filter import TriedFilters
+from kongflow_events.domain.id_times import time_of
 from kongflow_events.rpc.event_mapping import EVENT_FILTER_FIELDS
 
 ENVIRONMENT = UUID(int=1)
@@ -105,12 +110,29 @@ async def test_pages_show_what_the_filter_holds_for_and_nothing_twice(database: 
             assert limit == 7 or len(shown) == len(wanted), text
 
 
-async def test_a_list_that_must_be_whole_goes_on_until_it_is(database: Database) -> None:
+async def test_a_backtest_looks_for_rare_events_for_as_long_as_it_may(database: Database) -> None:
     await database.pool.execute(FILL, {"rows": 9_000})
     # The two oldest events, three steps from the newest.
     condition = parse_filter('deliver_time < "2026-01-01T01:00:03Z"', EVENT_FILTER_FIELDS)
-    found = await SqlReader(database).list_events(Selection(ENVIRONMENT, condition, None, 50))
-    assert [record.event_id for record in found] == ["e2", "e1"]
+    rare = Selection(ENVIRONMENT, condition, None, 50)
+    filters = TriedFilters(JsonDocument(b"{}"), None)
+    backtest = await BacktestFilter(SqlReader(database))(filters, rare, seconds=30)
+    assert (backtest.examined, backtest.out_of_time_at) == (2, None)
+    late = await BacktestFilter(HastyReader(database))(filters, rare, seconds=0)
+    assert (late.examined, late.oldest) == (0, None)
+    [(oldest,)] = await database.pool.execute(
+        "SELECT id FROM events.event_records ORDER BY id LIMIT 1"
+    )
+    assert late.out_of_time_at is not None
+    assert late.out_of_time_at > time_of(oldest)
+
+
+class HastyReader(SqlReader):
+    """Has no time to look any further than it must."""
+
+    async def page_events(self, selection: Selection) -> FoundEvents:
+        async with reading_in_order(self._database) as connection:
+            return await find_events(connection, selection, seconds=0)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from kongflow_common.ids import new_id
 from kongflow_common.rpc.task_results import parse_snooze
 from kongflow_common.testing.grpc_server import bearer
 from kongflow_events.adapters.event_purge import SqlEventPurge
-from kongflow_events.adapters.id_times import first_id_at
 from kongflow_events.application.purge_old_events import EventRetention, PurgeOldEvents
+from kongflow_events.domain.id_times import first_id_at
 from services.events.tests.events_context import EventsContext, KnownUnfinished
 
 KEPT = timedelta(days=30)

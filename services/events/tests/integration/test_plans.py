@@ -18,11 +18,11 @@ from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_events.adapters import (
     delivery_desk,
-    environment_purge,
     ephemeral_desk,
     event_purge,
     invocation_reader,
     new_event_rows,
+    purges,
 )
 from kongflow_events.adapters.event_messages import (
     invoke_dispatcher,
@@ -222,7 +222,7 @@ def deletions() -> dict[str, Statement]:
     """What the purges read and delete; the deletions a few rows each."""
     kept = timedelta(days=1)
     ids = {"ids": array_parameter("uuid", [row_id(20_000), row_id(20_001)])}
-    of_environment = {"environment_id": ENVIRONMENT, "limit": 5}
+    of_environment = {"owner_id": ENVIRONMENT, "limit": 5}
     marks = {"after": row_id(500), "before": row_id(ROWS), "limit": 20}
     return {
         "next environment": (event_purge._NEXT_ENVIRONMENT, {"after": row_id(1)}),
@@ -235,7 +235,12 @@ def deletions() -> dict[str, Statement]:
         "delete accounts": (event_purge._DELETE_ACCOUNTS, ids),
         **{
             f"purge {number}": (statement, of_environment)
-            for number, statement in enumerate(environment_purge.STATEMENTS[:-1])
+            for number, statement in enumerate(purges.OF_ENVIRONMENT)
+        },
+        # Of an account that has nothing: the events are those of no account.
+        **{
+            f"purge of an account {number}": (statement, {"owner_id": row_id(7), "limit": 5})
+            for number, statement in enumerate(purges.OF_ACCOUNT)
         },
     }
 

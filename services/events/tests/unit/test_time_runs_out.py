@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
@@ -12,6 +12,7 @@ from kongflow_events.application.ports import EventKey, FoundEvents, Selection
 from kongflow_events.application.try_filter import TriedFilters
 from kongflow_events.domain.event_dispatcher import DispatcherSpecification, EventDispatcher
 from kongflow_events.domain.event_record import EventContent, EventRecord, PayloadType, Tenancy
+from kongflow_events.domain.id_times import first_id_at
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ENVIRONMENT = UUID(int=7)
@@ -54,11 +55,8 @@ class Endless:
     ) -> tuple[EventRecord, EventContent] | None:
         return RECORD, EventContent()
 
-    async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        return [replace(RECORD, id=UUID(int=self._next())) for _ in range(selection.limit)]
-
     async def page_events(self, selection: Selection) -> FoundEvents:
-        found = await self.list_events(selection)
+        found = [replace(RECORD, id=UUID(int=self._next())) for _ in range(selection.limit)]
         return FoundEvents(found, found[-1].id)
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:
@@ -96,12 +94,36 @@ async def test_a_backtest_says_how_far_it_came() -> None:
     backtest = BacktestFilter(events, monotonic=Ticking())
     filters = TriedFilters(JsonDocument(b"{}"), None)
     found = await backtest(filters, selection(1_000), seconds=10)
-    assert found.out_of_time
+    assert found.out_of_time_at == RECORD.created_at
     assert found.examined == len(found.matched) == 11
     found = await backtest(filters, selection(1_000), seconds=10_000)
-    assert not found.out_of_time
+    assert found.out_of_time_at is None
     assert found.examined == 1_000
     assert events.most_contents <= 25
+
+
+class Scattered(Endless):
+    """Pages that find nothing, as those of a filter that holds for few events do."""
+
+    def __init__(self, pages: int) -> None:
+        super().__init__()
+        self._pages = pages
+
+    async def page_events(self, selection: Selection) -> FoundEvents:
+        self._pages -= 1
+        end = first_id_at(NOW - timedelta(hours=self._next()))
+        return FoundEvents([RECORD] if not self._pages else [], end if self._pages else None)
+
+
+async def test_a_search_for_events_ends_where_the_time_does() -> None:
+    filters = TriedFilters(JsonDocument(b"{}"), None)
+    backtest = BacktestFilter(Scattered(1_000), monotonic=Ticking())
+    found = await backtest(filters, selection(100), seconds=10)
+    assert (found.examined, found.oldest) == (0, None)
+    # It says how far it came: each page an hour.
+    assert found.out_of_time_at == NOW - timedelta(hours=11)
+    found = await BacktestFilter(Scattered(30))(filters, selection(100), seconds=10_000)
+    assert (found.examined, found.out_of_time_at) == (1, None)
 
 
 async def test_a_page_of_verdicts_ends_where_the_time_does() -> None:

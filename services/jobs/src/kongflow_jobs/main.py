@@ -14,6 +14,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.remote_event_log import RemoteEventLog
@@ -22,7 +23,7 @@ from kongflow_common.rpc.tenancy_credentials import TenancyCredentialResolver
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_jobs.adapters.events_client import GrpcEventDispatchers, GrpcEventRecords
 from kongflow_jobs.adapters.job_reader import PostgresJobReader
-from kongflow_jobs.adapters.purges import environment_purge, project_purge
+from kongflow_jobs.adapters.purges import OF_ENVIRONMENT, OF_PROJECT
 from kongflow_jobs.adapters.registry import PostgresRegistry
 from kongflow_jobs.adapters.requested_tests import PostgresRequestedTests
 from kongflow_jobs.adapters.run_creator import GrpcRunCreator
@@ -118,7 +119,9 @@ def grpc_services(
             ),
             GrpcService(
                 jobs_tasks_service_pb2.DESCRIPTOR.services_by_name["JobsTasksService"],
-                JobsTasksServicer(environment_purge(database.pool), project_purge(database.pool)),
+                JobsTasksServicer(
+                    Purge(database.pool, OF_ENVIRONMENT), Purge(database.pool, OF_PROJECT)
+                ),
             ),
         ],
     )

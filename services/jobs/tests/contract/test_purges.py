@@ -102,13 +102,17 @@ async def test_no_statement_deletes_more_than_it_is_told(
     server: InProcessServer, database: Database, here: EnvironmentScope
 ) -> None:
     await filled(server, database, here)
-    ids = {"environment_id": here.environment_id, "project_id": here.project_id, "limit": 2}
     await register(server, server.credentials.add_environment(), described("job-1"))
-    for statement in (*OF_PROJECT[:1], *OF_ENVIRONMENT, *OF_PROJECT[1:]):
-        sizes = []
-        while rows := await database.pool.execute(
-            statement, {name: value for name, value in ids.items() if f"%({name})" in statement}
-        ):
-            sizes.append(len(rows))
-        assert max(sizes, default=0) <= 2
+    for owner_id, statements in (
+        (here.project_id, OF_PROJECT[:1]),
+        (here.environment_id, OF_ENVIRONMENT),
+        (here.project_id, OF_PROJECT[1:]),
+    ):
+        for statement in statements:
+            sizes = []
+            while rows := await database.pool.execute(
+                statement, {"owner_id": owner_id, "limit": 2}
+            ):
+                sizes.append(len(rows))
+            assert max(sizes, default=0) <= 2
     assert (await database.pool.execute("SELECT count(*) FROM jobs.job_versions"))[0][0] == 1

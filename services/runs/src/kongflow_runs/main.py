@@ -16,6 +16,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.ids import new_id
@@ -29,9 +30,9 @@ from kongflow_common.rpc.tenancy_environments import TenancyEnvironments
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
-from kongflow_runs.adapters.environment_purge import environment_purge
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
+from kongflow_runs.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT, OF_PROJECT
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RunNews
@@ -56,7 +57,7 @@ from kongflow_runs.application.unfinished_events import ListUnfinishedEvents
 from kongflow_runs.rpc.error_catalog import CATALOG
 from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
 from kongflow_runs.rpc.runs_servicer import RunsServicer
-from kongflow_runs.rpc.runs_tasks_servicer import RunsTasksServicer
+from kongflow_runs.rpc.runs_tasks_servicer import RunPurges, RunsTasksServicer
 from kongflow_runs.settings import RunsSettings
 
 SERVICE = "runs"
@@ -149,7 +150,11 @@ def grpc_services(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
         FailRun(executions),
-        environment_purge(database.pool),
+        RunPurges(
+            environment=Purge(database.pool, OF_ENVIRONMENT),
+            account=Purge(database.pool, OF_ACCOUNT),
+            project=Purge(database.pool, OF_PROJECT),
+        ),
     )
     return (
         [

@@ -15,7 +15,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_runs.adapters import (
-    environment_purge,
+    purges,
     run_canceller,
     run_executions,
     run_starter,
@@ -178,10 +178,14 @@ def statements() -> dict[str, Statement]:
                 "environment_id": RUN.environment_id,
             },
         ),
-        "purge": (
-            environment_purge.STATEMENTS[0],
-            {"environment_id": RUN.environment_id, "limit": 0},
-        ),
+        **{
+            f"purge of {owner_id}": (statement, {"owner_id": owner_id, "limit": 0})
+            for [statement], owner_id in (
+                (purges.OF_ENVIRONMENT, RUN.environment_id),
+                (purges.OF_ACCOUNT, new_id()),
+                (purges.OF_PROJECT, new_id()),
+            )
+        },
         "cancel": (run_canceller.CANCEL, cancellation(row_id(1004), row_id(1005))),
         "fail": (run_executions.FAIL, of_row(1003, **result, **logged(3))),
         "about": (run_executions._ABOUT, of_row(1004)),

@@ -12,6 +12,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from kongflow.workerqueue.internal.v1 import enqueue_service_pb2
+from kongflow.workerqueue.tasks.v1 import workerqueue_tasks_service_pb2
 from kongflow.workerqueue.v1 import periodic_jobs_service_pb2, workerqueue_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.service_tokens import (
@@ -21,6 +22,7 @@ from kongflow_common.auth.service_tokens import (
     parse_public_key,
 )
 from kongflow_common.db.engine import Database
+from kongflow_common.db.purge import Purge
 from kongflow_common.ids import new_id
 from kongflow_common.logging import configure_logging
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
@@ -35,6 +37,7 @@ from kongflow_workerqueue.adapters.ledger_limits import PostgresLimitLedger
 from kongflow_workerqueue.adapters.ledger_operators import PostgresOperatorLedger
 from kongflow_workerqueue.adapters.ledger_periodic import PostgresPeriodicLedger
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
+from kongflow_workerqueue.adapters.purges import OF_ENVIRONMENT
 from kongflow_workerqueue.adapters.queue_reader import PostgresQueueReader
 from kongflow_workerqueue.adapters.queued_job_reader import PostgresQueuedJobReader
 from kongflow_workerqueue.adapters.queued_job_watcher import PostgresJobWatcher
@@ -63,6 +66,7 @@ from kongflow_workerqueue.rpc.enqueue_counts import EnqueueCounts
 from kongflow_workerqueue.rpc.enqueue_servicer import EnqueueServicer
 from kongflow_workerqueue.rpc.error_catalog import CATALOG
 from kongflow_workerqueue.rpc.periodic_servicer import PeriodicJobsServicer
+from kongflow_workerqueue.rpc.tasks_servicer import WorkerQueueTasksServicer
 from kongflow_workerqueue.rpc.workerqueue_servicer import WorkerQueueServicer
 from kongflow_workerqueue.settings import WorkerQueueSettings
 from kongflow_workerqueue.worker_main import run_worker
@@ -171,7 +175,13 @@ async def open_services(
                     GrpcService(
                         enqueue_service_pb2.DESCRIPTOR.services_by_name["EnqueueService"],
                         EnqueueServicer(enqueue_jobs, EnqueueCounts(registry)),
-                    )
+                    ),
+                    GrpcService(
+                        workerqueue_tasks_service_pb2.DESCRIPTOR.services_by_name[
+                            "WorkerQueueTasksService"
+                        ],
+                        WorkerQueueTasksServicer(Purge(database.pool, OF_ENVIRONMENT)),
+                    ),
                 ],
             )
     finally:

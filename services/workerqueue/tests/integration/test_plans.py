@@ -14,6 +14,7 @@ from kongflow_workerqueue.adapters import (
     ledger_keys,
     ledger_maintenance,
     ledger_worker,
+    purges,
     queue_reader,
     suspicion_rows,
 )
@@ -29,17 +30,19 @@ from services.workerqueue.tests.integration.ledger_under_test import LedgerUnder
 
 ROWS = 30_000
 WORKER = new_id()
+ENVIRONMENT = new_id()
 
 FILL = f"""
 INSERT INTO workerqueue.queued_jobs (
     id, kind, args, queue, priority, max_attempts, unique_key, state, run_at, finalized_at,
-    admitted_at, waiting_for, worker_id)
+    admitted_at, waiting_for, worker_id, environment_id)
 SELECT gen_random_uuid(), 'deliverEvent', '{{"eventRecordId": "x"}}', 'events', 1 + n % 4, 6,
        gen_random_uuid(), state, now() - interval '1 day' + n * interval '1 second',
        CASE WHEN state IN ('completed', 'discarded') THEN now() END,
        CASE WHEN state = 'available' AND n % 500 = 0 THEN now() END,
        CASE WHEN state = 'scheduled' THEN 'target:events' END,
-       CASE WHEN state = 'running' THEN gen_random_uuid() END
+       CASE WHEN state = 'running' THEN gen_random_uuid() END,
+       CASE WHEN n % 3000 = 1 THEN '{ENVIRONMENT}'::uuid END
 FROM (SELECT n, (ARRAY['available', 'scheduled', 'running', 'completed', 'discarded',
                        'completed'])[1 + n % 6] AS state
       FROM generate_series(1, {ROWS}) AS g(n)) AS rows
@@ -115,6 +118,7 @@ def upkeep() -> dict[str, Statement]:
             f"prune {state}": (prune, {"age": timedelta(days=1), "limit": 20})
             for state, prune in ledger_maintenance._PRUNE.items()
         },
+        "purge": (purges.OF_ENVIRONMENT[0], {"owner_id": ENVIRONMENT, "limit": 20}),
         "suspected": (suspicion_rows.SUSPECTED, {}),
         "claim suspects": (
             suspicion_rows.CLAIM_SUSPECTS,

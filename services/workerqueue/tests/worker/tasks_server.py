@@ -255,6 +255,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("PurgeEnvironment", request.event.resource_id, context)
         return events_pb.PurgeEnvironmentResponse()
 
+    async def PurgeAccount(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeAccount", request.event.resource_id, context)
+        return events_pb.PurgeAccountResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
@@ -263,6 +267,14 @@ class _Runs(RunsTasksServiceServicer):
     async def PurgeEnvironment(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._server.one("PurgeEnvironment", request.event.resource_id, context)
         return runs_pb.PurgeEnvironmentResponse()
+
+    async def PurgeAccount(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeAccount", request.event.resource_id, context)
+        return runs_pb.PurgeAccountResponse()
+
+    async def PurgeProject(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("PurgeProject", request.event.resource_id, context)
+        return runs_pb.PurgeProjectResponse()
 
     async def PerformRunExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._server.one("PerformRunExecution", request.run_id, context)

@@ -200,6 +200,12 @@ _SYSTEM: Final = (
     ),
     _own("event.cancelled", "An event was taken back before its delivery.", _EVENT),
     _own(
+        "account.deleted",
+        "An account of a sender was deleted.",
+        {},
+        Layer.INTEGRATION,
+    ),
+    _own(
         "job.registered",
         "A version of a job was registered.",
         {"slug": "the job", "version": "its version"},

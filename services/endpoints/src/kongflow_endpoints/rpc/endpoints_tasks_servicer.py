@@ -8,11 +8,12 @@ from uuid import UUID
 
 from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2 as pb
 from kongflow.workerqueue.v1 import envelope_pb2
-from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
+from kongflow_common.db.purge import Purge
 from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
-from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
+from kongflow_common.rpc.purge_call import purged_rows
+from kongflow_common.rpc.task_results import TaskOutcome, job_results
 from kongflow_endpoints.application.auto_index_production_endpoints import (
     AutoIndexProductionEndpoints,
 )
@@ -49,7 +50,7 @@ class EndpointTasks:
     probe_endpoint: ProbeEndpoint
     auto_index_production_endpoints: AutoIndexProductionEndpoints
     purge_old_indexings: PurgeOldIndexings
-    purge_environment: EnvironmentPurge
+    purge_environment: Purge
 
 
 class EndpointsTasksServicer:
@@ -142,12 +143,8 @@ class EndpointsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Metadata
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes the endpoints of an environment that is deleted."""
-        purged = await self._do.purge_environment(
-            required_id(request.event.resource_id, "event.resource_id")
-        )
-        if not purged.complete:
-            say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
-        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
+        deleted = await purged_rows(self._do.purge_environment, request.event.resource_id, context)
+        return pb.PurgeEnvironmentResponse(deleted=deleted)
 
 
 def _item(request: pb.RegisterJobRequest) -> RegisterItem:

@@ -19,14 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_common.filtering import And, Comparison, Filter, Operator, Or
-from kongflow_events.adapters.id_times import CLOCKS_APART, FIRST_ID, first_id_at
 from kongflow_events.adapters.record_rows import select_records, to_record
 from kongflow_events.adapters.tables import EVENT_RECORDS
 from kongflow_events.application.ports import FoundEvents
 from kongflow_events.application.selection import Selection
 from kongflow_events.domain.event_record import EventRecord, EventState
+from kongflow_events.domain.id_times import CLOCKS_APART, FIRST_ID, first_id_at
 
-__all__ = ["EVENT_TARGETS", "find_events", "reading_in_order"]
+__all__ = ["EVENT_TARGETS", "find_events", "read_along", "reading_in_order"]
 
 _RECORD: Final = EVENT_RECORDS.c
 
@@ -85,8 +85,13 @@ async def reading_in_order(database: Database) -> AsyncIterator[AsyncConnection]
         yield connection
 
 
+def read_along(environment_id: UUID, condition: Filter | None) -> ColumnElement[bool]:
+    """What holds for all events of an environment that fit a filter, and an index knows."""
+    return _walk_of(Selection(environment_id, condition, None, 1)).along
+
+
 async def find_events(
-    connection: AsyncConnection, selection: Selection, *, seconds: float | None = _SCAN_SECONDS
+    connection: AsyncConnection, selection: Selection, *, seconds: float = _SCAN_SECONDS
 ) -> FoundEvents:
     """Read the next events of a list on a connection of reading_in_order.
 
@@ -98,7 +103,7 @@ async def find_events(
     while True:
         step = await _step(connection, walk, selection.limit - len(found))
         found.extend(step.records)
-        is_late = seconds is not None and time.monotonic() - began > seconds
+        is_late = time.monotonic() - began > seconds
         if step.end is None or len(found) >= selection.limit or is_late:
             return FoundEvents(found, step.end)
         walk = replace(walk, before=step.end)

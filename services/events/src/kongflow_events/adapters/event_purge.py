@@ -9,8 +9,9 @@ from kongflow_common.clock import Clock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.errors import Contended
-from kongflow_events.adapters.id_times import CLOCKS_APART, first_id_at
+from kongflow_events.adapters.account_repository import LOCK_ACCOUNTS
 from kongflow_events.application.purge_old_events import KnownAccount, OldEvents
+from kongflow_events.domain.id_times import CLOCKS_APART, first_id_at
 
 __all__ = ["SqlEventPurge"]
 
@@ -47,12 +48,6 @@ _ACCOUNTS: Final = f"""
       {_BELONGINGS}
      ORDER BY a.id
 """  # nosec B608 - made of constants
-# Whoever uses an account inserts it first, if only in vain, and holds that lock until it commits.
-# So none comes into use between the look and the deletion; nobody is held up for longer than this.
-_LOCK: Final = """
-    SET LOCAL lock_timeout = '200ms';
-    LOCK TABLE events.external_accounts IN SHARE ROW EXCLUSIVE MODE
-"""
 _DELETE_ACCOUNTS: Final = f"""
     DELETE FROM events.external_accounts WHERE id = ANY(ARRAY(
         SELECT a.id FROM unnest(%(ids)b) AS w(id)
@@ -106,7 +101,8 @@ class SqlEventPurge:
     async def delete_accounts(self, account_ids: Sequence[UUID]) -> int:
         try:
             async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute(_LOCK, prepare=False)
+                # None comes into use between the look and the deletion.
+                await connection.execute(LOCK_ACCOUNTS, prepare=False)
                 cursor = await connection.execute(
                     _DELETE_ACCOUNTS, {"ids": array_parameter("uuid", account_ids)}
                 )

@@ -52,10 +52,6 @@ class SqlReader:
         rows = await self._read(statement)
         return (to_record(rows[0]), _content(rows[0])) if rows else None
 
-    async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        async with reading_in_order(self._database) as connection:
-            return (await find_events(connection, selection, seconds=None)).records
-
     async def page_events(self, selection: Selection) -> FoundEvents:
         async with reading_in_order(self._database) as connection:
             return await find_events(connection, selection)

@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.filter_sql import filter_condition
-from kongflow_events.adapters.replay_rows import (
-    REPLAY_TARGETS,
-    select_replays,
-    selected_events,
-    to_replay,
-)
-from kongflow_events.adapters.tables import EVENT_RECORDS, EVENT_REPLAYS
-from kongflow_events.application.ports_replays import ReplaySelection
+from kongflow_events.adapters.replay_counts import count_events
+from kongflow_events.adapters.replay_rows import REPLAY_TARGETS, select_replays, to_replay
+from kongflow_events.adapters.tables import EVENT_REPLAYS
+from kongflow_events.application.ports_replays import EventCount, ReplaySelection
 from kongflow_events.application.selection import Selection
 from kongflow_events.domain.event_replay import EventReplay
 
@@ -46,12 +42,8 @@ class SqlReplayReader:
             statement = statement.where(filter_condition(selection.filter, REPLAY_TARGETS))
         return await self._read(statement.order_by(_REPLAY.id.desc()).limit(selection.limit))
 
-    async def count_events(self, selection: ReplaySelection) -> int:
-        statement = (
-            select(func.count()).select_from(EVENT_RECORDS).where(*selected_events(selection))
-        )
-        async with self._database.reading() as connection:
-            return int((await connection.execute(statement)).scalar_one())
+    async def count_events(self, selection: ReplaySelection, *, seconds: float) -> EventCount:
+        return await count_events(self._database, selection, seconds=seconds)
 
     async def _read(self, statement: Select[Any]) -> Sequence[EventReplay]:
         async with self._database.reading() as connection:

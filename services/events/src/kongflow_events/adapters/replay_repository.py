@@ -95,7 +95,8 @@ class SqlReplayRepository:
                 end_at=func.least(new.end_at, func.now()),
                 dispatcher_id=new.dispatcher_id,
                 events_per_second=new.events_per_second,
-                total_count=new.total,
+                total_count=new.total.events,
+                total_is_partial=new.total.is_partial,
                 next_at=new.next_at,
             )
         )

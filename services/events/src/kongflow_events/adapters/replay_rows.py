@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Select, case, func, select
 
 from kongflow_common.db.filter_sql import FilterTarget, filter_condition
 from kongflow_events.adapters.event_lists import EVENT_TARGETS
-from kongflow_events.adapters.id_times import first_id_at
 from kongflow_events.adapters.tables import EVENT_RECORDS, EVENT_REPLAYS
 from kongflow_events.application.ports_replays import ReplaySelection
 from kongflow_events.domain.event_record import Tenancy
 from kongflow_events.domain.event_replay import EventReplay, ReplayKind, ReplayState, StepCounts
+from kongflow_events.domain.id_times import first_id_at
 
 __all__ = ["REPLAY_TARGETS", "id_bounds", "select_replays", "selected_events", "to_replay"]
 
@@ -53,6 +53,7 @@ def select_replays() -> Select[Any]:
         _REPLAY.ended_as,
         _REPLAY.ended_at,
         _REPLAY.error_message,
+        _REPLAY.total_is_partial,
     )
 
 
@@ -75,6 +76,7 @@ def to_replay(row: Sequence[Any]) -> EventReplay:
         state=ReplayState(row[17]) if row[17] is not None else ReplayState.RUNNING,
         ended_at=row[18],
         error=row[19],
+        total_is_partial=row[20],
     )
 
 

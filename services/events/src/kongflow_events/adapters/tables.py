@@ -306,6 +306,8 @@ EVENT_REPLAYS = Table(
     Column("ended_at", TIMESTAMP(timezone=True)),
     Column("error_message", Text),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    # The time ran out while they were counted.
+    Column("total_is_partial", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("kind IN ('REPLAY', 'BACKFILL')", name="event_replays_kind_check"),
     CheckConstraint(
         "ended_as IN ('SUCCEEDED', 'CANCELLED', 'FAILED')", name="event_replays_ended_as_check"

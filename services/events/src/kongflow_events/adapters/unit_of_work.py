@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kongflow_common.db.engine import Database
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.outbox.store import OutboxUnitOfWork
+from kongflow_events.adapters.account_repository import SqlAccountRepository
 from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.dispatcher_repository import SqlDispatcherRepository
 from kongflow_events.adapters.event_news import SqlEventNews
@@ -18,6 +19,7 @@ from kongflow_events.application.ports import (
     EventRepository,
     EventsQueue,
 )
+from kongflow_events.application.ports_accounts import AccountRepository
 from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository
 
@@ -28,6 +30,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     """Implements EventsUnitOfWork."""
 
     events: EventRepository
+    accounts: AccountRepository
     dispatchers: DispatcherRepository
     queue: EventsQueue
     schemas: SchemaRepository
@@ -43,6 +46,7 @@ class SqlEventsUnitOfWork(OutboxUnitOfWork):
     def attach(self, connection: AsyncConnection) -> None:
         self._records = SqlEventRepository(connection)
         self.events = self._records
+        self.accounts = SqlAccountRepository(connection, self.outbox)
         self.dispatchers = SqlDispatcherRepository(connection, self._compiled)
         self.schemas = SqlSchemaRepository(connection)
         self.replays = SqlReplayRepository(connection)

@@ -11,7 +11,12 @@ from kongflow_common.clock import Clock
 from kongflow_common.filtering import Filter
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.ports import DispatcherReader, UnitOfWorkFactory
-from kongflow_events.application.ports_replays import NewReplay, ReplayReader, ReplaySelection
+from kongflow_events.application.ports_replays import (
+    EventCount,
+    NewReplay,
+    ReplayReader,
+    ReplaySelection,
+)
 from kongflow_events.domain.errors import (
     DispatcherNotFound,
     DispatcherTakesNothing,
@@ -60,13 +65,19 @@ class BeginEventReplay:
         self._clock = clock
         self._new_id = new_id
 
-    async def count(self, command: ReplayMany) -> int:
-        """How many events it would go through. Raises what __call__ does of the dispatcher."""
-        return await self._reader.count_events(await self._selection(command))
+    async def count(self, command: ReplayMany, *, seconds: float) -> EventCount:
+        """How many events it would go through, counted for as long at most.
 
-    async def __call__(self, command: ReplayMany) -> EventReplay:
-        """The replay. Raises DispatcherNotFound, DispatcherTakesNothing, TooManyEventReplays."""
-        total = await self.count(command)
+        Raises what __call__ does of the dispatcher.
+        """
+        return await self._reader.count_events(await self._selection(command), seconds=seconds)
+
+    async def __call__(self, command: ReplayMany, *, seconds: float) -> EventReplay:
+        """The replay; for so long its events are counted.
+
+        Raises DispatcherNotFound, DispatcherTakesNothing, TooManyEventReplays.
+        """
+        total = await self.count(command, seconds=seconds)
         new = NewReplay(
             id=self._new_id(),
             tenancy=command.tenancy,

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.application.ports_accounts import AccountRepository
 from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
 from kongflow_events.application.selection import Selection
@@ -275,6 +276,9 @@ class EventsUnitOfWork(Protocol):
     def events(self) -> EventRepository: ...
 
     @property
+    def accounts(self) -> AccountRepository: ...
+
+    @property
     def dispatchers(self) -> DispatcherRepository: ...
 
     @property
@@ -370,12 +374,8 @@ class EventReader(Protocol):
         """The record with its content."""
         ...
 
-    async def list_events(self, selection: Selection) -> Sequence[EventRecord]:
-        """The records, without their content, however long they are looked for."""
-        ...
-
     async def page_events(self, selection: Selection) -> FoundEvents:
-        """The same for a list that people look at: fewer where it takes long to find more."""
+        """The records, without their content: fewer where it takes long to find more."""
         ...
 
     async def read_contents(self, record_ids: Sequence[UUID]) -> Mapping[UUID, EventContent]:

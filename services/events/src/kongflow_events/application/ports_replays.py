@@ -13,6 +13,7 @@ from kongflow_events.domain.event_record import EventContent, EventRecord, Tenan
 from kongflow_events.domain.event_replay import EventReplay, ReplayKind
 
 __all__ = [
+    "EventCount",
     "FilterReader",
     "NewReplay",
     "ReplayBatch",
@@ -43,6 +44,14 @@ class ReplaySelection:
 
 
 @dataclass(frozen=True, slots=True)
+class EventCount:
+    """How many events there are; where the time ran out, how many were counted until then."""
+
+    events: int
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NewReplay:
     """A replay that begins. It ends with the events of the moment at which it began."""
 
@@ -54,7 +63,7 @@ class NewReplay:
     end_at: datetime | None
     dispatcher_id: UUID | None
     events_per_second: int
-    total: int
+    total: EventCount
     next_at: datetime
 
 
@@ -109,6 +118,6 @@ class ReplayReader(Protocol):
         """The replays, newest first."""
         ...
 
-    async def count_events(self, selection: ReplaySelection) -> int:
-        """How many stored events the selection has."""
+    async def count_events(self, selection: ReplaySelection, *, seconds: float) -> EventCount:
+        """How many stored events the selection has, counted for as long at most."""
         ...

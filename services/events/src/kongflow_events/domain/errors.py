@@ -2,6 +2,7 @@
 
 KongflowError
 ├── NotFound
+│   ├── AccountNotFound
 │   ├── EventNotFound
 │   ├── DispatcherNotFound
 │   ├── EventSchemaNotFound
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kongflow_events.domain.schema_compatibility import Difference
 
 __all__ = [
+    "AccountNotFound",
     "DispatcherKept",
     "DispatcherNotFound",
     "DispatcherTakesNothing",
@@ -60,6 +62,15 @@ __all__ = [
     "TooManyEventReplays",
     "TooManyWatches",
 ]
+
+
+class AccountNotFound(NotFound):
+    """There is no such account in this environment."""
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(
+            f"there is no account {account_id} in this environment", account_id=account_id
+        )
 
 
 class EventNotFound(NotFound):

@@ -85,6 +85,8 @@ class EventReplay:
     state: ReplayState = ReplayState.RUNNING
     ended_at: datetime | None = None
     error: str | None = None
+    total_is_partial: bool = False
+    """Whether there were more than `total`, which was counted for as long as that may take."""
 
     @property
     def events_at_once(self) -> int:

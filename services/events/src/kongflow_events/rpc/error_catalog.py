@@ -14,6 +14,7 @@ __all__ = ["CATALOG"]
 CATALOG: Final = ErrorCatalog(
     "events.kongflow",
     {
+        errors.AccountNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND"),
         errors.EventNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND"),
         errors.DispatcherNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "DISPATCHER_NOT_FOUND"),
         errors.EventSchemaNotFound: ErrorSpec(grpc.StatusCode.NOT_FOUND, "EVENT_SCHEMA_NOT_FOUND"),

@@ -17,6 +17,7 @@ from kongflow_common.rpc.field_parsing import (
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
 from kongflow_events.application.begin_event_replay import ReplayMany
+from kongflow_events.application.ports_replays import EventCount
 from kongflow_events.application.replay_event import ReplayOne
 from kongflow_events.domain.event_record import Tenancy
 from kongflow_events.domain.event_replay import EventReplay, ReplayKind, ReplayState
@@ -107,14 +108,15 @@ def to_replay_many(
     )
 
 
-def to_counted(command: ReplayMany, total: int) -> _Replay:
+def to_counted(command: ReplayMany, total: EventCount) -> _Replay:
     """Write a replay that was not begun."""
     message = _Replay(
         kind=_KINDS[command.kind],
         filter=command.filter_text,
         dispatcher_id=str(command.dispatcher_id or ""),
         events_per_second=command.events_per_second,
-        total_count=total,
+        total_count=total.events,
+        total_is_partial=total.is_partial,
     )
     if command.start_at is not None:
         message.start_time.CopyFrom(to_timestamp(command.start_at))
@@ -134,6 +136,7 @@ def to_event_replay(replay: EventReplay) -> _Replay:
         dispatcher_id=str(replay.dispatcher_id or ""),
         events_per_second=replay.events_per_second,
         total_count=replay.total,
+        total_is_partial=replay.total_is_partial,
         replayed_count=replay.counts.replayed,
         skipped_count=replay.counts.skipped,
         refused_count=replay.counts.refused,

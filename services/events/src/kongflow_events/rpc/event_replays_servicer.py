@@ -1,6 +1,6 @@
 """EventReplaysService: what clients call."""
 
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -8,6 +8,7 @@ from kongflow.events.v1 import event_replays_service_pb2 as pb
 from kongflow.events.v1.event_replay_pb2 import EventReplay
 from kongflow.events.v1.event_replays_service_pb2_grpc import EventReplaysServiceServicer
 from kongflow_common.auth.principals import current_environment
+from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.page_size import fitting
@@ -27,6 +28,9 @@ from kongflow_events.rpc.event_replay_mapping import (
 )
 
 __all__ = ["EventReplaysServicer"]
+
+# Less than a caller waits as a rule: how many events there are is worth no more.
+_COUNTING_SECONDS: Final = 4.0
 
 # Any: the context is used by no method; its request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -68,9 +72,10 @@ class EventReplaysServicer(EventReplaysServiceServicer):
         self, request: pb.ReplayEventsRequest | pb.BackfillEventDispatcherRequest
     ) -> EventReplay:
         command = to_replay_many(request, to_tenancy(current_environment()))
+        seconds = time_left(_COUNTING_SECONDS)
         if request.dry_run:
-            return to_counted(command, await self._begin.count(command))
-        return to_event_replay(await self._begin(command))
+            return to_counted(command, await self._begin.count(command, seconds=seconds))
+        return to_event_replay(await self._begin(command, seconds=seconds))
 
     async def GetEventReplay(
         self, request: pb.GetEventReplayRequest, context: _Context

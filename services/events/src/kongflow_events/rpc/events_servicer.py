@@ -13,7 +13,7 @@ from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceServicer
 from kongflow_common.auth.principals import current_environment
 from kongflow_common.rpc.deadline import time_left
-from kongflow_common.rpc.field_parsing import optional_enum
+from kongflow_common.rpc.field_parsing import optional_enum, required_text
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, PageRequest, page_request
@@ -22,6 +22,7 @@ from kongflow_events.application.cancel_event import CancelEvent
 from kongflow_events.application.cancel_runs_for_event import CancelRunsForEvent
 from kongflow_events.application.create_ephemeral_dispatcher import CreateEphemeralDispatcher
 from kongflow_events.application.delete_event_dispatcher import DeleteEventDispatcher
+from kongflow_events.application.delete_external_account import DeleteExternalAccount
 from kongflow_events.application.explain_event import ExplainEvent
 from kongflow_events.application.ingest_send_event import IngestSendEvent
 from kongflow_events.application.ports import Selection
@@ -60,7 +61,7 @@ from kongflow_events.rpc.explanation_mapping import (
     to_verdict,
 )
 
-__all__ = ["DispatcherUseCases", "EventsServicer"]
+__all__ = ["DispatcherUseCases", "EventsServicer", "FilterUseCases"]
 
 # How long explaining and back-testing may take, where the caller waits for longer.
 _LONGEST_SECONDS: Final = 25.0
@@ -83,6 +84,15 @@ class DispatcherUseCases:
     queries: DispatcherQueries
 
 
+@dataclass(frozen=True, slots=True)
+class FilterUseCases:
+    """What says why filters hold, or would."""
+
+    explain: ExplainEvent
+    test: TryFilter
+    backtest: BacktestFilter
+
+
 class EventsServicer(EventsServiceServicer):
     """Parses, calls the use case, serialises."""
 
@@ -95,10 +105,9 @@ class EventsServicer(EventsServiceServicer):
         events: EventQueries,
         cloud_events: ReadCloudEvents,
         dispatchers: DispatcherUseCases,
-        explain_event: ExplainEvent,
-        try_filter: TryFilter,
-        backtest_filter: BacktestFilter,
+        filters: FilterUseCases,
         cancel_runs_for_event: CancelRunsForEvent,
+        delete_external_account: DeleteExternalAccount,
     ) -> None:
         self._send_event = send_event
         self._send_many = send_many
@@ -106,10 +115,9 @@ class EventsServicer(EventsServiceServicer):
         self._events = events
         self._cloud_events = cloud_events
         self._dispatchers = dispatchers
-        self._explain_event = explain_event
-        self._try_filter = try_filter
-        self._backtest_filter = backtest_filter
+        self._filters = filters
         self._cancel_runs_for_event = cancel_runs_for_event
+        self._delete_external_account = delete_external_account
 
     async def SendEvent(
         self, request: pb.SendEventRequest, context: _Context
@@ -305,6 +313,14 @@ class EventsServicer(EventsServiceServicer):
             token = asked.next_page_token(PageCursor(last.created_at, last.id))
         return pb.ListEventDispatchersResponse(event_dispatchers=messages, next_page_token=token)
 
+    async def DeleteExternalAccount(
+        self, request: pb.DeleteExternalAccountRequest, context: _Context
+    ) -> pb.DeleteExternalAccountResponse:
+        await self._delete_external_account(
+            to_tenancy(current_environment()), required_text(request.account_id, "account_id")
+        )
+        return pb.DeleteExternalAccountResponse()
+
     async def ExplainEvent(
         self, request: pb.ExplainEventRequest, context: _Context
     ) -> pb.ExplainEventResponse:
@@ -317,7 +333,7 @@ class EventsServicer(EventsServiceServicer):
             filter_text=request.filter,
             environment_id=environment_id,
         )
-        explained = await self._explain_event(
+        explained = await self._filters.explain(
             key,
             Selection(
                 environment_id=environment_id,
@@ -340,13 +356,13 @@ class EventsServicer(EventsServiceServicer):
         self, request: pb.TestFilterRequest, context: _Context
     ) -> pb.TestFilterResponse:
         payload_type, content = to_sample(request)
-        verdict = await self._try_filter(to_tried_filters(request), payload_type, content)
+        verdict = await self._filters.test(to_tried_filters(request), payload_type, content)
         return to_filter_verdict(verdict)
 
     async def BacktestFilter(
         self, request: pb.BacktestFilterRequest, context: _Context
     ) -> pb.BacktestFilterResponse:
-        backtest = await self._backtest_filter(
+        backtest = await self._filters.backtest(
             to_tried_filters(request),
             Selection(
                 environment_id=current_environment().environment_id,

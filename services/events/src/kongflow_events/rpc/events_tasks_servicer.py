@@ -14,17 +14,14 @@ from kongflow.events.tasks.v1 import events_tasks_service_pb2 as pb
 from kongflow.events.tasks.v1.events_tasks_service_pb2_grpc import EventsTasksServiceServicer
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
-from kongflow_common.db.environment_purge import (
-    PURGE_AGAIN_AFTER,
-    PURGE_SECONDS,
-    EnvironmentPurge,
-)
+from kongflow_common.db.purge import PURGE_AGAIN_AFTER, PURGE_SECONDS, Purge
 from kongflow_common.errors import InvalidField
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
 from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id
+from kongflow_common.rpc.purge_call import purged_rows
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.advance_event_replay import AdvanceEventReplay
 from kongflow_events.application.deliveries import DeliverEvent
@@ -59,10 +56,11 @@ class InvocationUseCases:
 
 @dataclass(frozen=True, slots=True)
 class PurgeUseCases:
-    """What is deleted by the clock, and when an environment is deleted."""
+    """What is deleted by the clock, and when an environment or an account is deleted."""
 
     old_events: PurgeOldEvents
-    environment: EnvironmentPurge
+    environment: Purge
+    account: Purge
 
 
 class EventsTasksServicer(EventsTasksServiceServicer):
@@ -174,12 +172,14 @@ class EventsTasksServicer(EventsTasksServiceServicer):
     async def PurgeEnvironment(
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
-        purged = await self._purges.environment(
-            required_id(request.event.resource_id, "event.resource_id")
-        )
-        if not purged.complete:
-            task_results.say_snooze(context, task_results.Snooze(PURGE_AGAIN_AFTER))
-        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
+        deleted = await purged_rows(self._purges.environment, request.event.resource_id, context)
+        return pb.PurgeEnvironmentResponse(deleted=deleted)
+
+    async def PurgeAccount(
+        self, request: pb.PurgeAccountRequest, context: _Context
+    ) -> pb.PurgeAccountResponse:
+        deleted = await purged_rows(self._purges.account, request.event.resource_id, context)
+        return pb.PurgeAccountResponse(deleted=deleted)
 
 
 def _to_deliver_event(

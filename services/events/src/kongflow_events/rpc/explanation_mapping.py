@@ -124,11 +124,13 @@ def to_backtest(backtest: Backtest) -> events_service_pb2.BacktestFilterResponse
         examined_count=backtest.examined,
         matched_count=len(backtest.matched),
         matched_event_record_ids=map(str, backtest.matched),
-        out_of_time=backtest.out_of_time,
+        out_of_time=backtest.out_of_time_at is not None,
         warnings=backtest.warnings,
     )
     if backtest.oldest is not None:
         message.oldest_create_time.CopyFrom(to_timestamp(backtest.oldest))
+    if backtest.out_of_time_at is not None:
+        message.searched_back_to_time.CopyFrom(to_timestamp(backtest.out_of_time_at))
     return message
 
 

@@ -3,9 +3,8 @@
 from typing import Protocol
 
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2 as pb
-from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
-from kongflow_common.rpc.field_parsing import required_id
-from kongflow_common.rpc.task_results import Snooze, say_snooze
+from kongflow_common.db.purge import Purge
+from kongflow_common.rpc.purge_call import purged_rows
 
 
 class _Context(Protocol):
@@ -15,9 +14,7 @@ class _Context(Protocol):
 class JobsTasksServicer:
     """kongflow.jobs.tasks.v1.JobsTasksService."""
 
-    def __init__(
-        self, purge_environment: EnvironmentPurge, purge_project: EnvironmentPurge
-    ) -> None:
+    def __init__(self, purge_environment: Purge, purge_project: Purge) -> None:
         self._purge_environment = purge_environment
         self._purge_project = purge_project
 
@@ -25,19 +22,12 @@ class JobsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes what jobs are in an environment that is deleted."""
-        deleted = await _purged(self._purge_environment, request.event.resource_id, context)
+        deleted = await purged_rows(self._purge_environment, request.event.resource_id, context)
         return pb.PurgeEnvironmentResponse(deleted=deleted)
 
     async def PurgeProject(
         self, request: pb.PurgeProjectRequest, context: _Context
     ) -> pb.PurgeProjectResponse:
         """Deletes the jobs of a project that is deleted."""
-        deleted = await _purged(self._purge_project, request.event.resource_id, context)
+        deleted = await purged_rows(self._purge_project, request.event.resource_id, context)
         return pb.PurgeProjectResponse(deleted=deleted)
-
-
-async def _purged(purge: EnvironmentPurge, resource_id: str, context: _Context) -> int:
-    purged = await purge(required_id(resource_id, "event.resource_id"))
-    if not purged.complete:
-        say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
-    return purged.deleted

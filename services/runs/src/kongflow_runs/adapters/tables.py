@@ -100,6 +100,12 @@ Index(
     JOB_RUNS.c.id,
 )
 
+Index(
+    "job_runs_external_account_id_idx",
+    JOB_RUNS.c.external_account_id,
+    postgresql_where=JOB_RUNS.c.external_account_id.is_not(None),
+)
+
 JOB_COUNTERS = Table(
     "job_counters",
     METADATA,

@@ -1,14 +1,16 @@
 """Answers the worker queue: starts runs, has them executed, ends those that are given up."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
-from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
+from kongflow_common.db.purge import Purge
 from kongflow_common.errors import InvalidField
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
+from kongflow_common.rpc.purge_call import purged_rows
 from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
 from kongflow_runs.application.perform_run_execution import (
     FailRun,
@@ -28,6 +30,15 @@ class _Context(Protocol):
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...], /) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RunPurges:
+    """What is deleted with what runs belong to."""
+
+    environment: Purge
+    account: Purge
+    project: Purge
+
+
 class RunsTasksServicer:
     """kongflow.runs.tasks.v1.RunsTasksService."""
 
@@ -36,12 +47,12 @@ class RunsTasksServicer:
         start_runs: StartRuns,
         perform_run_execution: PerformRunExecutions,
         fail_run: FailRun,
-        purge_environment: EnvironmentPurge,
+        purges: RunPurges,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
         self._fail_run = fail_run
-        self._purge_environment = purge_environment
+        self._purges = purges
 
     async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
         """Numbers a pending run, marks it queued and enqueues its execution."""
@@ -101,12 +112,22 @@ class RunsTasksServicer:
         self, request: pb.PurgeEnvironmentRequest, context: _Context
     ) -> pb.PurgeEnvironmentResponse:
         """Deletes the runs of an environment that is deleted."""
-        purged = await self._purge_environment(
-            required_id(request.event.resource_id, "event.resource_id")
-        )
-        if not purged.complete:
-            say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
-        return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
+        deleted = await purged_rows(self._purges.environment, request.event.resource_id, context)
+        return pb.PurgeEnvironmentResponse(deleted=deleted)
+
+    async def PurgeAccount(
+        self, request: pb.PurgeAccountRequest, context: _Context
+    ) -> pb.PurgeAccountResponse:
+        """Deletes the runs of an account that is deleted."""
+        deleted = await purged_rows(self._purges.account, request.event.resource_id, context)
+        return pb.PurgeAccountResponse(deleted=deleted)
+
+    async def PurgeProject(
+        self, request: pb.PurgeProjectRequest, context: _Context
+    ) -> pb.PurgeProjectResponse:
+        """Deletes what is counted of the jobs of a project that is deleted."""
+        deleted = await purged_rows(self._purges.project, request.event.resource_id, context)
+        return pb.PurgeProjectResponse(deleted=deleted)
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

@@ -14,6 +14,7 @@ from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
+from kongflow.workerqueue.tasks.v1 import workerqueue_tasks_service_pb2
 from kongflow_common.eventing.event_type import domain_of
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, EventHead
 from kongflow_workerqueue.catalogue.event_reader import (
@@ -42,6 +43,7 @@ _TASK_MODULES = (
     events_tasks_service_pb2,
     jobs_tasks_service_pb2,
     runs_tasks_service_pb2,
+    workerqueue_tasks_service_pb2,
 )
 # Tenancy has no methods for the worker queue.
 _PUBLISHING_MODULES = (*_TASK_MODULES, tenancy_service_pb2)

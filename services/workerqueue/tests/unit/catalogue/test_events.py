@@ -24,7 +24,7 @@ from services.workerqueue.tests.consumers import compile_target, consumer
 
 SUCCESS = '"run.completed.success"'
 # What KongFlow's own services consume.
-OURS = ["environment.deleted", "project.deleted"]
+OURS = ["account.deleted", "environment.deleted", "project.deleted"]
 
 
 def test_our_own_services_publish_types_of_their_domain() -> None:
@@ -34,6 +34,7 @@ def test_our_own_services_publish_types_of_their_domain() -> None:
     assert {(each.domain, each.target) for each in published} == {
         ("run", "runs"),
         ("endpoint", "endpoints"),
+        ("account", "events"),
         ("environment", "tenancy"),
         ("project", "tenancy"),
     }
@@ -54,11 +55,9 @@ def test_a_consumer_has_the_policy_of_events_unless_it_says_otherwise(tmp_path: 
     assert shout.retry == ExponentialRetry(initial_backoff=timedelta(seconds=7), multiplier=3)
     assert [kind.kind for kind in catalogue.consumers("endpoint.index.failure")] == [shout.kind]
     assert catalogue.consumers("run.completed.failure") == ()
-    assert catalogue.consumed_types() == [
-        "endpoint.index.failure",
-        *OURS,
-        "run.completed.success",
-    ]
+    assert catalogue.consumed_types() == sorted(
+        ["endpoint.index.failure", *OURS, "run.completed.success"]
+    )
 
 
 def test_without_consumers_nothing_is_consumed() -> None:

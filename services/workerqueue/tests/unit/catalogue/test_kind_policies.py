@@ -44,9 +44,12 @@ OUR_KINDS = {
     "probeEndpoint": ("maintenance", Priority.LOW, 1, 150, ALL),
     **{
         f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
-        for context in ("endpoints", "events", "jobs", "runs")
+        for context in ("endpoints", "events", "jobs", "runs", "workerqueue")
     },
-    "jobs.purgeProject": ("maintenance", Priority.LOW, 12, 240, None),
+    **dict.fromkeys(
+        ("events.purgeAccount", "runs.purgeAccount", "jobs.purgeProject", "runs.purgeProject"),
+        ("maintenance", Priority.LOW, 12, 240, None),
+    ),
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (

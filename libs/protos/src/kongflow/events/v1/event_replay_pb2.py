@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kongflow/events/v1/event_replay.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x06\n\x0b\x45ventReplay\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x38\n\x04kind\x18\x02 \x01(\x0e\x32$.kongflow.events.v1.EventReplay.KindR\x04kind\x12;\n\x05state\x18\x03 \x01(\x0e\x32%.kongflow.events.v1.EventReplay.StateR\x05state\x12\x16\n\x06\x66ilter\x18\x04 \x01(\tR\x06\x66ilter\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12#\n\rdispatcher_id\x18\x07 \x01(\tR\x0c\x64ispatcherId\x12*\n\x11\x65vents_per_second\x18\x08 \x01(\x05R\x0f\x65ventsPerSecond\x12\x1f\n\x0btotal_count\x18\t \x01(\x03R\ntotalCount\x12%\n\x0ereplayed_count\x18\n \x01(\x03R\rreplayedCount\x12#\n\rskipped_count\x18\x0b \x01(\x03R\x0cskippedCount\x12#\n\rrefused_count\x18\x0c \x01(\x03R\x0crefusedCount\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nfinishTime\x12#\n\rerror_message\x18\x0f \x01(\tR\x0c\x65rrorMessage\"@\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_REPLAY\x10\x01\x12\x11\n\rKIND_BACKFILL\x10\x02\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kongflow/events/v1/event_replay.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\x06\n\x0b\x45ventReplay\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x38\n\x04kind\x18\x02 \x01(\x0e\x32$.kongflow.events.v1.EventReplay.KindR\x04kind\x12;\n\x05state\x18\x03 \x01(\x0e\x32%.kongflow.events.v1.EventReplay.StateR\x05state\x12\x16\n\x06\x66ilter\x18\x04 \x01(\tR\x06\x66ilter\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12#\n\rdispatcher_id\x18\x07 \x01(\tR\x0c\x64ispatcherId\x12*\n\x11\x65vents_per_second\x18\x08 \x01(\x05R\x0f\x65ventsPerSecond\x12\x1f\n\x0btotal_count\x18\t \x01(\x03R\ntotalCount\x12%\n\x0ereplayed_count\x18\n \x01(\x03R\rreplayedCount\x12#\n\rskipped_count\x18\x0b \x01(\x03R\x0cskippedCount\x12#\n\rrefused_count\x18\x0c \x01(\x03R\x0crefusedCount\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nfinishTime\x12#\n\rerror_message\x18\x0f \x01(\tR\x0c\x65rrorMessage\x12(\n\x10total_is_partial\x18\x10 \x01(\x08R\x0etotalIsPartial\"@\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_REPLAY\x10\x01\x12\x11\n\rKIND_BACKFILL\x10\x02\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.v1.event_re
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTREPLAY']._serialized_start=95
-  _globals['_EVENTREPLAY']._serialized_end=944
-  _globals['_EVENTREPLAY_KIND']._serialized_start=769
-  _globals['_EVENTREPLAY_KIND']._serialized_end=833
-  _globals['_EVENTREPLAY_STATE']._serialized_start=835
-  _globals['_EVENTREPLAY_STATE']._serialized_end=944
+  _globals['_EVENTREPLAY']._serialized_end=986
+  _globals['_EVENTREPLAY_KIND']._serialized_start=811
+  _globals['_EVENTREPLAY_KIND']._serialized_end=875
+  _globals['_EVENTREPLAY_STATE']._serialized_start=877
+  _globals['_EVENTREPLAY_STATE']._serialized_end=986
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,7 @@ class EventReplay(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_PARTIAL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     kind: Global___EventReplay.Kind.ValueType
@@ -124,6 +125,11 @@ class EventReplay(_message.Message):
     """Output only. How many the present schema of their name refuses."""
     error_message: _builtins.str
     """Output only. Why it failed."""
+    total_is_partial: _builtins.bool
+    """Output only. There were more than `total_count`, which is how many were
+    counted in the time that there is for it: 4 s, less where the caller's
+    deadline is nearer.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. Only events that came in at this time or later."""
@@ -158,10 +164,11 @@ class EventReplay(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         error_message: _builtins.str = ...,
+        total_is_partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "end_time", b"end_time", "error_message", b"error_message", "events_per_second", b"events_per_second", "filter", b"filter", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "refused_count", b"refused_count", "replayed_count", b"replayed_count", "skipped_count", b"skipped_count", "start_time", b"start_time", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dispatcher_id", b"dispatcher_id", "end_time", b"end_time", "error_message", b"error_message", "events_per_second", b"events_per_second", "filter", b"filter", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "refused_count", b"refused_count", "replayed_count", b"replayed_count", "skipped_count", b"skipped_count", "start_time", b"start_time", "state", b"state", "total_count", b"total_count", "total_is_partial", b"total_is_partial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -110,7 +110,9 @@ class ReplayEventsRequest(_message.Message):
     out.
     """
     dry_run: _builtins.bool
-    """Only tells how many events there are, and stores nothing."""
+    """Only tells how many events there are, as far as they are counted in 4 s, and
+    stores nothing.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only events that came in at this time or later; all when left out."""
@@ -184,7 +186,9 @@ class BackfillEventDispatcherRequest(_message.Message):
     left out.
     """
     dry_run: _builtins.bool
-    """Only tells how many events there are, and stores nothing."""
+    """Only tells how many events there are, as far as they are counted in 4 s, and
+    stores nothing.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Required. Only events that came in at this time or later."""

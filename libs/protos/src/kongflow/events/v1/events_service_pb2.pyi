@@ -843,6 +843,45 @@ class DeleteEventDispatcherResponse(_message.Message):
 Global___DeleteEventDispatcherResponse: _TypeAlias = DeleteEventDispatcherResponse  # noqa: Y015
 
 @_typing.final
+class DeleteExternalAccountRequest(_message.Message):
+    """Deletes an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Required. The sender's name of the account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteExternalAccountRequest: _TypeAlias = DeleteExternalAccountRequest  # noqa: Y015
+
+@_typing.final
+class DeleteExternalAccountResponse(_message.Message):
+    """The account is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteExternalAccountResponse: _TypeAlias = DeleteExternalAccountResponse  # noqa: Y015
+
+@_typing.final
 class GetEventDispatcherRequest(_message.Message):
     """Asks for a dispatcher."""
 
@@ -1152,6 +1191,7 @@ class BacktestFilterResponse(_message.Message):
     OLDEST_CREATE_TIME_FIELD_NUMBER: _builtins.int
     OUT_OF_TIME_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    SEARCHED_BACK_TO_TIME_FIELD_NUMBER: _builtins.int
     examined_count: _builtins.int
     """How many events were looked at: fewer than were asked for where there are
     no more, or where the time ran out.
@@ -1159,7 +1199,9 @@ class BacktestFilterResponse(_message.Message):
     matched_count: _builtins.int
     """For how many of them the filters hold."""
     out_of_time: _builtins.bool
-    """The caller's deadline was near: older events were not looked at."""
+    """The caller's deadline was near: older events were not looked at, or where
+    the filter over events selects few, not looked for.
+    """
     @_builtins.property
     def matched_event_record_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the records of these, newest first."""
@@ -1172,6 +1214,12 @@ class BacktestFilterResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is accepted but probably not meant, one sentence each."""
 
+    @_builtins.property
+    def searched_back_to_time(self) -> _timestamp_pb2.Timestamp:
+        """Where the time ran out: events that came in before were not looked for. Not
+        set otherwise.
+        """
+
     def __init__(
         self,
         *,
@@ -1181,10 +1229,11 @@ class BacktestFilterResponse(_message.Message):
         oldest_create_time: _timestamp_pb2.Timestamp | None = ...,
         out_of_time: _builtins.bool = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        searched_back_to_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_create_time", b"oldest_create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_create_time", b"oldest_create_time", "searched_back_to_time", b"searched_back_to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["examined_count", b"examined_count", "matched_count", b"matched_count", "matched_event_record_ids", b"matched_event_record_ids", "oldest_create_time", b"oldest_create_time", "out_of_time", b"out_of_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examined_count", b"examined_count", "matched_count", b"matched_count", "matched_event_record_ids", b"matched_event_record_ids", "oldest_create_time", b"oldest_create_time", "out_of_time", b"out_of_time", "searched_back_to_time", b"searched_back_to_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

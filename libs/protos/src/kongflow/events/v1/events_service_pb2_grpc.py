@@ -105,6 +105,11 @@ class EventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
                 _registered_method=True)
+        self.DeleteExternalAccount = channel.unary_unary(
+                '/kongflow.events.v1.EventsService/DeleteExternalAccount',
+                request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountResponse.FromString,
+                _registered_method=True)
         self.ExplainEvent = channel.unary_unary(
                 '/kongflow.events.v1.EventsService/ExplainEvent',
                 request_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ExplainEventRequest.SerializeToString,
@@ -282,6 +287,16 @@ class EventsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteExternalAccount(self, request, context):
+        """Deletes an account of the sender's for good: its name is free at once, and
+        its dispatchers, events and runs are deleted soon, whatever their state.
+        An event that names the account later is of a new one.
+        Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainEvent(self, request, context):
         """Says of each dispatcher of the environment, as it is now, whether it takes
         a stored event and, if not, why. Changes nothing.
@@ -302,7 +317,8 @@ class EventsServiceServicer:
 
     def BacktestFilter(self, request, context):
         """Says for which of the last stored events of the environment filters hold.
-        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        Ends early where the caller's deadline is near, after 25 s at the latest,
+        and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
         place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -321,7 +337,8 @@ class EventsServiceServicer:
 
     def SendCloudEvents(self, request, context):
         """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-        each has a result of its own, unless `atomic` is set.
+        each has a result of its own, unless `atomic` is set. Idempotent by
+        environment and id.
         Errors: those of SendEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -417,6 +434,11 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.ListEventDispatchers,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.SerializeToString,
+            ),
+            'DeleteExternalAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteExternalAccount,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountResponse.SerializeToString,
             ),
             'ExplainEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainEvent,
@@ -833,6 +855,33 @@ class EventsService:
             '/kongflow.events.v1.EventsService/ListEventDispatchers',
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_events__service__pb2.ListEventDispatchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteExternalAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.EventsService/DeleteExternalAccount',
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_events__service__pb2.DeleteExternalAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

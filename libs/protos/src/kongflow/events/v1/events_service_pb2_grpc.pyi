@@ -112,6 +112,12 @@ class EventsServiceStub:
     """
     ListEventDispatchers: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]
     """Lists dispatchers, newest first."""
+    DeleteExternalAccount: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.DeleteExternalAccountRequest, _events_service_pb2.DeleteExternalAccountResponse]
+    """Deletes an account of the sender's for good: its name is free at once, and
+    its dispatchers, events and runs are deleted soon, whatever their state.
+    An event that names the account later is of a new one.
+    Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+    """
     ExplainEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]
     """Says of each dispatcher of the environment, as it is now, whether it takes
     a stored event and, if not, why. Changes nothing.
@@ -124,7 +130,8 @@ class EventsServiceStub:
     """
     BacktestFilter: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]
     """Says for which of the last stored events of the environment filters hold.
-    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    Ends early where the caller's deadline is near, after 25 s at the latest,
+    and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
     SendCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]
@@ -135,7 +142,8 @@ class EventsServiceStub:
     """
     SendCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-    each has a result of its own, unless `atomic` is set.
+    each has a result of its own, unless `atomic` is set. Idempotent by
+    environment and id.
     Errors: those of SendEvents.
     """
     GetCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]
@@ -232,6 +240,12 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     ListEventDispatchers: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListEventDispatchersRequest, _events_service_pb2.ListEventDispatchersResponse]  # type: ignore[assignment]
     """Lists dispatchers, newest first."""
+    DeleteExternalAccount: _aio.UnaryUnaryMultiCallable[_events_service_pb2.DeleteExternalAccountRequest, _events_service_pb2.DeleteExternalAccountResponse]  # type: ignore[assignment]
+    """Deletes an account of the sender's for good: its name is free at once, and
+    its dispatchers, events and runs are deleted soon, whatever their state.
+    An event that names the account later is of a new one.
+    Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+    """
     ExplainEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ExplainEventRequest, _events_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
     """Says of each dispatcher of the environment, as it is now, whether it takes
     a stored event and, if not, why. Changes nothing.
@@ -244,7 +258,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     BacktestFilter: _aio.UnaryUnaryMultiCallable[_events_service_pb2.BacktestFilterRequest, _events_service_pb2.BacktestFilterResponse]  # type: ignore[assignment]
     """Says for which of the last stored events of the environment filters hold.
-    Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+    Ends early where the caller's deadline is near, after 25 s at the latest,
+    and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
     place.
     """
     SendCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventRequest, _events_service_pb2.SendCloudEventResponse]  # type: ignore[assignment]
@@ -255,7 +270,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """
     SendCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]  # type: ignore[assignment]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-    each has a result of its own, unless `atomic` is set.
+    each has a result of its own, unless `atomic` is set. Idempotent by
+    environment and id.
     Errors: those of SendEvents.
     """
     GetCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]  # type: ignore[assignment]
@@ -435,6 +451,18 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists dispatchers, newest first."""
 
     @_abc_1.abstractmethod
+    def DeleteExternalAccount(
+        self,
+        request: _events_service_pb2.DeleteExternalAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_service_pb2.DeleteExternalAccountResponse, _abc.Awaitable[_events_service_pb2.DeleteExternalAccountResponse]]:
+        """Deletes an account of the sender's for good: its name is free at once, and
+        its dispatchers, events and runs are deleted soon, whatever their state.
+        An event that names the account later is of a new one.
+        Errors: NOT_FOUND ACCOUNT_NOT_FOUND, also for one that is deleted already.
+        """
+
+    @_abc_1.abstractmethod
     def ExplainEvent(
         self,
         request: _events_service_pb2.ExplainEventRequest,
@@ -463,7 +491,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.BacktestFilterResponse, _abc.Awaitable[_events_service_pb2.BacktestFilterResponse]]:
         """Says for which of the last stored events of the environment filters hold.
-        Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
+        Ends early where the caller's deadline is near, after 25 s at the latest,
+        and says how far it came. Changes nothing. A filter that is not valid is INVALID_ARGUMENT with its
         place.
         """
 
@@ -486,7 +515,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_service_pb2.SendCloudEventsResponse, _abc.Awaitable[_events_service_pb2.SendCloudEventsResponse]]:
         """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
-        each has a result of its own, unless `atomic` is set.
+        each has a result of its own, unless `atomic` is set. Idempotent by
+        environment and id.
         Errors: those of SendEvents.
         """
 

@@ -155,7 +155,8 @@ class EndpointsTasksServiceServicer:
     def PurgeEnvironment(self, request, context):
         """Deletes the endpoints of an environment that is deleted, with their
         indexes, a part per transaction. Snoozed when there is more than there is
-        time for; what is deleted stays so. Idempotent.
+        time for, and until a call finds nothing; what is deleted stays so.
+        Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

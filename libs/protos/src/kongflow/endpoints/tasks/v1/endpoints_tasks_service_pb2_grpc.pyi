@@ -69,7 +69,8 @@ class EndpointsTasksServiceStub:
     PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeEnvironmentRequest, _endpoints_tasks_service_pb2.PurgeEnvironmentResponse]
     """Deletes the endpoints of an environment that is deleted, with their
     indexes, a part per transaction. Snoozed when there is more than there is
-    time for; what is deleted stays so. Idempotent.
+    time for, and until a call finds nothing; what is deleted stays so.
+    Idempotent.
     """
 
 @_typing.type_check_only
@@ -113,7 +114,8 @@ class EndpointsTasksServiceAsyncStub(EndpointsTasksServiceStub):
     PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_endpoints_tasks_service_pb2.PurgeEnvironmentRequest, _endpoints_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
     """Deletes the endpoints of an environment that is deleted, with their
     indexes, a part per transaction. Snoozed when there is more than there is
-    time for; what is deleted stays so. Idempotent.
+    time for, and until a call finds nothing; what is deleted stays so.
+    Idempotent.
     """
 
 class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -208,7 +210,8 @@ class EndpointsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_endpoints_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_endpoints_tasks_service_pb2.PurgeEnvironmentResponse]]:
         """Deletes the endpoints of an environment that is deleted, with their
         indexes, a part per transaction. Snoozed when there is more than there is
-        time for; what is deleted stays so. Idempotent.
+        time for, and until a call finds nothing; what is deleted stays so.
+        Idempotent.
         """
 
 def add_EndpointsTasksServiceServicer_to_server(servicer: EndpointsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -472,3 +472,49 @@ class PurgeEnvironmentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeEnvironmentResponse: _TypeAlias = PurgeEnvironmentResponse  # noqa: Y015
+
+@_typing.final
+class PurgeAccountRequest(_message.Message):
+    """Tells of an account that is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _integration_event_pb2.IntegrationEvent:
+        """Required. What happened; its resource is the record of the account."""
+
+    def __init__(
+        self,
+        *,
+        event: _integration_event_pb2.IntegrationEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeAccountRequest: _TypeAlias = PurgeAccountRequest  # noqa: Y015
+
+@_typing.final
+class PurgeAccountResponse(_message.Message):
+    """Nothing of the account is left, or the call is snoozed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many rows this call deleted."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeAccountResponse: _TypeAlias = PurgeAccountResponse  # noqa: Y015

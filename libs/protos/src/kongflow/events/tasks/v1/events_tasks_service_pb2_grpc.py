@@ -85,6 +85,11 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.PurgeAccount = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/PurgeAccount',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.FromString,
+                _registered_method=True)
 
 
 class EventsTasksServiceServicer:
@@ -173,9 +178,17 @@ class EventsTasksServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PurgeEnvironment(self, request, context):
-        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
-        per transaction. Snoozed when there is more than there is time for; what
-        is deleted stays so. Idempotent.
+        """Deletes all that is stored of an environment that is deleted, a part per
+        transaction. Snoozed when there is more than there is time for, and until
+        a call finds nothing; what is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeAccount(self, request, context):
+        """Deletes the dispatchers and events of an account that is deleted, and the
+        account, as PurgeEnvironment does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +246,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeEnvironment,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
+            ),
+            'PurgeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeAccount,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -506,6 +524,33 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/PurgeEnvironment',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/PurgeAccount',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,9 +76,13 @@ class EventsTasksServiceStub:
     BatchInvokeDispatchers: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]
     """Invokes many dispatchers of one environment."""
     PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]
-    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
-    per transaction. Snoozed when there is more than there is time for; what
-    is deleted stays so. Idempotent.
+    """Deletes all that is stored of an environment that is deleted, a part per
+    transaction. Snoozed when there is more than there is time for, and until
+    a call finds nothing; what is deleted stays so. Idempotent.
+    """
+    PurgeAccount: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeAccountRequest, _events_tasks_service_pb2.PurgeAccountResponse]
+    """Deletes the dispatchers and events of an account that is deleted, and the
+    account, as PurgeEnvironment does.
     """
 
 @_typing.type_check_only
@@ -129,9 +133,13 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     BatchInvokeDispatchers: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.BatchInvokeDispatchersRequest, _events_tasks_service_pb2.BatchInvokeDispatchersResponse]  # type: ignore[assignment]
     """Invokes many dispatchers of one environment."""
     PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeEnvironmentRequest, _events_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
-    """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
-    per transaction. Snoozed when there is more than there is time for; what
-    is deleted stays so. Idempotent.
+    """Deletes all that is stored of an environment that is deleted, a part per
+    transaction. Snoozed when there is more than there is time for, and until
+    a call finds nothing; what is deleted stays so. Idempotent.
+    """
+    PurgeAccount: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeAccountRequest, _events_tasks_service_pb2.PurgeAccountResponse]  # type: ignore[assignment]
+    """Deletes the dispatchers and events of an account that is deleted, and the
+    account, as PurgeEnvironment does.
     """
 
 class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -239,9 +247,19 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_tasks_service_pb2.PurgeEnvironmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_events_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeEnvironmentResponse]]:
-        """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
-        per transaction. Snoozed when there is more than there is time for; what
-        is deleted stays so. Idempotent.
+        """Deletes all that is stored of an environment that is deleted, a part per
+        transaction. Snoozed when there is more than there is time for, and until
+        a call finds nothing; what is deleted stays so. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeAccount(
+        self,
+        request: _events_tasks_service_pb2.PurgeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.PurgeAccountResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeAccountResponse]]:
+        """Deletes the dispatchers and events of an account that is deleted, and the
+        account, as PurgeEnvironment does.
         """
 
 def add_EventsTasksServiceServicer_to_server(servicer: EventsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -54,7 +54,8 @@ class JobsTasksServiceServicer:
     def PurgeEnvironment(self, request, context):
         """Deletes the versions, aliases and queues of jobs in an environment that is
         deleted, a part per transaction. Snoozed when there is more than there is
-        time for; what is deleted stays so. Idempotent.
+        time for, and until a call finds nothing; what is deleted stays so.
+        Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

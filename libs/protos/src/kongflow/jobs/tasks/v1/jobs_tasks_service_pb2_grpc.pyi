@@ -36,7 +36,8 @@ class JobsTasksServiceStub:
     PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeEnvironmentRequest, _jobs_tasks_service_pb2.PurgeEnvironmentResponse]
     """Deletes the versions, aliases and queues of jobs in an environment that is
     deleted, a part per transaction. Snoozed when there is more than there is
-    time for; what is deleted stays so. Idempotent.
+    time for, and until a call finds nothing; what is deleted stays so.
+    Idempotent.
     """
     PurgeProject: _grpc.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeProjectRequest, _jobs_tasks_service_pb2.PurgeProjectResponse]
     """Deletes the jobs of a project that is deleted, as PurgeEnvironment does."""
@@ -49,7 +50,8 @@ class JobsTasksServiceAsyncStub(JobsTasksServiceStub):
     PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeEnvironmentRequest, _jobs_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
     """Deletes the versions, aliases and queues of jobs in an environment that is
     deleted, a part per transaction. Snoozed when there is more than there is
-    time for; what is deleted stays so. Idempotent.
+    time for, and until a call finds nothing; what is deleted stays so.
+    Idempotent.
     """
     PurgeProject: _aio.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeProjectRequest, _jobs_tasks_service_pb2.PurgeProjectResponse]  # type: ignore[assignment]
     """Deletes the jobs of a project that is deleted, as PurgeEnvironment does."""
@@ -65,7 +67,8 @@ class JobsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_jobs_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_jobs_tasks_service_pb2.PurgeEnvironmentResponse]]:
         """Deletes the versions, aliases and queues of jobs in an environment that is
         deleted, a part per transaction. Snoozed when there is more than there is
-        time for; what is deleted stays so. Idempotent.
+        time for, and until a call finds nothing; what is deleted stays so.
+        Idempotent.
         """
 
     @_abc_1.abstractmethod

@@ -60,6 +60,16 @@ class RunsTasksServiceStub:
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.PurgeAccount = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/PurgeAccount',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountResponse.FromString,
+                _registered_method=True)
+        self.PurgeProject = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/PurgeProject',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.FromString,
+                _registered_method=True)
 
 
 class RunsTasksServiceServicer:
@@ -101,9 +111,24 @@ class RunsTasksServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PurgeEnvironment(self, request, context):
-        """Deletes the runs of an environment that is deleted, a part
-        per transaction. Snoozed when there is more than there is time for; what
-        is deleted stays so. Idempotent.
+        """Deletes the runs of an environment that is deleted, a part per transaction.
+        Snoozed when there is more than there is time for, and until a call finds
+        nothing; what is deleted stays so. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeAccount(self, request, context):
+        """Deletes the runs of an account that is deleted, as PurgeEnvironment does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeProject(self, request, context):
+        """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
+        does: its runs go with its environments.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +161,16 @@ def add_RunsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeEnvironment,
                     request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
+            ),
+            'PurgeAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeAccount,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountResponse.SerializeToString,
+            ),
+            'PurgeProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeProject,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -274,6 +309,60 @@ class RunsTasksService:
             '/kongflow.runs.tasks.v1.RunsTasksService/PurgeEnvironment',
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/PurgeAccount',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/PurgeProject',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

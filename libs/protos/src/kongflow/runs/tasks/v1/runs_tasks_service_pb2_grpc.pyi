@@ -51,9 +51,15 @@ class RunsTasksServiceStub:
     BatchStartRuns: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]
     """Starts many runs of one environment."""
     PurgeEnvironment: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeEnvironmentRequest, _runs_tasks_service_pb2.PurgeEnvironmentResponse]
-    """Deletes the runs of an environment that is deleted, a part
-    per transaction. Snoozed when there is more than there is time for; what
-    is deleted stays so. Idempotent.
+    """Deletes the runs of an environment that is deleted, a part per transaction.
+    Snoozed when there is more than there is time for, and until a call finds
+    nothing; what is deleted stays so. Idempotent.
+    """
+    PurgeAccount: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeAccountRequest, _runs_tasks_service_pb2.PurgeAccountResponse]
+    """Deletes the runs of an account that is deleted, as PurgeEnvironment does."""
+    PurgeProject: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeProjectRequest, _runs_tasks_service_pb2.PurgeProjectResponse]
+    """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
+    does: its runs go with its environments.
     """
 
 @_typing.type_check_only
@@ -79,9 +85,15 @@ class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
     BatchStartRuns: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.BatchStartRunsRequest, _runs_tasks_service_pb2.BatchStartRunsResponse]  # type: ignore[assignment]
     """Starts many runs of one environment."""
     PurgeEnvironment: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeEnvironmentRequest, _runs_tasks_service_pb2.PurgeEnvironmentResponse]  # type: ignore[assignment]
-    """Deletes the runs of an environment that is deleted, a part
-    per transaction. Snoozed when there is more than there is time for; what
-    is deleted stays so. Idempotent.
+    """Deletes the runs of an environment that is deleted, a part per transaction.
+    Snoozed when there is more than there is time for, and until a call finds
+    nothing; what is deleted stays so. Idempotent.
+    """
+    PurgeAccount: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeAccountRequest, _runs_tasks_service_pb2.PurgeAccountResponse]  # type: ignore[assignment]
+    """Deletes the runs of an account that is deleted, as PurgeEnvironment does."""
+    PurgeProject: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeProjectRequest, _runs_tasks_service_pb2.PurgeProjectResponse]  # type: ignore[assignment]
+    """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
+    does: its runs go with its environments.
     """
 
 class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -134,9 +146,27 @@ class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_tasks_service_pb2.PurgeEnvironmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_tasks_service_pb2.PurgeEnvironmentResponse, _abc.Awaitable[_runs_tasks_service_pb2.PurgeEnvironmentResponse]]:
-        """Deletes the runs of an environment that is deleted, a part
-        per transaction. Snoozed when there is more than there is time for; what
-        is deleted stays so. Idempotent.
+        """Deletes the runs of an environment that is deleted, a part per transaction.
+        Snoozed when there is more than there is time for, and until a call finds
+        nothing; what is deleted stays so. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeAccount(
+        self,
+        request: _runs_tasks_service_pb2.PurgeAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.PurgeAccountResponse, _abc.Awaitable[_runs_tasks_service_pb2.PurgeAccountResponse]]:
+        """Deletes the runs of an account that is deleted, as PurgeEnvironment does."""
+
+    @_abc_1.abstractmethod
+    def PurgeProject(
+        self,
+        request: _runs_tasks_service_pb2.PurgeProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.PurgeProjectResponse, _abc.Awaitable[_runs_tasks_service_pb2.PurgeProjectResponse]]:
+        """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
+        does: its runs go with its environments.
         """
 
 def add_RunsTasksServiceServicer_to_server(servicer: RunsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from kongflow_common.db.connection_pool import ConnectionPool
-from kongflow_common.db.environment_purge import EnvironmentPurge
+from kongflow_common.db.purge import rows_of
 
-__all__ = ["STATEMENTS", "environment_purge"]
+__all__ = ["OF_ENVIRONMENT"]
 
 # Items before the indexes, and indexes before the endpoints, that would take them all along.
-STATEMENTS: Final = (
+OF_ENVIRONMENT: Final = (
     """
     DELETE FROM endpoints.endpoint_index_items WHERE id = ANY(ARRAY(
         SELECT i.id FROM endpoints.endpoints e
@@ -16,7 +15,7 @@ STATEMENTS: Final = (
                              WHERE x.endpoint_id = e.id OFFSET 0) x
         CROSS JOIN LATERAL (SELECT i.id FROM endpoints.endpoint_index_items i
                              WHERE i.index_id = x.id LIMIT %(limit)b::bigint) i
-         WHERE e.environment_id = %(environment_id)b::uuid LIMIT %(limit)b::bigint))
+         WHERE e.environment_id = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
     RETURNING id
     """,
     """
@@ -24,18 +23,8 @@ STATEMENTS: Final = (
         SELECT x.id FROM endpoints.endpoints e
         CROSS JOIN LATERAL (SELECT x.id FROM endpoints.endpoint_indexes x
                              WHERE x.endpoint_id = e.id LIMIT %(limit)b::bigint) x
-         WHERE e.environment_id = %(environment_id)b::uuid LIMIT %(limit)b::bigint))
+         WHERE e.environment_id = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
     RETURNING id
     """,
-    """
-    DELETE FROM endpoints.endpoints WHERE id = ANY(ARRAY(
-        SELECT e.id FROM endpoints.endpoints e
-         WHERE e.environment_id = %(environment_id)b::uuid LIMIT %(limit)b::bigint))
-    RETURNING id
-    """,
+    rows_of("endpoints.endpoints"),
 )
-
-
-def environment_purge(pool: ConnectionPool) -> EnvironmentPurge:
-    """Deletes the endpoints of an environment, with their indexes."""
-    return EnvironmentPurge(pool, STATEMENTS)

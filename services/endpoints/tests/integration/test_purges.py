@@ -4,7 +4,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from kongflow_common.db.engine import Database
-from kongflow_endpoints.adapters.environment_purge import STATEMENTS, environment_purge
+from kongflow_common.db.purge import Purge
+from kongflow_endpoints.adapters.purges import OF_ENVIRONMENT
 from services.endpoints.tests.stored import add_endpoint, add_index
 
 
@@ -36,10 +37,10 @@ async def test_endpoints_go_with_their_indexes_a_bounded_part_at_a_time(
     assert environment_id != await environment_of(database, stays)
     sizes = []
     while rows := await database.pool.execute(
-        STATEMENTS[0], {"environment_id": environment_id, "limit": 10}
+        OF_ENVIRONMENT[0], {"owner_id": environment_id, "limit": 10}
     ):
         sizes.append(len(rows))
     assert sizes == [10, 10, 1]
-    purged = await environment_purge(database.pool)(environment_id)
+    purged = await Purge(database.pool, OF_ENVIRONMENT)(environment_id)
     assert (purged.deleted, purged.complete) == (4, True)
     assert await counts(database) == (1, 3, 21)
