@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import ModuleType
 
 from kongflow.events.internal.v1 import (
     events_internal_service_pb2,
@@ -51,6 +52,7 @@ from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
 from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
+from kongflow_events.adapters.resource_replays import own_domain_replays, resource_replays
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
@@ -277,6 +279,7 @@ def grpc_services(
         ),
         fail_event_replay=FailEventReplay(unit_of_work, clock),
         purges=_purges(database, neighbours, clock, retention or EventRetention()),
+        replay_domain_event=own_domain_replays(database),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
@@ -284,57 +287,40 @@ def grpc_services(
     )
     replays = _replays(unit_of_work, SqlReplayReader(database), reader, intake, entry, clock)
     return (
-        _client_services(database, events, schemas_servicer(database, unit_of_work), replays),
-        _tasks_services(database, internal, tasks),
-    )
-
-
-def _client_services(
-    database: Database,
-    events: EventsServicer,
-    schemas: EventSchemasServicer,
-    replays: EventReplaysServicer,
-) -> list[GrpcService]:
-    services = events_service_pb2.DESCRIPTOR.services_by_name
-    schemas_services = event_schemas_service_pb2.DESCRIPTOR.services_by_name
-    replays_services = event_replays_service_pb2.DESCRIPTOR.services_by_name
-    return [
-        GrpcService(services["EventsService"], events),
-        GrpcService(schemas_services["EventSchemasService"], schemas),
-        GrpcService(replays_services["EventReplaysService"], replays),
-        _resource_events(database),
-    ]
-
-
-def _tasks_services(
-    database: Database, internal: EventsInternalServicer, tasks: EventsTasksServicer
-) -> list[GrpcService]:
-    internal_services = events_internal_service_pb2.DESCRIPTOR.services_by_name
-    tasks_services = events_tasks_service_pb2.DESCRIPTOR.services_by_name
-    return [
-        GrpcService(internal_services["EventsInternalService"], internal),
-        GrpcService(tasks_services["EventsTasksService"], tasks),
-        _resource_event_recording(database),
-    ]
-
-
-def _resource_events(database: Database) -> GrpcService:
-    log = PostgresLogReader(database)
-    servicer = ResourceEventsServicer(
-        log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
-    )
-    return GrpcService(
-        resource_events_service_pb2.DESCRIPTOR.services_by_name["ResourceEventsService"], servicer
-    )
-
-
-def _resource_event_recording(database: Database) -> GrpcService:
-    return GrpcService(
-        resource_events_internal_service_pb2.DESCRIPTOR.services_by_name[
-            "ResourceEventsInternalService"
+        [
+            _service(events_service_pb2, events),
+            _service(event_schemas_service_pb2, schemas_servicer(database, unit_of_work)),
+            _service(event_replays_service_pb2, replays),
+            _service(resource_events_service_pb2, _resource_events(database, relay, clock)),
         ],
-        ResourceEventsInternalServicer(PostgresLogWriter(database).record),
+        [
+            _service(events_internal_service_pb2, internal),
+            _service(events_tasks_service_pb2, tasks),
+            _service(resource_events_internal_service_pb2, _recording(database)),
+        ],
     )
+
+
+def _service(file: ModuleType, servicer: object) -> GrpcService:
+    """Of a file that declares one service."""
+    [service] = file.DESCRIPTOR.services_by_name.values()
+    return GrpcService(service, servicer)
+
+
+def _resource_events(
+    database: Database, relay: OutboxRelay, clock: Clock
+) -> ResourceEventsServicer:
+    log = PostgresLogReader(database)
+    return ResourceEventsServicer(
+        log=log,
+        list_resource_events=ListResourceEvents(log),
+        watch_events=WatchEvents(log),
+        replay_resource_event=resource_replays(database, relay, clock),
+    )
+
+
+def _recording(database: Database) -> ResourceEventsInternalServicer:
+    return ResourceEventsInternalServicer(PostgresLogWriter(database).record)
 
 
 def _dispatchers(

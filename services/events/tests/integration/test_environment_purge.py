@@ -19,6 +19,7 @@ TABLES = (
     "event_records",
     "event_schemas",
     "external_accounts",
+    "resource_event_replays",
     "dispatcher_versions",
 )
 
@@ -52,6 +53,12 @@ FILL = (
     INSERT INTO events.event_schemas (id, environment_id, event_name, version, definition, mode)
     SELECT gen_random_uuid(), %(id)s, 'x', n, '', 'OFF' FROM generate_series(1, %(rows)s) AS g(n)
     """,
+    """
+    INSERT INTO events.resource_event_replays (
+        id, environment_id, request_id, replay_of, created_at)
+    SELECT gen_random_uuid(), %(id)s, 'r' || n, %(id)s, now()
+    FROM generate_series(1, %(rows)s) AS g(n)
+    """,
 )
 
 
@@ -81,7 +88,7 @@ async def test_all_of_the_environment_goes_and_nothing_else(database: Database) 
     before = await left(database, stays)
     assert before == {**dict.fromkeys(TABLES, 7), "dispatcher_versions": 1}
     purged = await environment_purge(database.pool)(gone)
-    assert (purged.deleted, purged.complete) == (4 * 30 + 1, True)
+    assert (purged.deleted, purged.complete) == (5 * 30 + 1, True)
     assert await left(database, gone) == NOTHING
     assert await left(database, stays) == before
     [(claims,)] = await database.pool.execute("SELECT count(*) FROM events.ephemeral_claims")
@@ -107,7 +114,7 @@ async def test_it_is_broken_off_and_goes_on_with_what_is_left(database: Database
         await broken(gone)
     assert (await left(database, gone))["event_schemas"] == 25
     rest = await environment_purge(database.pool)(gone)
-    assert (rest.deleted, rest.complete) == (51, True)
+    assert (rest.deleted, rest.complete) == (76, True)
     assert await left(database, gone) == NOTHING
 
 

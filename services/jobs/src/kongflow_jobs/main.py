@@ -14,6 +14,7 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.domain_replays import domain_replays
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.remote_event_log import RemoteEventLog
@@ -118,7 +119,11 @@ def grpc_services(
             ),
             GrpcService(
                 jobs_tasks_service_pb2.DESCRIPTOR.services_by_name["JobsTasksService"],
-                JobsTasksServicer(environment_purge(database.pool), project_purge(database.pool)),
+                JobsTasksServicer(
+                    environment_purge(database.pool),
+                    project_purge(database.pool),
+                    domain_replays(database, SERVICE, "job"),
+                ),
             ),
         ],
     )

@@ -255,6 +255,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("PurgeEnvironment", request.event.resource_id, context)
         return events_pb.PurgeEnvironmentResponse()
 
+    async def ReplayDomainEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ReplayDomainEvent", request.event.id, context)
+        return events_pb.ReplayDomainEventResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:

@@ -14,6 +14,7 @@ from kongflow_common.eventing.event_type import (
     InvalidEventType,
     Layer,
     Scope,
+    domain_of,
 )
 
 __all__ = ["DECLARED_TYPES", "DeclaredTypes"]
@@ -48,6 +49,9 @@ class DeclaredTypes:
         return type_.version, type_.upcast(version, data)
 
 
+# Whose domain events are replayed by a queued job of theirs.
+_OWNERS: Final = {"event": "events", "job": "jobs"}
+
 _PROJECT: Final = {
     "projectId": "the project",
     "name": "its name",
@@ -79,7 +83,14 @@ def _above_environments(
 def _own(
     name: str, summary: str, fields: Mapping[str, str], layer: Layer = Layer.DOMAIN
 ) -> EventType:
-    return EventType(name, layer=layer, summary=summary, fields=fields)
+    owner = _OWNERS[domain_of(name)] if layer is Layer.DOMAIN else None
+    return EventType(
+        name,
+        layer=layer,
+        summary=summary,
+        fields=fields,
+        replayed_by=f"{owner}.replayDomainEvent" if owner else "",
+    )
 
 
 _PROJECTS: Final = (

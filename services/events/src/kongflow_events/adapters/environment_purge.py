@@ -23,6 +23,7 @@ STATEMENTS: Final = (
     _of("event_records"),
     _of("event_schemas"),
     _of("external_accounts"),
+    _of("resource_event_replays"),
     # Last: each change of the others raises it.
     """
         DELETE FROM events.dispatcher_versions

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2 as pb
 from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
+from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.task_results import Snooze, say_snooze
 
@@ -16,10 +17,14 @@ class JobsTasksServicer:
     """kongflow.jobs.tasks.v1.JobsTasksService."""
 
     def __init__(
-        self, purge_environment: EnvironmentPurge, purge_project: EnvironmentPurge
+        self,
+        purge_environment: EnvironmentPurge,
+        purge_project: EnvironmentPurge,
+        replay_domain_event: ReplayDomainEvent,
     ) -> None:
         self._purge_environment = purge_environment
         self._purge_project = purge_project
+        self._replay_domain_event = replay_domain_event
 
     async def PurgeEnvironment(
         self, request: pb.PurgeEnvironmentRequest, context: _Context
@@ -34,6 +39,13 @@ class JobsTasksServicer:
         """Deletes the jobs of a project that is deleted."""
         deleted = await _purged(self._purge_project, request.event.resource_id, context)
         return pb.PurgeProjectResponse(deleted=deleted)
+
+    async def ReplayDomainEvent(
+        self, request: pb.ReplayDomainEventRequest, context: _Context
+    ) -> pb.ReplayDomainEventResponse:
+        """Publishes an event of a job once more."""
+        await self._replay_domain_event(request.event)
+        return pb.ReplayDomainEventResponse()
 
 
 async def _purged(purge: EnvironmentPurge, resource_id: str, context: _Context) -> int:

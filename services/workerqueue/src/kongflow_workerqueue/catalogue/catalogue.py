@@ -90,7 +90,9 @@ class KindCatalogue:
             read: Any = self._event_parser.parse(event)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
-        return EventHead(read.id, read.type, read.version, read.timestamp, read.resource_id)
+        return EventHead(
+            read.id, read.type, read.version, read.timestamp, read.resource_id, read.replay_of
+        )
 
     def find(self, kind: str) -> Kind | None:
         """Returns a kind, None when no target declares it."""

@@ -46,6 +46,10 @@ OUR_KINDS = {
         f"{context}.purgeEnvironment": ("maintenance", Priority.LOW, 12, 240, None)
         for context in ("endpoints", "events", "jobs", "runs")
     },
+    **{
+        f"{context}.replayDomainEvent": ("default", Priority.NORMAL, 5, 10, None)
+        for context in ("events", "jobs")
+    },
     "jobs.purgeProject": ("maintenance", Priority.LOW, 12, 240, None),
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),

@@ -80,6 +80,10 @@ class EventsTasksServiceStub:
     per transaction. Snoozed when there is more than there is time for; what
     is deleted stays so. Idempotent.
     """
+    ReplayDomainEvent: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ReplayDomainEventRequest, _events_tasks_service_pb2.ReplayDomainEventResponse]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 @_typing.type_check_only
 class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
@@ -132,6 +136,10 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
     per transaction. Snoozed when there is more than there is time for; what
     is deleted stays so. Idempotent.
+    """
+    ReplayDomainEvent: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ReplayDomainEventRequest, _events_tasks_service_pb2.ReplayDomainEventResponse]  # type: ignore[assignment]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
     """
 
 class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -242,6 +250,16 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the events, dispatchers, schemas and accounts of an environment that is deleted, a part
         per transaction. Snoozed when there is more than there is time for; what
         is deleted stays so. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDomainEvent(
+        self,
+        request: _events_tasks_service_pb2.ReplayDomainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.ReplayDomainEventResponse, _abc.Awaitable[_events_tasks_service_pb2.ReplayDomainEventResponse]]:
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
         """
 
 def add_EventsTasksServiceServicer_to_server(servicer: EventsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
