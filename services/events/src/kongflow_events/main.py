@@ -48,10 +48,11 @@ from kongflow_events.adapters.event_purge import SqlEventPurge
 from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
+from kongflow_events.adapters.realtime_channel import RealtimeChannel
 from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
-from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
+from kongflow_events.adapters.resource_log_writer import PostgresLogWriter, Tell
 from kongflow_events.adapters.resource_replays import own_domain_replays, resource_replays
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
@@ -133,13 +134,17 @@ SERVICE = "events"
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Whom events asks besides its database: the other contexts, and users' URLs."""
+    """Whom events asks besides its database: the other contexts, and users' URLs.
+
+    `tell` is told of realtime events that are logged.
+    """
 
     runs: RunCreator
     run_canceller: RunCanceller
     triggers: DynamicTriggerJobs
     ephemeral: EphemeralCaller
     runs_of_events: RunsOfEvents
+    tell: Tell | None = None
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -182,7 +187,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
             database,
             relay,
             intake,
-            _neighbours(settings, runs, client),
+            _neighbours(settings, runs, client, _realtime(settings, tasks)),
             SystemClock(),
             compiled,
             directory,
@@ -201,8 +206,16 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         await server.serve(stop)
 
 
+def _realtime(settings: EventsSettings, tasks: BackgroundTasks) -> Tell | None:
+    if not (url := settings.redis_url.get_secret_value()):
+        return None
+    channel = RealtimeChannel(url)
+    _ = tasks.supervise("realtime channel", channel.run)
+    return channel.push
+
+
 def _neighbours(
-    settings: EventsSettings, runs: ServiceCaller, client: GuardedHttpClient
+    settings: EventsSettings, runs: ServiceCaller, client: GuardedHttpClient, tell: Tell | None
 ) -> Neighbours:
     return Neighbours(
         runs=GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
@@ -210,6 +223,7 @@ def _neighbours(
         triggers=NoDynamicTriggers(),
         ephemeral=HttpEphemeralCaller(client, timeout_seconds=settings.callback_timeout_seconds),
         runs_of_events=GrpcRunsOfEvents(runs, timeout_seconds=settings.runs_timeout_seconds),
+        tell=tell,
     )
 
 
@@ -296,7 +310,7 @@ def grpc_services(
         [
             _service(events_internal_service_pb2, internal),
             _service(events_tasks_service_pb2, tasks),
-            _service(resource_events_internal_service_pb2, _recording(database)),
+            _service(resource_events_internal_service_pb2, _recording(database, neighbours.tell)),
         ],
     )
 
@@ -319,8 +333,8 @@ def _resource_events(
     )
 
 
-def _recording(database: Database) -> ResourceEventsInternalServicer:
-    return ResourceEventsInternalServicer(PostgresLogWriter(database).record)
+def _recording(database: Database, tell: Tell | None) -> ResourceEventsInternalServicer:
+    return ResourceEventsInternalServicer(PostgresLogWriter(database, tell).record)
 
 
 def _dispatchers(

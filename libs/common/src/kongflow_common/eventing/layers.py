@@ -103,7 +103,7 @@ class LayeredPublisher:
         belonging: Belonging,
         user_id: str = "",
     ) -> PublishedEvent:
-        """Tells whoever is watching when the log has it."""
+        """Tells whoever is watching, or listening in Redis, when the log has it."""
         _check(type_, Layer.REALTIME)
         event = self._events.event(type_, resource_id, data, belonging=belonging, user_id=user_id)
         await sink.published.add(event)
