@@ -16,7 +16,7 @@ from kongflow_cli.client.session import Session
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.time_text import parse_since, to_timestamp
 from kongflow_cli.output.cells import Column, time_of, word
-from kongflow_cli.output.documents import document_cell
+from kongflow_cli.output.documents import document_cell, document_line
 
 _SESSION = in_environment("events")
 
@@ -25,15 +25,17 @@ _COLUMNS: list[Column[ResourceEvent]] = [
     Column("Type", lambda event: event.type),
     Column("Time", lambda event: time_of(event, "time")),
     Column("Layer", lambda event: word(ResourceEvent.Layer.Name, event.layer, "LAYER_")),
-    Column("Data", lambda event: document_cell(event, "data")),
     Column("Replay of", lambda event: event.replay_of),
+    Column("Data", lambda event: document_line(event, "data")),
     Column("Version", lambda event: str(event.version), wide=True),
     Column("User", lambda event: event.user_id, wide=True),
 ]
 _DETAILS: list[Column[ResourceEvent]] = [
     *_COLUMNS[:2],
     Column("Resource", lambda event: event.resource_id),
-    *_COLUMNS[2:],
+    *_COLUMNS[2:5],
+    Column("Data", lambda event: document_cell(event, "data")),
+    *_COLUMNS[6:],
 ]
 
 log_app = typer.Typer(

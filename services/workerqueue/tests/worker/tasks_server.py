@@ -285,6 +285,10 @@ class _Runs(RunsTasksServiceServicer):
         results = await self._server.batch("BatchStartRuns", arguments, request.envelopes, context)
         return runs_pb.BatchStartRunsResponse(results=results)
 
+    async def ReplayDomainEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ReplayDomainEvent", request.event.id, context)
+        return runs_pb.ReplayDomainEventResponse()
+
 
 class Gate:
     """Holds calls until it is opened."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
 from kongflow_common.db.environment_purge import PURGE_AGAIN_AFTER, EnvironmentPurge
 from kongflow_common.errors import InvalidField
+from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
@@ -37,11 +38,13 @@ class RunsTasksServicer:
         perform_run_execution: PerformRunExecutions,
         fail_run: FailRun,
         purge_environment: EnvironmentPurge,
+        replay_domain_event: ReplayDomainEvent,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
         self._fail_run = fail_run
         self._purge_environment = purge_environment
+        self._replay_domain_event = replay_domain_event
 
     async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
         """Numbers a pending run, marks it queued and enqueues its execution."""
@@ -107,6 +110,13 @@ class RunsTasksServicer:
         if not purged.complete:
             say_snooze(context, Snooze(PURGE_AGAIN_AFTER))
         return pb.PurgeEnvironmentResponse(deleted=purged.deleted)
+
+    async def ReplayDomainEvent(
+        self, request: pb.ReplayDomainEventRequest, _context: object
+    ) -> pb.ReplayDomainEventResponse:
+        """Publishes an event of a run once more."""
+        await self._replay_domain_event(request.event)
+        return pb.ReplayDomainEventResponse()
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

@@ -13,6 +13,7 @@ from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
+from kongflow.tenancy.tasks.v1 import tenancy_tasks_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.eventing.event_type import domain_of
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, EventHead
@@ -42,8 +43,9 @@ _TASK_MODULES = (
     events_tasks_service_pb2,
     jobs_tasks_service_pb2,
     runs_tasks_service_pb2,
+    tenancy_tasks_service_pb2,
 )
-# Tenancy has no methods for the worker queue.
+# Tenancy says beside the service that publishes what it publishes.
 _PUBLISHING_MODULES = (*_TASK_MODULES, tenancy_service_pb2)
 
 

@@ -48,7 +48,7 @@ OUR_KINDS = {
     },
     **{
         f"{context}.replayDomainEvent": ("default", Priority.NORMAL, 5, 10, None)
-        for context in ("events", "jobs")
+        for context in ("events", "jobs", "runs", "tenancy")
     },
     "jobs.purgeProject": ("maintenance", Priority.LOW, 12, 240, None),
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),

@@ -60,6 +60,11 @@ class RunsTasksServiceStub:
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.ReplayDomainEvent = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/ReplayDomainEvent',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
+                _registered_method=True)
 
 
 class RunsTasksServiceServicer:
@@ -109,6 +114,14 @@ class RunsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDomainEvent(self, request, context):
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -136,6 +149,11 @@ def add_RunsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeEnvironment,
                     request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.SerializeToString,
+            ),
+            'ReplayDomainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDomainEvent,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -274,6 +292,33 @@ class RunsTasksService:
             '/kongflow.runs.tasks.v1.RunsTasksService/PurgeEnvironment',
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentRequest.SerializeToString,
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDomainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/ReplayDomainEvent',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

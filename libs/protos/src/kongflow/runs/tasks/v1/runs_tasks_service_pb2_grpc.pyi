@@ -55,6 +55,10 @@ class RunsTasksServiceStub:
     per transaction. Snoozed when there is more than there is time for; what
     is deleted stays so. Idempotent.
     """
+    ReplayDomainEvent: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.ReplayDomainEventRequest, _runs_tasks_service_pb2.ReplayDomainEventResponse]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 @_typing.type_check_only
 class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
@@ -82,6 +86,10 @@ class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
     """Deletes the runs of an environment that is deleted, a part
     per transaction. Snoozed when there is more than there is time for; what
     is deleted stays so. Idempotent.
+    """
+    ReplayDomainEvent: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.ReplayDomainEventRequest, _runs_tasks_service_pb2.ReplayDomainEventResponse]  # type: ignore[assignment]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
     """
 
 class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -137,6 +145,16 @@ class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the runs of an environment that is deleted, a part
         per transaction. Snoozed when there is more than there is time for; what
         is deleted stays so. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDomainEvent(
+        self,
+        request: _runs_tasks_service_pb2.ReplayDomainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.ReplayDomainEventResponse, _abc.Awaitable[_runs_tasks_service_pb2.ReplayDomainEventResponse]]:
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
         """
 
 def add_RunsTasksServiceServicer_to_server(servicer: RunsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
