@@ -40,7 +40,10 @@ HEAD = (
 EVENTS = (
     "## Integration events\n\n"
     "What services [tell the others](behaviour.md#integration-events), from the option "
-    "`kongflow.events.v1.publishes`; none of our own methods consumes any yet.\n\n"
+    "`kongflow.events.v1.publishes`; our own `purgeEnvironment` and `purgeProject` consume "
+    "deletions. A type's events are published by one service alone, and once more by events, "
+    "which keeps the log: it also enqueues the kinds `replayDomainEvent` of all services "
+    "(`enqueuers` in the option).\n\n"
 )
 COLUMNS = (
     "kind",

@@ -2,7 +2,7 @@
 
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.event_type import Layer, domain_of
-from kongflow_workerqueue.catalogue.catalogue import built_in_publications
+from kongflow_workerqueue.catalogue.catalogue import built_in_kinds, built_in_publications
 from tools.generate_events_page import PAGE, page
 
 
@@ -19,6 +19,21 @@ def test_every_published_type_is_declared_for_its_layer() -> None:
     # No service sets projects up yet.
     set_up = {f"project.init.{status}" for status in ("queued", "completed", "failed")}
     assert declared - published == set_up
+
+
+def test_domain_events_are_replayed_by_a_kind_of_their_owner_that_events_may_enqueue() -> None:
+    kinds = {kind.kind: kind for kind in built_in_kinds()}
+    replayed = [type_ for type_ in DECLARED_TYPES if type_.replayed_by]
+    assert replayed
+    owners = {publication.domain: publication.target for publication in built_in_publications()}
+    for type_ in replayed:
+        kind = kinds[type_.replayed_by]
+        assert kind.enqueuers == ("events",)
+        # A domain has one owner, whatever the layer.
+        assert kind.target == owners.setdefault(domain_of(type_.name), kind.target)
+    assert {kind.kind for kind in kinds.values() if kind.enqueuers} == {
+        type_.replayed_by for type_ in replayed
+    }
 
 
 def test_the_page_of_events_shows_the_types_that_are_declared() -> None:

@@ -91,6 +91,11 @@ STRANGERS: dict[str, tuple[grpc.StatusCode, Callable[[Tenant], Message]]] = {
         OWN,
         lambda owner: resource_events_pb.WatchEventsRequest(resource_id=owner.event_record_id),
     ),
+    # What is logged of an event that is stored has the id of its record.
+    "ResourceEventsService.ReplayResourceEvent": (
+        NOT_FOUND,
+        lambda owner: resource_events_pb.ReplayResourceEventRequest(id=owner.event_record_id),
+    ),
     "EventsService.GetEventDispatcher": (
         NOT_FOUND,
         lambda owner: events_pb.GetEventDispatcherRequest(id=owner.dispatcher_id),

@@ -48,7 +48,8 @@ async def database(events_url: str) -> AsyncIterator[Database]:
         await database.pool.execute(
             "TRUNCATE events.outbox, events.event_records, events.event_dispatchers, "
             "events.external_accounts, events.dispatcher_versions, events.event_schemas, "
-            "events.ephemeral_claims, events.resource_events, events.event_replays"
+            "events.ephemeral_claims, events.resource_events, events.event_replays, "
+            "events.resource_event_replays, events.replayed_events"
         )
 
 

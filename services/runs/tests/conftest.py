@@ -13,6 +13,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.grpc_server import InProcessServer, in_process_server
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.domain.run import NewRun, VersionSelector
 from kongflow_runs.main import grpc_services
@@ -41,9 +42,11 @@ async def relay(
 
 
 @pytest.fixture
-async def writer(database: Database, relay: OutboxRelay) -> AsyncIterator[BatchingRunWriter]:
+async def writer(
+    database: Database, relay: OutboxRelay, others: Others
+) -> AsyncIterator[BatchingRunWriter]:
     """The writer on the real database."""
-    async with BatchingRunWriter(database, relay) as writer:
+    async with BatchingRunWriter(database, relay, RunNews(others.neighbours.news)) as writer:
         yield writer
 
 

@@ -37,7 +37,8 @@ async def database(tenancy_url: str) -> AsyncIterator[Database]:
         yield database
         await database.pool.execute(
             "TRUNCATE tenancy.organizations, tenancy.operators, tenancy.write_requests, "
-            "tenancy.audit_entries, tenancy.outbox CASCADE"
+            "tenancy.audit_entries, tenancy.outbox, tenancy.published_events, "
+            "tenancy.replayed_events CASCADE"
         )
 
 

@@ -24,7 +24,7 @@ from kongflow_tenancy.application.look_up_principal import LookUpCredential
 from kongflow_tenancy.application.ports import NewEnvironment, NewOrganization, NewProject, Write
 from kongflow_tenancy.domain.credentials import KeyKind, OperatorPrincipal, credential_hash
 from kongflow_tenancy.domain.organization import Environment, EnvironmentType
-from kongflow_tenancy.main import random_shortcode, use_cases
+from kongflow_tenancy.main import project_news, random_shortcode, use_cases
 
 if TYPE_CHECKING:
     # Only the type stubs have these names.
@@ -86,7 +86,9 @@ class StoredTenancy:
         """The bootstrap, with another vault if one is given."""
         vault = vault or self.vault
         maker = KeyMaker(vault, secrets.choice)
-        return Bootstrap(self.unit_of_work, maker, vault, self.clock, random_shortcode)
+        return Bootstrap(
+            self.unit_of_work, maker, vault, self.clock, random_shortcode, project_news(self.clock)
+        )
 
     async def add_operator(self, name: str, *scopes: str) -> str:
         """Stores an operator; answers the token."""

@@ -22,7 +22,7 @@ from kongflow_cli.client.option_groups import with_options
 from kongflow_cli.client.options import PageOptions, filtered_pages, in_environment
 from kongflow_cli.client.run_end import RUN_COLUMNS
 from kongflow_cli.client.session import Session
-from kongflow_cli.commands import events_tail
+from kongflow_cli.commands import events_log, events_tail
 from kongflow_cli.commands.event_replays import add_to_events
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents, opened_lines
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 
 events_tail.add_to(app)
+events_log.add_to(app)
 
 _SESSION = in_environment("events")
 

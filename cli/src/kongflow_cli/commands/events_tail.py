@@ -1,6 +1,5 @@
 """`kongflow events tail`: shows what happens to resources, as it happens."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -17,6 +16,7 @@ from kongflow_cli.client.options import in_environment
 from kongflow_cli.client.session import Session
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.output.cells import Cell, Column, Word, time_of
+from kongflow_cli.output.documents import document_line
 from kongflow_cli.output.printer import Printer
 from kongflow_cli.output.proto_json import to_json
 
@@ -50,12 +50,6 @@ class _TypeName(Word):
         return Word(_COLOURS.get(status, status)).style
 
 
-def _data(event: ResourceEvent) -> Cell:
-    document = to_json(event).get("data")
-    # On one line: each event has its own.
-    return json.dumps(document["value"], ensure_ascii=False) if isinstance(document, dict) else None
-
-
 def _replayed(event: ResourceEvent) -> Cell:
     return f"replay of {event.replay_of}" if event.replay_of else None
 
@@ -64,7 +58,8 @@ _COLUMNS: list[Column[ResourceEvent]] = [
     Column("Time", lambda event: time_of(event, "time")),
     Column("Type", lambda event: _TypeName(event.type)),
     Column("Resource", lambda event: event.resource_id),
-    Column("Data", _data),
+    # On one line: each event has its own.
+    Column("Data", lambda event: document_line(event, "data")),
     Column("Replay", _replayed),
 ]
 

@@ -20,7 +20,7 @@ from kongflow_embedded.postgres import PostgresServer
 from kongflow_embedded.valkey import ValkeyServer
 
 CONTEXTS = ("tenancy", "events", "jobs", "endpoints", "runs", "workerqueue")
-TASK_CONTEXTS = ("events", "endpoints", "jobs", "runs", "workerqueue")
+TASK_CONTEXTS = ("events", "endpoints", "jobs", "runs", "tenancy", "workerqueue")
 """The contexts whose methods the worker queue calls."""
 PORT_NAMES = (
     "postgres",

@@ -15,3 +15,11 @@ def document_cell(message: Message, field: str) -> Cell:
     if not isinstance(payload, Payload) or not message.HasField(field):
         return None
     return json.dumps(document_of(payload), indent=2, ensure_ascii=False)
+
+
+def document_line(message: Message, field: str) -> Cell:
+    """The same on one line, for a list."""
+    payload = getattr(message, field)
+    if not isinstance(payload, Payload) or not message.HasField(field):
+        return None
+    return json.dumps(document_of(payload), ensure_ascii=False)

@@ -49,10 +49,12 @@ from kongflow_events.adapters.event_reader import SqlReader
 from kongflow_events.adapters.invocation_reader import SqlInvocationReader
 from kongflow_events.adapters.payload_validator import JsonSchemaCompiler
 from kongflow_events.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT
+from kongflow_events.adapters.realtime_channel import RealtimeChannel
 from kongflow_events.adapters.replay_reader import SqlReplayReader
 from kongflow_events.adapters.resource_log_reader import PostgresLogReader
 from kongflow_events.adapters.resource_log_upkeep import ResourceLogUpkeep
-from kongflow_events.adapters.resource_log_writer import PostgresLogWriter
+from kongflow_events.adapters.resource_log_writer import PostgresLogWriter, Tell
+from kongflow_events.adapters.resource_replays import own_domain_replays, resource_replays
 from kongflow_events.adapters.run_canceller import GrpcRunCanceller
 from kongflow_events.adapters.run_creator import GrpcRunCreator
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
@@ -134,13 +136,17 @@ SERVICE = "events"
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Whom events asks besides its database: the other contexts, and users' URLs."""
+    """Whom events asks besides its database: the other contexts, and users' URLs.
+
+    `tell` is told of realtime events that are logged.
+    """
 
     runs: RunCreator
     run_canceller: RunCanceller
     triggers: DynamicTriggerJobs
     ephemeral: EphemeralCaller
     runs_of_events: RunsOfEvents
+    tell: Tell | None = None
 
 
 async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
@@ -183,7 +189,7 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
             database,
             relay,
             intake,
-            _neighbours(settings, runs, client),
+            _neighbours(settings, runs, client, _realtime(settings, tasks)),
             SystemClock(),
             compiled,
             directory,
@@ -202,8 +208,16 @@ async def serve(settings: EventsSettings, stop: asyncio.Event) -> None:
         await server.serve(stop)
 
 
+def _realtime(settings: EventsSettings, tasks: BackgroundTasks) -> Tell | None:
+    if not (url := settings.redis_url.get_secret_value()):
+        return None
+    channel = RealtimeChannel(url)
+    _ = tasks.supervise("realtime channel", channel.run)
+    return channel.push
+
+
 def _neighbours(
-    settings: EventsSettings, runs: ServiceCaller, client: GuardedHttpClient
+    settings: EventsSettings, runs: ServiceCaller, client: GuardedHttpClient, tell: Tell | None
 ) -> Neighbours:
     return Neighbours(
         runs=GrpcRunCreator(runs, timeout_seconds=settings.runs_timeout_seconds),
@@ -211,6 +225,7 @@ def _neighbours(
         triggers=NoDynamicTriggers(),
         ephemeral=HttpEphemeralCaller(client, timeout_seconds=settings.callback_timeout_seconds),
         runs_of_events=GrpcRunsOfEvents(runs, timeout_seconds=settings.runs_timeout_seconds),
+        tell=tell,
     )
 
 
@@ -279,57 +294,45 @@ def grpc_services(
         ),
         fail_event_replay=FailEventReplay(unit_of_work, clock),
         purges=_purges(database, neighbours, clock, retention or EventRetention()),
+        replay_domain_event=own_domain_replays(database),
         catalog=CATALOG,
     )
     internal = EventsInternalServicer(
         UpsertEventDispatcher(unit_of_work), StoreEventRecord(direct), ReadEventRecord(direct)
     )
     replays = _replays(unit_of_work, SqlReplayReader(database), reader, intake, entry, clock)
+    recording = ResourceEventsInternalServicer(PostgresLogWriter(database, neighbours.tell).record)
     return (
-        _client_services(database, events, schemas_servicer(database, unit_of_work), replays),
-        _tasks_services(database, internal, tasks),
+        [
+            _service(events_service_pb2, events),
+            _service(event_schemas_service_pb2, schemas_servicer(database, unit_of_work)),
+            _service(event_replays_service_pb2, replays),
+            _service(resource_events_service_pb2, _resource_events(database, relay, clock)),
+        ],
+        [
+            _service(events_internal_service_pb2, internal),
+            _service(events_tasks_service_pb2, tasks),
+            _service(resource_events_internal_service_pb2, recording),
+        ],
     )
 
 
-def _client_services(
-    database: Database,
-    events: EventsServicer,
-    schemas: EventSchemasServicer,
-    replays: EventReplaysServicer,
-) -> list[GrpcService]:
-    return [
-        _service(events_service_pb2, "EventsService", events),
-        _service(event_schemas_service_pb2, "EventSchemasService", schemas),
-        _service(event_replays_service_pb2, "EventReplaysService", replays),
-        _resource_events(database),
-    ]
+def _service(file: ModuleType, servicer: object) -> GrpcService:
+    """Of a file that declares one service."""
+    [service] = file.DESCRIPTOR.services_by_name.values()
+    return GrpcService(service, servicer)
 
 
-def _tasks_services(
-    database: Database, internal: EventsInternalServicer, tasks: EventsTasksServicer
-) -> list[GrpcService]:
-    return [
-        _service(events_internal_service_pb2, "EventsInternalService", internal),
-        _service(events_tasks_service_pb2, "EventsTasksService", tasks),
-        _resource_event_recording(database),
-    ]
-
-
-def _resource_events(database: Database) -> GrpcService:
+def _resource_events(
+    database: Database, relay: OutboxRelay, clock: Clock
+) -> ResourceEventsServicer:
     log = PostgresLogReader(database)
-    servicer = ResourceEventsServicer(
-        log=log, list_resource_events=ListResourceEvents(log), watch_events=WatchEvents(log)
+    return ResourceEventsServicer(
+        log=log,
+        list_resource_events=ListResourceEvents(log),
+        watch_events=WatchEvents(log),
+        replay_resource_event=resource_replays(database, relay, clock),
     )
-    return _service(resource_events_service_pb2, "ResourceEventsService", servicer)
-
-
-def _resource_event_recording(database: Database) -> GrpcService:
-    servicer = ResourceEventsInternalServicer(PostgresLogWriter(database).record)
-    return _service(resource_events_internal_service_pb2, "ResourceEventsInternalService", servicer)
-
-
-def _service(module: ModuleType, name: str, servicer: object) -> GrpcService:
-    return GrpcService(module.DESCRIPTOR.services_by_name[name], servicer)
 
 
 def _dispatchers(

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from kongflow_common.settings import ServiceSettings
 from kongflow_events.application.purge_old_events import EventRetention
@@ -16,6 +16,9 @@ Days = Annotated[int, Field(ge=0, le=36_500)]
 
 class EventsSettings(ServiceSettings):
     """The settings of the events service, frozen."""
+
+    redis_url: SecretStr = SecretStr("")
+    """Where realtime events are told of as they happen; nowhere when empty."""
 
     intake_max_batch: int = Field(default=500, ge=1, le=5_000)
     """How many events one statement stores at most."""

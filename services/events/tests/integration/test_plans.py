@@ -29,7 +29,7 @@ from kongflow_events.adapters.event_messages import (
     invoke_ephemeral_dispatcher,
     remove_expire_dispatcher,
 )
-from kongflow_events.adapters.resource_log_reader import LIST, READ
+from kongflow_events.adapters.resource_log_reader import FIND, LIST, READ
 from kongflow_events.adapters.resource_log_writer import RECORD, record_parameters
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
 from kongflow_events.domain.event_record import Priority
@@ -274,6 +274,10 @@ def statements(claims: OutboxClaims) -> dict[str, Statement]:
         **ephemeral(),
         "log": (RECORD, record_parameters([logged()])),
         "log of a resource": (LIST, listing()),
+        "event of the log": (
+            FIND,
+            {"id": row_id(1), "scopes": array_parameter("uuid", [ENVIRONMENT])},
+        ),
         "watch": (READ, watching()),
         "watch of nothing new": (READ, {**watching(), "xid": str(2**40)}),
         **deletions(),

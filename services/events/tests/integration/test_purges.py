@@ -24,6 +24,7 @@ TABLES = (
     "event_records",
     "event_schemas",
     "external_accounts",
+    "resource_event_replays",
     "dispatcher_versions",
     "event_replays",
     "resource_events",
@@ -74,6 +75,12 @@ FILL = (
            now() + (n %% 5 - 1) * interval '1 day'
     FROM generate_series(1, %(rows)s) AS g(n)
     """,
+    """
+    INSERT INTO events.resource_event_replays (
+        id, environment_id, request_id, replay_of, created_at)
+    SELECT gen_random_uuid(), %(id)s, 'r' || n, %(id)s, now()
+    FROM generate_series(1, %(rows)s) AS g(n)
+    """,
 )
 
 
@@ -104,7 +111,7 @@ async def test_all_of_the_environment_goes_and_nothing_else(database: Database) 
     before = await left(database, stays)
     assert before == {**dict.fromkeys(TABLES, 7), "dispatcher_versions": 1}
     purged = await Purge(database.pool, OF_ENVIRONMENT)(gone)
-    assert (purged.deleted, purged.complete) == (6 * 30 + 1, True)
+    assert (purged.deleted, purged.complete) == (7 * 30 + 1, True)
     assert await left(database, gone) == NOTHING
     assert await left(database, stays) == before
     [(claims,)] = await database.pool.execute("SELECT count(*) FROM events.ephemeral_claims")
@@ -128,7 +135,7 @@ async def test_it_is_broken_off_and_goes_on_with_what_is_left(database: Database
         await broken(gone)
     assert (await left(database, gone))["event_schemas"] == 25
     rest = await Purge(database.pool, OF_ENVIRONMENT)(gone)
-    assert (rest.deleted, rest.complete) == (3 * 25 + 1, True)
+    assert (rest.deleted, rest.complete) == (4 * 25 + 1, True)
     assert await left(database, gone) == NOTHING
 
 

@@ -15,6 +15,7 @@ from kongflow_common.auth.service_tokens import (
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.purge import Purge
+from kongflow_common.eventing.domain_replays import domain_replays
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
 from kongflow_common.rpc.remote_event_log import RemoteEventLog
@@ -120,7 +121,9 @@ def grpc_services(
             GrpcService(
                 jobs_tasks_service_pb2.DESCRIPTOR.services_by_name["JobsTasksService"],
                 JobsTasksServicer(
-                    Purge(database.pool, OF_ENVIRONMENT), Purge(database.pool, OF_PROJECT)
+                    Purge(database.pool, OF_ENVIRONMENT),
+                    Purge(database.pool, OF_PROJECT),
+                    domain_replays(database, SERVICE, "job"),
                 ),
             ),
         ],

@@ -1,8 +1,11 @@
 """Disabling and deleting."""
 
+import orjson
 import pytest
 
+from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
+from kongflow_common.testing.published import published_events
 from kongflow_jobs.adapters.registry import PostgresRegistry
 from kongflow_jobs.application.ports import Disabling
 from kongflow_jobs.domain.errors import JobNotDisabled, JobNotFound
@@ -69,3 +72,37 @@ async def test_a_job_is_deleted_only_when_no_latest_version_is_active(
         await registry.delete(JobPlace(new_id(), new_id(), new_id()), registered.job_id)
     await registry.delete(place, registered.job_id)
     await registry.delete(place, registered.job_id)
+
+
+async def test_what_becomes_of_a_job_is_published_once(
+    registry: PostgresRegistry, database: Database, place: JobPlace
+) -> None:
+    registered = await registry.register(registration(place, described(), 1))
+    assert registered is not None
+    for _ in range(2):
+        await registry.disable(Disabling(place, "order", "1.0.0", 2))
+        await registry.disable(Disabling(place, "unknown", "1.0.0", 2))
+    with pytest.raises(JobNotFound):
+        await registry.delete(JobPlace(new_id(), new_id(), new_id()), registered.job_id)
+    for _ in range(2):
+        await registry.delete(place, registered.job_id)
+    events = await published_events(database, "jobs")
+    assert [(event.type, orjson.loads(event.data)) for event in events] == [
+        ("job.registered", {"slug": "order", "version": "1.0.0"}),
+        ("job.disabled", {"slug": "order", "version": "1.0.0"}),
+        ("job.deleted", {"slug": "order"}),
+    ]
+    assert {event.resource_id for event in events} == {str(registered.job_id)}
+    # A job is its project's, so its end is told in all environments of it.
+    assert [event.environment_id for event in events] == [str(place.environment_id)] * 2 + [""]
+    assert {event.project_id for event in events} == {str(place.project_id)}
+
+
+async def test_a_job_that_is_not_deleted_is_not_told_of(
+    registry: PostgresRegistry, database: Database, place: JobPlace
+) -> None:
+    registered = await registry.register(registration(place, described(), 1))
+    assert registered is not None
+    with pytest.raises(JobNotDisabled):
+        await registry.delete(place, registered.job_id)
+    assert [event.type for event in await published_events(database, "jobs")] == ["job.registered"]

@@ -17,6 +17,7 @@ from kongflow_common.auth.service_tokens import (
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.purge import Purge
+from kongflow_common.eventing.domain_replays import domain_replays
 from kongflow_common.eventing.publisher import EventPublisher, IntegrationEvents
 from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.ids import new_id
@@ -86,7 +87,6 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
         relay = await stack.enter_async_context(
             OutboxRelay(database, SERVICE, GrpcEnqueuer(worker_queue), instance=settings.instance)
         )
-        writer = await stack.enter_async_context(BatchingRunWriter(database, relay))
         tenancy = await caller(settings.tenancy_target, "tenancy")
         resolver = TenancyCredentialResolver(tenancy)
         stack.push_async_callback(resolver.close)
@@ -100,6 +100,8 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
         _ = tasks.supervise("event shipper", shipper.run)
         consumed = ConsumedTypes(worker_queue)
         stack.push_async_callback(consumed.close)
+        news = EventPublisher(consumed, SystemClock(), new_id)
+        writer = await stack.enter_async_context(BatchingRunWriter(database, relay, RunNews(news)))
         client_services, tasks_services = grpc_services(
             database,
             relay,
@@ -109,7 +111,7 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
                 environments=DescribedEnvironments(environments),
                 events=GrpcEvents(events),
                 endpoints=endpoints,
-                news=EventPublisher(consumed, SystemClock(), new_id),
+                news=news,
             ),
         )
         server = GrpcServer(
@@ -155,6 +157,7 @@ def grpc_services(
             account=Purge(database.pool, OF_ACCOUNT),
             project=Purge(database.pool, OF_PROJECT),
         ),
+        domain_replays(database, SERVICE, "run"),
     )
     return (
         [

@@ -7,6 +7,7 @@ import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
+from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.polling import eventually
 from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_runs.adapters.run_writer import START_RUN, BatchingRunWriter
@@ -47,9 +48,9 @@ async def test_repeats_at_once_make_one_run(
 
 
 async def test_two_writers_that_race_make_one_run(
-    database: Database, writer: BatchingRunWriter, relay: object
+    database: Database, writer: BatchingRunWriter, relay: OutboxRelay
 ) -> None:
-    other = BatchingRunWriter(database, relay)  # type: ignore[arg-type]
+    other = BatchingRunWriter(database, relay, writer._news)
     runs = [a_run() for _ in range(20)]
     answers = await asyncio.gather(
         CreateRun(writer).many(runs),

@@ -72,6 +72,7 @@ def creation(run: NewRun) -> dict[str, object]:
     return {
         **run_writer.RUNS.bind([run_writer._row(run)]),
         **run_writer.STARTS.bind([run_writer._start(run)], "tests", [run.id]),
+        **run_writer.LOGGED.bind([(run.id, ended(run.id))]),
     }
 
 
@@ -91,6 +92,12 @@ def logged(number: int) -> dict[str, object]:
     """The parameters that log one run."""
     id_ = row_id(1_000 + number)
     return run_executions._LOGGED.bind([(id_, ended(id_))])
+
+
+def beginning(number: int) -> dict[str, object]:
+    """The parameters that begin the execution of a run."""
+    event = ended(row_id(number))
+    return of_row(number, **TURN, **run_executions._STARTED.bind([(row_id(number), event)]))
 
 
 def start() -> dict[str, object]:
@@ -164,7 +171,7 @@ def statements() -> dict[str, Statement]:
             },
         ),
         "start": (run_starter.START, start()),
-        "begin": (run_executions._BEGIN, of_row(1001, **TURN)),
+        "begin": (run_executions._BEGIN, beginning(1001)),
         "outdated": (run_executions._IS_OUTDATED, of_row(1002, **TURN)),
         "end": (run_executions.END, of_row(1001, **count, **result, **logged(1))),
         "again": (run_executions._AGAIN, of_row(1002, **count)),

@@ -7,6 +7,7 @@ import secrets
 import sys
 
 from kongflow.tenancy.internal.v1 import principal_service_pb2
+from kongflow.tenancy.tasks.v1 import tenancy_tasks_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow_common.auth.authenticator import Authenticator
 from kongflow_common.auth.credentials import CachedCredentialResolver
@@ -18,13 +19,17 @@ from kongflow_common.auth.service_tokens import (
 )
 from kongflow_common.clock import Clock, SystemClock
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.domain_replays import domain_replays
 from kongflow_common.eventing.publisher import Always, EventPublisher
+from kongflow_common.eventing.shipper import EventShipper
 from kongflow_common.ids import new_id
 from kongflow_common.logging import configure_logging
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.rpc.channel import ServiceCaller, service_channel
+from kongflow_common.rpc.remote_event_log import RemoteEventLog
 from kongflow_common.rpc.server import GrpcServer, GrpcService
 from kongflow_common.rpc.worker_queue_enqueuer import GrpcEnqueuer
+from kongflow_common.supervision import BackgroundTasks
 from kongflow_tenancy.adapters.deletions import PostgresDeletionUnitOfWork
 from kongflow_tenancy.adapters.environment_reader import PostgresEnvironmentReader
 from kongflow_tenancy.adapters.key_vault import FernetKeyVault
@@ -42,6 +47,7 @@ from kongflow_tenancy.application.describe_environment import DescribeEnvironmen
 from kongflow_tenancy.application.key_maker import KeyMaker
 from kongflow_tenancy.application.look_up_principal import LookUpCredential, LookUpEnvironment
 from kongflow_tenancy.application.ports import NewUnitOfWork
+from kongflow_tenancy.application.project_news import ProjectNews
 from kongflow_tenancy.application.queries import TenancyQueries
 from kongflow_tenancy.application.reveal_secret_key import RevealSecretKey
 from kongflow_tenancy.application.revoke_environment_key import RevokeEnvironmentKey
@@ -55,6 +61,7 @@ from kongflow_tenancy.rpc.tenancy_servicer import (
     TenancyServicer,
     TenancyUseCases,
 )
+from kongflow_tenancy.rpc.tenancy_tasks_servicer import TenancyTasksServicer
 from kongflow_tenancy.settings import BootstrapSettings, TenancySettings
 
 SERVICE = "tenancy"
@@ -72,6 +79,8 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
             application_name=settings.instance,
         ) as database,
         service_channel(settings.workerqueue_target, settings) as channel,
+        service_channel(settings.events_target, settings) as events,
+        BackgroundTasks() as tasks,
         OutboxRelay(
             database,
             SCHEMA,
@@ -80,6 +89,8 @@ async def serve(settings: TenancySettings, stop: asyncio.Event) -> None:
         ) as relay,
     ):
         clock = SystemClock()
+        log = RemoteEventLog(ServiceCaller(events, "events", signer))
+        _ = tasks.supervise("event shipper", EventShipper(database, SCHEMA, log).run)
         principals = PostgresPrincipals(database)
         resolver = CachedCredentialResolver(
             OwnCredentialLookup(LookUpCredential(principals, clock), LookUpEnvironment(principals))
@@ -123,7 +134,11 @@ def grpc_services(
         [
             GrpcService(
                 principal_service_pb2.DESCRIPTOR.services_by_name["PrincipalService"], lookups
-            )
+            ),
+            GrpcService(
+                tenancy_tasks_service_pb2.DESCRIPTOR.services_by_name["TenancyTasksService"],
+                TenancyTasksServicer(domain_replays(database, SCHEMA, "project")),
+            ),
         ],
     )
 
@@ -147,6 +162,7 @@ async def bootstrap(settings: BootstrapSettings) -> FirstTenant:
             vault,
             SystemClock(),
             random_shortcode,
+            project_news(SystemClock()),
         )
         return await use_case(credentials)
 
@@ -178,7 +194,7 @@ def use_cases(unit_of_work: NewUnitOfWork, vault: FernetKeyVault, clock: Clock) 
     return TenancyUseCases(
         create_organization=CreateOrganization(unit_of_work),
         update_organization=UpdateOrganization(unit_of_work),
-        create_project=CreateProject(unit_of_work),
+        create_project=CreateProject(unit_of_work, project_news(clock)),
         create_environment=CreateEnvironment(unit_of_work),
         create_key=CreateEnvironmentKey(unit_of_work, maker, vault, clock),
         rotate_key=RotateEnvironmentKey(unit_of_work, maker, vault, clock),
@@ -186,6 +202,11 @@ def use_cases(unit_of_work: NewUnitOfWork, vault: FernetKeyVault, clock: Clock) 
         queries=TenancyQueries(unit_of_work),
         new_shortcode=random_shortcode,
     )
+
+
+def project_news(clock: Clock) -> ProjectNews:
+    """What tells of projects."""
+    return ProjectNews(EventPublisher(Always(), clock, new_id))
 
 
 def deletions(database: Database, relay: OutboxRelay, clock: Clock) -> DeletionUseCases:

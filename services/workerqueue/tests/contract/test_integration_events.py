@@ -145,6 +145,52 @@ async def test_a_service_publishes_only_what_is_its_own(
     assert await server.count() == 0
 
 
+async def test_the_keeper_of_the_log_replays_what_others_have_published(
+    server: ServerUnderTest,
+) -> None:
+    original = event()
+    await server.enqueue(publish(original), service="runs")
+    replay = event(replayOf=original["id"])
+    for _ in range(2):
+        [result] = await server.enqueue(publish(replay), service="events")
+        assert result.status.code == 0
+    replays = [job for job in await jobs(server) if dict(job.args)["event"] == replay]
+    assert sorted(job.kind for job in replays) == ["courier.Note", "courier.Shout"]
+    assert await server.count() == 4
+
+
+@pytest.mark.parametrize(
+    ("service", "replay_of", "wanted"),
+    [
+        ("endpoints", str(new_id()), "EVENT_TYPE_NOT_OWNED"),
+        ("events", "", "EVENT_TYPE_NOT_OWNED"),
+        ("events", "the first", "FIELD_INVALID"),
+    ],
+)
+async def test_nobody_else_replays_and_what_is_replayed_is_named(
+    server: ServerUnderTest, service: str, replay_of: str, wanted: str
+) -> None:
+    [result] = await server.enqueue(publish(event(replayOf=replay_of)), service=service)
+    assert reason(result.status) == wanted
+    assert await server.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("service", "allowed"), [("events", True), ("jobs", True), ("runs", False)]
+)
+async def test_who_else_enqueues_a_kind_stands_beside_its_method(
+    server: ServerUnderTest, service: str, allowed: bool
+) -> None:
+    args = orjson.dumps({"event": {"id": str(new_id())}})
+    [result] = await server.enqueue(
+        command(kind="jobs.replayDomainEvent", args=args), service=service
+    )
+    assert (reason(result.status) if result.status.code else "") == (
+        "" if allowed else "KIND_NOT_OWNED"
+    )
+    assert await server.count() == int(allowed)
+
+
 async def test_nobody_publishes_what_is_not_declared(server: ServerUnderTest) -> None:
     [result] = await server.enqueue(publish(event(type="letter.lost")), service="runs")
     assert reason(result.status) == "EVENT_TYPE_NOT_OWNED"

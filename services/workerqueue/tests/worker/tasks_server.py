@@ -259,6 +259,10 @@ class _Events(EventsTasksServiceServicer):
         await self._server.one("PurgeAccount", request.event.resource_id, context)
         return events_pb.PurgeAccountResponse()
 
+    async def ReplayDomainEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ReplayDomainEvent", request.event.id, context)
+        return events_pb.ReplayDomainEventResponse()
+
 
 class _Runs(RunsTasksServiceServicer):
     def __init__(self, server: TasksServer) -> None:
@@ -292,6 +296,10 @@ class _Runs(RunsTasksServiceServicer):
         arguments = [each.run_id for each in request.requests]
         results = await self._server.batch("BatchStartRuns", arguments, request.envelopes, context)
         return runs_pb.BatchStartRunsResponse(results=results)
+
+    async def ReplayDomainEvent(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._server.one("ReplayDomainEvent", request.event.id, context)
+        return runs_pb.ReplayDomainEventResponse()
 
 
 class Gate:

@@ -14,6 +14,7 @@ from kongflow_common.eventing.event_type import (
     InvalidEventType,
     Layer,
     Scope,
+    domain_of,
 )
 
 __all__ = ["DECLARED_TYPES", "DeclaredTypes"]
@@ -48,6 +49,9 @@ class DeclaredTypes:
         return type_.version, type_.upcast(version, data)
 
 
+# Whose domain events are replayed by a queued job of theirs.
+_OWNERS: Final = {"event": "events", "job": "jobs", "project": "tenancy", "run": "runs"}
+
 _PROJECT: Final = {
     "projectId": "the project",
     "name": "its name",
@@ -57,6 +61,7 @@ _USER: Final = {"userId": "the user", "organizationId": "the organization of the
 _DEPLOYMENT: Final = {"deploymentId": "the deployment", "projectId": "the project it deploys"}
 _SYNC: Final = {"syncId": "the synchronisation", "projectId": "the project"}
 _EVENT: Final = {"eventId": "the sender's id of the event", "name": "what happened"}
+_VERSION: Final = {"slug": "the job", "version": "its version"}
 _INDEX: Final = {"endpointId": "the endpoint"}
 _RUN: Final = {
     "state": "how it ended",
@@ -72,14 +77,32 @@ def _above_environments(
     *,
     layer: Layer = Layer.DOMAIN,
     scope: Scope = Scope.PROJECT,
+    own: bool = False,
 ) -> EventType:
-    return EventType(name, layer=layer, scope=scope, summary=summary, fields=fields)
+    return EventType(
+        name,
+        layer=layer,
+        scope=scope,
+        summary=summary,
+        fields=fields,
+        replayed_by=_replayed_by(name, layer) if own else "",
+    )
 
 
 def _own(
     name: str, summary: str, fields: Mapping[str, str], layer: Layer = Layer.DOMAIN
 ) -> EventType:
-    return EventType(name, layer=layer, summary=summary, fields=fields)
+    return EventType(
+        name,
+        layer=layer,
+        summary=summary,
+        fields=fields,
+        replayed_by=_replayed_by(name, layer),
+    )
+
+
+def _replayed_by(name: str, layer: Layer) -> str:
+    return f"{_OWNERS[domain_of(name)]}.replayDomainEvent" if layer is Layer.DOMAIN else ""
 
 
 _PROJECTS: Final = (
@@ -87,6 +110,7 @@ _PROJECTS: Final = (
         "project.created",
         "A project was created.",
         {**_PROJECT, "createdBy": "who created it"},
+        own=True,
     ),
     _above_environments("project.updated", "A project was changed.", _PROJECT),
     _above_environments(
@@ -94,6 +118,8 @@ _PROJECTS: Final = (
         "A project was deleted.",
         {"organizationId": "the organization it belonged to"},
         layer=Layer.INTEGRATION,
+        # Nobody sees the project any more.
+        scope=Scope.ORGANIZATION,
     ),
     _above_environments(
         "environment.deleted",
@@ -208,7 +234,14 @@ _SYSTEM: Final = (
     _own(
         "job.registered",
         "A version of a job was registered.",
-        {"slug": "the job", "version": "its version"},
+        _VERSION,
+    ),
+    _own("job.disabled", "A version of a job was disabled.", _VERSION),
+    _above_environments(
+        "job.deleted",
+        "A job was deleted, in all environments of its project.",
+        {"slug": "the job"},
+        own=True,
     ),
     _own(
         "endpoint.index.success",
@@ -221,6 +254,20 @@ _SYSTEM: Final = (
         "An endpoint could not be indexed.",
         {**_INDEX, "message": "why"},
         Layer.INTEGRATION,
+    ),
+    _own(
+        "run.created",
+        "A run is stored, and waits for its start.",
+        {
+            "jobId": "the job",
+            "eventRecordId": "the record of its event",
+            "dispatcherId": "the dispatcher that took the event, unless the job was called by name",
+        },
+    ),
+    _own(
+        "run.started",
+        "The first execution of a run has begun.",
+        {"queuedJobId": "the queued job that executes it"},
     ),
     *(
         _own(f"run.completed.{status}", summary, _RUN, Layer.INTEGRATION)

@@ -70,8 +70,10 @@ class EventType:
     """A type of event, and the version of its data that is published.
 
     `fields` say what the data of this version holds. `upcasts` has, by the version that it
-    starts from, the step to the next one: one for every older version. Raises InvalidEventType,
-    so that a mistake is found where the type is declared.
+    starts from, the step to the next one: one for every older version. `replayed_by` is the kind
+    of queued job by which the service that owns a domain type publishes its events again; empty
+    where no service here does. Raises InvalidEventType, so that a mistake is found where the type
+    is declared.
     """
 
     name: str
@@ -83,11 +85,14 @@ class EventType:
     upcasts: Mapping[int, Upcast] = field(
         default_factory=lambda: MappingProxyType({}), hash=False, repr=False
     )
+    replayed_by: str = ""
 
     def __post_init__(self) -> None:
         check_type_name(self.name)
         if self.version < 1:
             raise InvalidEventType(f"{self.name} has the version {self.version}; 1 is the first")
+        if self.replayed_by and self.layer is not Layer.DOMAIN:
+            raise InvalidEventType(f"{self.name} is no domain event, and replayed by nobody's job")
         steps = set(self.upcasts)
         needed = set(range(1, self.version))
         if steps != needed:

@@ -68,9 +68,7 @@ class LayeredPublisher:
         """Calls the handlers of the type, one after the other, inside the transaction."""
         _check(type_, Layer.DOMAIN)
         event = self._events.event(type_, resource_id, data, belonging=belonging, user_id=user_id)
-        for handler in self._handlers.get(type_.name, ()):
-            await handler(sink, event)
-        await sink.published.add(event)
+        await self._publish_domain(sink, event)
         return event
 
     async def publish_integration(
@@ -105,11 +103,29 @@ class LayeredPublisher:
         belonging: Belonging,
         user_id: str = "",
     ) -> PublishedEvent:
-        """Tells whoever is watching when the log has it."""
+        """Tells whoever is watching, or listening in Redis, when the log has it."""
         _check(type_, Layer.REALTIME)
         event = self._events.event(type_, resource_id, data, belonging=belonging, user_id=user_id)
         await sink.published.add(event)
         return event
+
+    async def publish_again(self, sink: EventSink, type_: EventType, event: PublishedEvent) -> None:
+        """Publishes a replay, an event that names the one it repeats, by the layer of its type.
+
+        An integration event goes to whoever consumes it now, whether that is known or not.
+        """
+        if type_.layer is Layer.DOMAIN:
+            await self._publish_domain(sink, event)
+        elif type_.layer is Layer.INTEGRATION:
+            await sink.outbox.add(self._events.enqueued(event))
+            await sink.published.add(event)
+        else:
+            raise InvalidEventType(f"{type_.name} is of the layer {type_.layer.value}")
+
+    async def _publish_domain(self, sink: EventSink, event: PublishedEvent) -> None:
+        for handler in self._handlers.get(event.type, ()):
+            await handler(sink, event)
+        await sink.published.add(event)
 
 
 def _check(type_: EventType, layer: Layer) -> None:

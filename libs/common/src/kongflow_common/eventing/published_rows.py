@@ -15,7 +15,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, Table, Uuid
 from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.eventing.envelope import PublishedEvent
-from kongflow_common.rpc.timestamps import to_timestamp
+from kongflow_common.eventing.event_messages import to_message
 
 __all__ = [
     "PublishedRows",
@@ -80,25 +80,4 @@ def events_of_row(events: bytes) -> Sequence[pb.PublishedEvent]:
 
 
 def _message(event: PublishedEvent) -> bytes:
-    belonging = event.belonging
-    return pb.RecordResourceEventsRequest(
-        events=[
-            pb.PublishedEvent(
-                id=str(event.id),
-                type=event.type,
-                version=event.version,
-                time=to_timestamp(event.timestamp),
-                resource_id=event.resource_id,
-                user_id=event.user_id,
-                data=event.data,
-                environment_id=_id(belonging.environment_id),
-                project_id=_id(belonging.project_id),
-                organization_id=_id(belonging.organization_id),
-                replay_of=_id(event.replay_of),
-            )
-        ]
-    ).SerializeToString()
-
-
-def _id(id_: UUID | None) -> str:
-    return str(id_) if id_ is not None else ""
+    return pb.RecordResourceEventsRequest(events=[to_message(event)]).SerializeToString()

@@ -1,5 +1,7 @@
 """The outbox as ordinary use cases see it: part of their unit of work."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.db.engine import Database
@@ -10,7 +12,7 @@ from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 
-__all__ = ["Outbox", "OutboxUnitOfWork", "Published"]
+__all__ = ["Outbox", "OutboxUnitOfWork", "Published", "PublishingUnitOfWork"]
 
 
 class Outbox:
@@ -45,34 +47,50 @@ class Published:
         self._events.extend(events)
 
 
-class OutboxUnitOfWork(UnitOfWork):
-    """A unit of work whose changes may have messages to the worker queue, and events, beside them.
+class PublishingUnitOfWork(UnitOfWork):
+    """A unit of work whose changes may have events beside them.
 
     Who publishes events has the table `published_events` in its schema.
 
     Contexts subclass it as they would UnitOfWork: `attach` for their repositories.
     """
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(self, database: Database, schema: str) -> None:
         super().__init__(database)
+        self._published_rows = PublishedRows(schema)
+        self.published = Published()
+
+    async def before_commit(self) -> None:
+        if self.published.events:
+            await self.write_published(self.published.events)
+
+    async def write_published(self, events: Sequence[PublishedEvent]) -> None:
+        """Write events as part of the transaction, to be brought to the log."""
+        await self.connection.exec_driver_sql(
+            self._published_rows.insert,
+            self._published_rows.bind([(event.id, event) for event in events]),
+        )
+
+
+class OutboxUnitOfWork(PublishingUnitOfWork):
+    """A unit of work whose changes may have messages to the worker queue, and events, beside them.
+
+    Contexts subclass it as they would UnitOfWork: `attach` for their repositories.
+    """
+
+    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+        super().__init__(database, relay.schema)
         self._relay = relay
         self._rows = OutboxRows(relay.schema)
         self._claimed_by: str | None = None
-        self._published_rows = PublishedRows(relay.schema)
         self.outbox = Outbox()
-        self.published = Published()
 
     async def before_commit(self) -> None:
         messages = self.outbox.messages
         if messages:
             self._claimed_by = self._relay.claimed_by_for_new_rows()
             await _insert(self.connection, self._rows, messages, self._claimed_by)
-        events = self.published.events
-        if events:
-            await self.connection.exec_driver_sql(
-                self._published_rows.insert,
-                self._published_rows.bind([(event.id, event) for event in events]),
-            )
+        await super().before_commit()
 
     def after_commit(self) -> None:
         if self.outbox.messages:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    UniqueConstraint,
     event,
     func,
     text,
@@ -20,9 +21,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 from sqlalchemy.types import UserDefinedType
 
+from kongflow_common.eventing.domain_replays import replayed_events_table
 from kongflow_events.adapters.schema import METADATA, SCHEMA
 
-__all__ = ["RESOURCE_EVENTS", "RESOURCE_LOG"]
+__all__ = ["REPLAYED_EVENTS", "RESOURCE_EVENTS", "RESOURCE_EVENT_REPLAYS", "RESOURCE_LOG"]
 
 
 class Xid8(UserDefinedType[str]):
@@ -85,6 +87,27 @@ event.listen(
         "CREATE TABLE events.resource_events_rest PARTITION OF events.resource_events DEFAULT"
     ),
 )
+
+# What was replayed by a request with an id, so that its repeat is recognised.
+RESOURCE_EVENT_REPLAYS = Table(
+    "resource_event_replays",
+    METADATA,
+    # That of the new event.
+    Column("id", UUID, primary_key=True),
+    Column("environment_id", UUID, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("replay_of", UUID, nullable=False),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False),
+    UniqueConstraint(
+        "environment_id",
+        "request_id",
+        name="resource_event_replays_environment_id_request_id_key",
+    ),
+)
+Index("resource_event_replays_created_at_idx", RESOURCE_EVENT_REPLAYS.c.created_at)
+
+# Which replays of its own events this service has carried out.
+REPLAYED_EVENTS = replayed_events_table(METADATA)
 
 # One row, whose key signs resume tokens.
 RESOURCE_LOG = Table(

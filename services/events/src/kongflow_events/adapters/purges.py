@@ -13,6 +13,7 @@ OF_ENVIRONMENT: Final = (
     rows_of("events.event_records"),
     rows_of("events.event_schemas"),
     rows_of("events.external_accounts"),
+    rows_of("events.resource_event_replays"),
     # The log is in days, whose rows have no place in the whole: a part is found by its ids, in the
     # days that it is of.
     """

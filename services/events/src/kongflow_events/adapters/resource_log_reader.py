@@ -15,7 +15,7 @@ from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_events.application.resource_events import LogPage, ResourceSelection
 from kongflow_events.domain.log_position import Horizon, LogPosition, LogSelection
 
-__all__ = ["LIST", "READ", "PostgresLogReader"]
+__all__ = ["FIND", "LIST", "READ", "PostgresLogReader"]
 
 # So many rows a look goes through, and it ends before so many bytes of data.
 _ROWS: Final = 100
@@ -42,6 +42,14 @@ LIST: Final = f"""
        AND r."timestamp" <= %(end)b
      ORDER BY r."timestamp", r.id
      LIMIT %(limit)b::bigint
+"""  # nosec B608 - made of constants
+
+# The days are looked through by the key of each.
+FIND: Final = f"""
+    SELECT {_COLUMNS}, r.data::text
+      FROM events.resource_events r
+     WHERE r.id = %(id)b::uuid AND r.scope_id = ANY(%(scopes)b)
+     LIMIT 1
 """  # nosec B608 - made of constants
 
 _SNAPSHOT: Final = """SELECT pg_snapshot_xmin(s) AS xmin, pg_snapshot_xmax(s) AS xmax,
@@ -98,6 +106,13 @@ class PostgresLogReader:
             },
         )
         return [_event(row) for row in rows]
+
+    async def find_event(self, scope_ids: Sequence[UUID], event_id: UUID) -> PublishedEvent | None:
+        """An event; see LogReader.find_event."""
+        rows = await self._pool.execute(
+            FIND, {"id": event_id, "scopes": array_parameter("uuid", scope_ids)}
+        )
+        return _event(rows[0]) if rows else None
 
     async def horizon(self) -> Horizon:
         """What can be seen now."""

@@ -1,13 +1,18 @@
 """Writes the log of what happened to resources."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.event_type import Layer
 
-__all__ = ["LOG_INGESTED", "RECORD", "PostgresLogWriter", "record_parameters"]
+__all__ = ["LOG_INGESTED", "RECORD", "PostgresLogWriter", "Tell", "record_parameters"]
+
+Tell: TypeAlias = Callable[[Sequence[PublishedEvent]], None]
+"""Is told of events; returns at once, and never fails."""
 
 _ROWS: Final = RowParameters(
     "i",
@@ -39,6 +44,7 @@ RECORD: Final = f"""
            AND r.logged_at < now() + interval '1 hour' LIMIT 1) AS k ON true
      WHERE k.known IS NULL
 """  # nosec B608 - made of constants
+_RECORD_TELLING: Final = f"{RECORD} RETURNING id"
 # The part of the statement that stores events which tells of them; `stored` are the records. Its
 # id in the log is that of its record, which is as unique and costs nothing.
 LOG_INGESTED: Final = """
@@ -77,16 +83,27 @@ def record_parameters(events: Sequence[PublishedEvent]) -> Mapping[str, object]:
 
 
 class PostgresLogWriter:
-    """Records what other services publish."""
+    """Records what other services publish. `tell` gets the realtime events that are new."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tell: Tell | None = None) -> None:
         self._pool = database.pool
+        self._tell = tell
 
     async def record(self, events: Sequence[PublishedEvent]) -> None:
         """Log events, each once however often it is sent."""
         if not events:
             return
+        news = [event for event in events if _is_realtime(event)] if self._tell else []
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(binary=True)
             await cursor.execute(_ONE_AT_A_TIME)
-            await cursor.execute(RECORD, record_parameters(events))
+            await cursor.execute(_RECORD_TELLING if news else RECORD, record_parameters(events))
+            new_ids = {id_ for (id_,) in await cursor.fetchall()} if news else set()
+        # Committed: nobody is told of what is not there.
+        if self._tell is not None and news:
+            self._tell([event for event in news if event.id in new_ids])
+
+
+def _is_realtime(event: PublishedEvent) -> bool:
+    type_ = DECLARED_TYPES.get(event.type)
+    return type_ is not None and type_.layer is Layer.REALTIME

@@ -68,6 +68,10 @@ class LogReader(Protocol):
         """What happened to a resource."""
         ...
 
+    async def find_event(self, scope_ids: Sequence[UUID], event_id: UUID) -> PublishedEvent | None:
+        """An event of the scopes; None when there is none."""
+        ...
+
     async def horizon(self) -> Horizon:
         """What can be seen now."""
         ...

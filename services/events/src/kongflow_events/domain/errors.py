@@ -6,9 +6,11 @@ KongflowError
 │   ├── EventNotFound
 │   ├── DispatcherNotFound
 │   ├── EventSchemaNotFound
-│   └── EventReplayNotFound
+│   ├── EventReplayNotFound
+│   └── ResourceEventNotFound
 ├── AlreadyExists
-│   └── EventIdTaken
+│   ├── EventIdTaken
+│   └── RequestIdReused
 ├── ResourceExhausted
 │   └── TooManyEventReplays
 ├── PreconditionFailed
@@ -19,6 +21,7 @@ KongflowError
 │   ├── EventNotReplayable
 │   ├── EventNotTaken
 │   ├── EventSchemaIncompatible
+│   ├── ResourceEventNotReplayable
 │   ├── ResumeTokenExpired
 │   └── RunRefused
 ├── ResourceExhausted
@@ -56,6 +59,9 @@ __all__ = [
     "EventReplayNotFound",
     "EventSchemaIncompatible",
     "EventSchemaNotFound",
+    "RequestIdReused",
+    "ResourceEventNotFound",
+    "ResourceEventNotReplayable",
     "ResumeTokenExpired",
     "RunNotCreated",
     "RunRefused",
@@ -189,6 +195,39 @@ class EventIdTaken(AlreadyExists):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(f"another event has the id {event_id}", event_id=event_id)
+
+
+class ResourceEventNotFound(NotFound):
+    """Nothing that the caller sees has this id in the log of what happened to resources."""
+
+    def __init__(self, event_id: object, resource_id: str | None) -> None:
+        of = f" of {resource_id}" if resource_id else ""
+        super().__init__(
+            f"the log has no event {event_id}{of} in this environment", resource_event=event_id
+        )
+
+
+class ResourceEventNotReplayable(PreconditionFailed):
+    """Nobody publishes events of this type once more."""
+
+    def __init__(self, event_id: object, type_: str, reason: str) -> None:
+        super().__init__(
+            f"the event {event_id} cannot be replayed: {type_} {reason}",
+            subject=f"resourceEvents/{event_id}",
+            resource_event=event_id,
+            type=type_,
+        )
+
+
+class RequestIdReused(AlreadyExists):
+    """The request id came with another event."""
+
+    def __init__(self, request_id: str, event_id: object) -> None:
+        super().__init__(
+            f"the request id {request_id} came with another event, {event_id}",
+            request_id=request_id,
+            resource_event=event_id,
+        )
 
 
 class TooManyEventReplays(ResourceExhausted):

@@ -27,6 +27,13 @@ CATALOG: Final = ErrorCatalog(
             grpc.StatusCode.FAILED_PRECONDITION, "DISPATCHER_TAKES_NOTHING"
         ),
         errors.EventIdTaken: ErrorSpec(grpc.StatusCode.ALREADY_EXISTS, "EVENT_ID_TAKEN"),
+        errors.ResourceEventNotFound: ErrorSpec(
+            grpc.StatusCode.NOT_FOUND, "RESOURCE_EVENT_NOT_FOUND"
+        ),
+        errors.ResourceEventNotReplayable: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "RESOURCE_EVENT_NOT_REPLAYABLE"
+        ),
+        errors.RequestIdReused: ErrorSpec(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
         errors.TooManyEventReplays: ErrorSpec(
             grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_EVENT_REPLAYS"
         ),

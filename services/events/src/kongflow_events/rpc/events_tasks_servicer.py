@@ -16,6 +16,7 @@ from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.authenticator import ENVIRONMENT_METADATA
 from kongflow_common.db.purge import PURGE_AGAIN_AFTER, PURGE_SECONDS, Purge
 from kongflow_common.errors import InvalidField
+from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
 from kongflow_common.rpc.envelope import envelopes_of_batch
@@ -74,6 +75,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         advance_event_replay: AdvanceEventReplay,
         fail_event_replay: FailEventReplay,
         purges: PurgeUseCases,
+        replay_domain_event: ReplayDomainEvent,
         catalog: ErrorCatalog,
     ) -> None:
         self._deliver_events = deliver_events
@@ -83,6 +85,7 @@ class EventsTasksServicer(EventsTasksServiceServicer):
         self._advance_event_replay = advance_event_replay
         self._fail_event_replay = fail_event_replay
         self._purges = purges
+        self._replay_domain_event = replay_domain_event
         self._catalog = catalog
 
     async def DeliverEvent(
@@ -180,6 +183,12 @@ class EventsTasksServicer(EventsTasksServiceServicer):
     ) -> pb.PurgeAccountResponse:
         deleted = await purged_rows(self._purges.account, request.event.resource_id, context)
         return pb.PurgeAccountResponse(deleted=deleted)
+
+    async def ReplayDomainEvent(
+        self, request: pb.ReplayDomainEventRequest, context: _Context
+    ) -> pb.ReplayDomainEventResponse:
+        await self._replay_domain_event(request.event)
+        return pb.ReplayDomainEventResponse()
 
 
 def _to_deliver_event(

@@ -14,15 +14,17 @@ from kongflow_common.errors import InvalidField
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import MAX_RESOURCE_ID_LENGTH, PublishedEvent
 from kongflow_common.eventing.event_type import InvalidEventType, Layer, check_type_name
-from kongflow_common.rpc.field_parsing import optional_text, required_text, texts
+from kongflow_common.rpc.field_parsing import optional_text, required_id, required_text, texts
 from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
+from kongflow_events.application.replay_resource_event import ReplayResourceEventCommand
 from kongflow_events.application.resource_events import EventPlace, ResourceSelection
 from kongflow_events.domain.log_position import LogSelection
 
-__all__ = ["to_log_selection", "to_resource_event", "to_resource_selection"]
+__all__ = ["to_log_selection", "to_replay", "to_resource_event", "to_resource_selection"]
 
 _Event = resource_event_pb2.ResourceEvent
 _MAX_TYPES: Final = 50
+_MAX_REQUEST_ID_LENGTH: Final = 128
 
 _LAYERS: Final[Mapping[Layer, _Event.Layer.ValueType]] = {
     Layer.DOMAIN: _Event.LAYER_DOMAIN,
@@ -67,6 +69,23 @@ def to_log_selection(
             request.resource_id, "resource_id", max_length=MAX_RESOURCE_ID_LENGTH
         ),
         types=types,
+    )
+
+
+def to_replay(
+    request: resource_events_service_pb2.ReplayResourceEventRequest, scope: EnvironmentScope
+) -> ReplayResourceEventCommand:
+    """Read which event is to be published once more. Raises InvalidField."""
+    return ReplayResourceEventCommand(
+        environment_id=scope.environment_id,
+        scope_ids=_scopes(scope),
+        event_id=required_id(request.id, "id"),
+        resource_id=optional_text(
+            request.resource_id, "resource_id", max_length=MAX_RESOURCE_ID_LENGTH
+        ),
+        request_id=optional_text(
+            request.request_id, "request_id", max_length=_MAX_REQUEST_ID_LENGTH
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from kongflow.events.v1.resource_events_service_pb2_grpc import ResourceEventsSe
 from kongflow_common.auth.principals import current_environment
 from kongflow_common.rpc.page_size import fitting
 from kongflow_common.rpc.paging import PageCursor, page_request
+from kongflow_events.application.replay_resource_event import ReplayResourceEvent
 from kongflow_events.application.resource_events import (
     EventPlace,
     ListResourceEvents,
@@ -19,6 +20,7 @@ from kongflow_events.application.resource_events import (
 from kongflow_events.application.watch_events import WatchEvents
 from kongflow_events.rpc.resource_event_mapping import (
     to_log_selection,
+    to_replay,
     to_resource_event,
     to_resource_selection,
 )
@@ -36,11 +38,17 @@ class ResourceEventsServicer(ResourceEventsServiceServicer):
     """Parses, calls the use case, serialises."""
 
     def __init__(
-        self, *, log: LogReader, list_resource_events: ListResourceEvents, watch_events: WatchEvents
+        self,
+        *,
+        log: LogReader,
+        list_resource_events: ListResourceEvents,
+        watch_events: WatchEvents,
+        replay_resource_event: ReplayResourceEvent,
     ) -> None:
         self._log = log
         self._list_resource_events = list_resource_events
         self._watch_events = watch_events
+        self._replay_resource_event = replay_resource_event
 
     async def ListResourceEvents(
         self, request: pb.ListResourceEventsRequest, context: _Context
@@ -68,6 +76,12 @@ class ResourceEventsServicer(ResourceEventsServiceServicer):
             last = page.events[len(messages) - 1]
             token = asked.next_page_token(PageCursor(last.timestamp, last.id))
         return pb.ListResourceEventsResponse(resource_events=messages, next_page_token=token)
+
+    async def ReplayResourceEvent(
+        self, request: pb.ReplayResourceEventRequest, context: _Context
+    ) -> pb.ReplayResourceEventResponse:
+        event = await self._replay_resource_event(to_replay(request, current_environment()))
+        return pb.ReplayResourceEventResponse(resource_event=to_resource_event(event))
 
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: _Context

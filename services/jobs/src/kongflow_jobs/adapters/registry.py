@@ -10,15 +10,12 @@ from uuid import UUID
 
 from psycopg import Rollback
 
-from kongflow_common.clock import SystemClock
 from kongflow_common.db.connection_pool import Connection
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
-from kongflow_common.eventing.declared_types import DECLARED_TYPES
-from kongflow_common.eventing.envelope import Belonging, published_event
-from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.ids import new_id
 from kongflow_jobs.adapters import registry_sql as sql
+from kongflow_jobs.adapters.job_news import PostgresJobNews
 from kongflow_jobs.application.ports import Disabled, Disabling, Registered
 from kongflow_jobs.domain.dispatcher_wish import DispatcherWish, EventsTaken, events_taken
 from kongflow_jobs.domain.errors import JobNotDisabled, JobNotFound
@@ -28,8 +25,6 @@ from kongflow_jobs.domain.version_order import newest
 from kongflow_protocol.documents import Document, read_value
 from kongflow_protocol.jobs import AuthSource, ConcurrencyGroup, Trigger, names_of
 
-_REGISTERED = DECLARED_TYPES["job.registered"]
-_PUBLISHED = PublishedRows("jobs")
 _NOTHING = Disabled(changed=False, dispatcher=None)
 
 
@@ -75,7 +70,8 @@ class PostgresRegistry:
                 raise JobNotFound(job_id)
             if await _fetch(connection, sql.FIND_ACTIVE_LATEST, {"job_id": job_id}):
                 raise JobNotDisabled(subject=f"jobs/{job_id}", job=job_id)
-            await _fetch(connection, sql.DELETE_JOB, {"job_id": job_id})
+            for (slug,) in await _fetch(connection, sql.DELETE_JOB, {"job_id": job_id}):
+                await PostgresJobNews(connection, place).deleted(job_id, slug)
 
 
 class _Registering:
@@ -117,20 +113,9 @@ class _Registering:
             await self._write_examples(version_id)
         if self._metadata.integrations or not is_new:
             await self._write_integrations(job_id, version_id)
-        await self._publish(job_id)
+        news = PostgresJobNews(self._connection, self._place)
+        await news.registered(job_id, self._metadata.id, self._metadata.version)
         return Registered(job_id, version_id, await self._move_latest(job_id, version_id))
-
-    async def _publish(self, job_id: UUID) -> None:
-        place = self._place
-        event = published_event(
-            _REGISTERED,
-            str(job_id),
-            {"slug": self._metadata.id, "version": self._metadata.version},
-            belonging=Belonging(place.environment_id, place.project_id, place.organization_id),
-            clock=SystemClock(),
-            new_id=new_id,
-        )
-        await self._fetch(_PUBLISHED.insert, **_PUBLISHED.bind([(event.id, event)]))
 
     async def _upsert_version(self, job_id: UUID) -> list[Any]:
         registration, metadata, place = self._registration, self._metadata, self._place
@@ -286,6 +271,9 @@ async def _disable(connection: Connection, disabling: Disabling) -> Disabled | N
     if not changed:
         return _NOTHING
     [(version_id, was_active, trigger, specification, standing_for)] = changed
+    if was_active:
+        news = PostgresJobNews(connection, place)
+        await news.disabled(job_id, disabling.slug, disabling.version)
     if standing_for != version_id:
         return Disabled(changed=was_active, dispatcher=None)
     events = events_taken(read_value(_StoredTrigger, {"trigger": trigger}).trigger)

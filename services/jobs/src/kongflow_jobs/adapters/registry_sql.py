@@ -182,5 +182,7 @@ LIMIT 1
 """
 
 DELETE_JOB = """
-UPDATE jobs.jobs SET deleted_at = coalesce(deleted_at, now()) WHERE id = %(job_id)b::uuid
+UPDATE jobs.jobs SET deleted_at = now()
+WHERE id = %(job_id)b::uuid AND deleted_at IS NULL
+RETURNING slug
 """

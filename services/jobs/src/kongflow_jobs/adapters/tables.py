@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.domain_replays import replayed_events_table
 from kongflow_common.eventing.published_rows import published_events_table
 
 SCHEMA = "jobs"
@@ -265,3 +266,4 @@ TEST_REQUESTS = Table(
 Index("test_requests_created_at_idx", TEST_REQUESTS.c.created_at)
 
 PUBLISHED_EVENTS = published_events_table(METADATA)
+REPLAYED_EVENTS = replayed_events_table(METADATA)

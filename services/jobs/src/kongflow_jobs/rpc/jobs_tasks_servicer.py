@@ -4,6 +4,7 @@ from typing import Protocol
 
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2 as pb
 from kongflow_common.db.purge import Purge
+from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.rpc.purge_call import purged_rows
 
 
@@ -14,9 +15,15 @@ class _Context(Protocol):
 class JobsTasksServicer:
     """kongflow.jobs.tasks.v1.JobsTasksService."""
 
-    def __init__(self, purge_environment: Purge, purge_project: Purge) -> None:
+    def __init__(
+        self,
+        purge_environment: Purge,
+        purge_project: Purge,
+        replay_domain_event: ReplayDomainEvent,
+    ) -> None:
         self._purge_environment = purge_environment
         self._purge_project = purge_project
+        self._replay_domain_event = replay_domain_event
 
     async def PurgeEnvironment(
         self, request: pb.PurgeEnvironmentRequest, context: _Context
@@ -31,3 +38,10 @@ class JobsTasksServicer:
         """Deletes the jobs of a project that is deleted."""
         deleted = await purged_rows(self._purge_project, request.event.resource_id, context)
         return pb.PurgeProjectResponse(deleted=deleted)
+
+    async def ReplayDomainEvent(
+        self, request: pb.ReplayDomainEventRequest, context: _Context
+    ) -> pb.ReplayDomainEventResponse:
+        """Publishes an event of a job once more."""
+        await self._replay_domain_event(request.event)
+        return pb.ReplayDomainEventResponse()

@@ -17,13 +17,16 @@ from kongflow_runs.domain.run import ENDED, RunState
 
 _ENDED = ", ".join(f"'{state.value}'" for state in sorted(ENDED))
 
+_STARTED = PublishedRows(SCHEMA, join="JOIN begun ON begun.id = v.owner AND begun.is_first")
+
 # A turn that is repeated begins anew: the one before it died. An older one does not.
-_BEGIN = """
+_BEGIN = f"""
 WITH run AS (
-    SELECT id FROM runs.job_runs
+    SELECT id, started_at IS NULL AS is_first FROM runs.job_runs
     WHERE id = %(id)b::uuid AND environment_id = %(environment_id)b::uuid
       AND status IN ('QUEUED', 'STARTED', 'EXECUTING', 'WAITING_TO_EXECUTE')
-    FOR UPDATE)
+    FOR UPDATE
+), begun AS (
 UPDATE runs.job_runs r SET
     status = 'EXECUTING', started_at = coalesce(r.started_at, now()),
     execution_job_id = %(queued_job_id)b::uuid, execution_token = %(token)b::bigint
@@ -32,8 +35,12 @@ WHERE r.id = run.id AND (r.execution_job_id IS DISTINCT FROM %(queued_job_id)b::
                          OR r.execution_token <= %(token)b::bigint)
 RETURNING r.id, r.environment_id, r.event_record_id, r.endpoint_id, r.job_slug,
     r.job_version, r.is_test, r.execution_failure_count,
-    r.execution_duration_ms, now()
-"""
+    r.execution_duration_ms, now() AS at, run.is_first
+), logged AS ({_STARTED.insert})
+SELECT id, environment_id, event_record_id, endpoint_id, job_slug, job_version, is_test,
+    execution_failure_count, execution_duration_ms, at
+FROM begun
+"""  # nosec B608 - made of constants
 
 _IS_OUTDATED = """
 SELECT 1 FROM runs.job_runs
@@ -113,7 +120,10 @@ class PostgresRunExecutions:
             "queued_job_id": turn.queued_job_id,
             "token": turn.token,
         }
-        rows = await self._pool.execute(_BEGIN, parameters)
+        started = self._news.started(environment_id, run_id, turn.queued_job_id)
+        rows = await self._pool.execute(
+            _BEGIN, {**parameters, **_STARTED.bind([(run_id, started)])}
+        )
         if rows:
             return ExecutingRun(*rows[0])
         if await self._pool.execute(_IS_OUTDATED, parameters):

@@ -8,7 +8,7 @@ from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.publisher import IntegrationEvents
 from kongflow_common.outbox.message import OutboxMessage
-from kongflow_runs.domain.run import ENDED, RunState
+from kongflow_runs.domain.run import ENDED, NewRun, RunState
 
 __all__ = ["RUN_COMPLETED", "RunNews"]
 
@@ -18,8 +18,12 @@ RUN_COMPLETED: Mapping[RunState, EventType] = {
 """The type of event that says that a run has ended in a state."""
 
 
+_CREATED = DECLARED_TYPES["run.created"]
+_STARTED = DECLARED_TYPES["run.started"]
+
+
 class RunNews:
-    """Makes what says that runs have ended."""
+    """Makes what says that runs are created, have started, and have ended."""
 
     def __init__(self, events: IntegrationEvents) -> None:
         self._events = events
@@ -28,6 +32,24 @@ class RunNews:
         """Whether anybody consumes that a run has ended in this state; logged it is anyway."""
         type_ = RUN_COMPLETED.get(state)
         return type_ is not None and await self._events.wanted(type_)
+
+    def created(self, run: NewRun) -> PublishedEvent:
+        """Says that a run is stored."""
+        data = {"jobId": str(run.job_id), "eventRecordId": str(run.event_record_id)}
+        if run.dispatcher_id is not None:
+            data["dispatcherId"] = str(run.dispatcher_id)
+        return self._events.event(
+            _CREATED, str(run.id), data, belonging=Belonging(run.environment_id)
+        )
+
+    def started(self, environment_id: UUID, run_id: UUID, queued_job_id: UUID) -> PublishedEvent:
+        """Says that a queued job has begun to execute a run."""
+        return self._events.event(
+            _STARTED,
+            str(run_id),
+            {"queuedJobId": str(queued_job_id)},
+            belonging=Belonging(environment_id),
+        )
 
     def ended(
         self,

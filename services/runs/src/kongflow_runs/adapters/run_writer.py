@@ -11,9 +11,11 @@ import orjson
 from kongflow_common.batcher import Batcher
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
+from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.errors import RunPlaceTaken
 from kongflow_runs.domain.run import NewRun
@@ -38,6 +40,7 @@ RUNS = RowParameters(
     request_id="text",
 )
 STARTS = OutboxRows(SCHEMA, join="JOIN stored ON stored.id = o.owner")
+LOGGED = PublishedRows(SCHEMA, join="JOIN stored ON stored.id = v.owner")
 
 ADD_RUNS = f"""
 WITH stored AS (
@@ -48,7 +51,7 @@ WITH stored AS (
     SELECT {RUNS.columns} FROM {RUNS.source}
     ON CONFLICT DO NOTHING
     RETURNING id
-), enqueued AS ({STARTS.insert})
+), enqueued AS ({STARTS.insert}), logged AS ({LOGGED.insert})
 SELECT id FROM stored
 """  # nosec B608 - made of constants
 
@@ -86,9 +89,10 @@ _NO_DISPATCHER = UUID(int=0)
 class BatchingRunWriter:
     """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction."""
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._database = database
         self._relay = relay
+        self._news = news
         self._batcher: Batcher[NewRun, UUID] = Batcher(self._flush, name="new runs")
 
     async def __aenter__(self) -> Self:
@@ -116,6 +120,7 @@ class BatchingRunWriter:
             {
                 **RUNS.bind([_row(run) for run in ordered]),
                 **STARTS.bind(messages, claimed_by, [run.id for run in ordered]),
+                **LOGGED.bind([(run.id, self._news.created(run)) for run in ordered]),
             },
         )
         stored = {row[0] for row in rows}

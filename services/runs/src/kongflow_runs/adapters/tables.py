@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.domain_replays import replayed_events_table
 from kongflow_common.eventing.published_rows import published_events_table
 from kongflow_common.outbox.table import outbox_table
 from kongflow_runs.domain.run import RunState
@@ -118,3 +119,5 @@ JOB_COUNTERS = Table(
 OUTBOX = outbox_table(METADATA, SCHEMA)
 
 PUBLISHED_EVENTS = published_events_table(METADATA)
+
+REPLAYED_EVENTS = replayed_events_table(METADATA)

@@ -8,6 +8,7 @@ from uuid import UUID
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2 as pb
 from kongflow_common.db.purge import Purge
 from kongflow_common.errors import InvalidField
+from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.purge_call import purged_rows
@@ -48,11 +49,13 @@ class RunsTasksServicer:
         perform_run_execution: PerformRunExecutions,
         fail_run: FailRun,
         purges: RunPurges,
+        replay_domain_event: ReplayDomainEvent,
     ) -> None:
         self._start_runs = start_runs
         self._perform_run_execution = perform_run_execution
         self._fail_run = fail_run
         self._purges = purges
+        self._replay_domain_event = replay_domain_event
 
     async def StartRun(self, request: pb.StartRunRequest, context: _Context) -> pb.StartRunResponse:
         """Numbers a pending run, marks it queued and enqueues its execution."""
@@ -128,6 +131,13 @@ class RunsTasksServicer:
         """Deletes what is counted of the jobs of a project that is deleted."""
         deleted = await purged_rows(self._purges.project, request.event.resource_id, context)
         return pb.PurgeProjectResponse(deleted=deleted)
+
+    async def ReplayDomainEvent(
+        self, request: pb.ReplayDomainEventRequest, _context: object
+    ) -> pb.ReplayDomainEventResponse:
+        """Publishes an event of a run once more."""
+        await self._replay_domain_event(request.event)
+        return pb.ReplayDomainEventResponse()
 
 
 def _start(request: pb.StartRunRequest, envelope: Envelope) -> Start:

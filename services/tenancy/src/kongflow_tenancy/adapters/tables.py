@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kongflow_common.eventing.domain_replays import replayed_events_table
+from kongflow_common.eventing.published_rows import published_events_table
 from kongflow_common.outbox.table import outbox_table
 
 SCHEMA = "tenancy"
@@ -183,3 +185,7 @@ AUDIT_ENTRIES = Table(
 )
 
 OUTBOX = outbox_table(METADATA, SCHEMA)
+
+PUBLISHED_EVENTS = published_events_table(METADATA)
+
+REPLAYED_EVENTS = replayed_events_table(METADATA)

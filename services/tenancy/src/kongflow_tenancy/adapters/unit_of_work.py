@@ -3,8 +3,10 @@
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kongflow_common.db.unit_of_work import UnitOfWork
+from kongflow_common.db.engine import Database
+from kongflow_common.outbox.store import PublishingUnitOfWork
 from kongflow_tenancy.adapters.credentials import PostgresKeys, PostgresOperators
+from kongflow_tenancy.adapters.tables import SCHEMA
 from kongflow_tenancy.adapters.tenants import (
     PostgresEnvironments,
     PostgresOrganizations,
@@ -13,8 +15,11 @@ from kongflow_tenancy.adapters.tenants import (
 from kongflow_tenancy.adapters.writes import PostgresWrites
 
 
-class PostgresUnitOfWork(UnitOfWork):
+class PostgresUnitOfWork(PublishingUnitOfWork):
     """The TenancyUnitOfWork on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, SCHEMA)
 
     def attach(self, connection: AsyncConnection) -> None:
         """Makes the repositories."""

@@ -17,6 +17,7 @@ from kongflow_tenancy.application.ports import (
     TenancyUnitOfWork,
     Write,
 )
+from kongflow_tenancy.application.project_news import ProjectNews
 from kongflow_tenancy.domain.credentials import (
     EnvironmentKey,
     KeyKind,
@@ -67,12 +68,14 @@ class Bootstrap:
         vault: KeyVault,
         clock: Clock,
         new_shortcode: Callable[[], str],
+        news: ProjectNews,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._maker = maker
         self._vault = vault
         self._clock = clock
         self._new_shortcode = new_shortcode
+        self._news = news
 
     async def __call__(self, credentials: FirstCredentials) -> FirstTenant:
         """What there is afterwards.
@@ -172,6 +175,7 @@ class Bootstrap:
                 slug=project.slug,
                 organization_id=organization.id,
             )
+            await uow.published.add(self._news.created(project, write))
         elif project.organization_id != organization.id:
             raise ProjectExists(
                 f"The project {PROJECT_SLUG} belongs to another organization than "

@@ -1,6 +1,7 @@
 """Creates a project."""
 
 from kongflow_tenancy.application.ports import NewProject, NewUnitOfWork, Write
+from kongflow_tenancy.application.project_news import ProjectNews
 from kongflow_tenancy.domain.errors import ProjectNotFound
 from kongflow_tenancy.domain.organization import Project
 
@@ -8,8 +9,9 @@ from kongflow_tenancy.domain.organization import Project
 class CreateProject:
     """Stores a project once per request id."""
 
-    def __init__(self, unit_of_work: NewUnitOfWork) -> None:
+    def __init__(self, unit_of_work: NewUnitOfWork, news: ProjectNews) -> None:
         self._unit_of_work = unit_of_work
+        self._news = news
 
     async def __call__(self, new: NewProject, write: Write) -> Project:
         """The project; raises ProjectExists and OrganizationNotFound."""
@@ -28,5 +30,6 @@ class CreateProject:
                 name=new.name,
                 organization_id=new.organization_id,
             )
+            await uow.published.add(self._news.created(project, write))
             await uow.commit()
             return project

@@ -8,9 +8,10 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from kongflow_common.clock import Clock
+from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.publisher import IntegrationEvents
 from kongflow_common.outbox.message import OutboxMessage
-from kongflow_tenancy.application.ports import Write, Writes
+from kongflow_tenancy.application.ports import Publishing, Write, Writes
 from kongflow_tenancy.domain.errors import EnvironmentNotFound, ProjectNotFound
 from kongflow_tenancy.domain.news import ENVIRONMENT_DELETED, PROJECT_DELETED
 from kongflow_tenancy.domain.organization import Environment, Project
@@ -46,6 +47,9 @@ class DeletionUnitOfWork(Protocol):
     @property
     def writes(self) -> Writes: ...
 
+    @property
+    def published(self) -> Publishing: ...
+
     async def tell(self, *messages: OutboxMessage) -> None:
         """Sends the messages when, and only when, the transaction is committed."""
         ...
@@ -79,7 +83,7 @@ class DeleteEnvironment:
                 slug=environment.slug,
                 project_id=environment.project_id,
             )
-            await uow.tell(self._news.of_environment(environment))
+            await self._news.tell(uow, self._news.of_environment(environment))
             await uow.commit()
 
 
@@ -105,7 +109,8 @@ class DeleteProject:
                 slug=project.slug,
                 environments=len(environments),
             )
-            await uow.tell(
+            await self._news.tell(
+                uow,
                 self._news.of_project(project),
                 *(self._news.of_environment(each) for each in environments),
             )
@@ -120,29 +125,27 @@ class _News:
         self._events = events
         self._clock = clock
 
-    def of_environment(self, environment: Environment) -> OutboxMessage:
-        return self._later(
-            self._events.message(
-                ENVIRONMENT_DELETED,
-                str(environment.id),
-                {
-                    "projectId": str(environment.project_id),
-                    "organizationId": str(environment.organization_id),
-                },
-                # The jobs are nobody's: their environment is gone.
-                environment_id=None,
-            )
+    def of_environment(self, environment: Environment) -> PublishedEvent:
+        return self._events.event(
+            ENVIRONMENT_DELETED,
+            str(environment.id),
+            {
+                "projectId": str(environment.project_id),
+                "organizationId": str(environment.organization_id),
+            },
+            # The jobs are nobody's: their environment is gone.
+            belonging=Belonging(None, environment.project_id, environment.organization_id),
         )
 
-    def of_project(self, project: Project) -> OutboxMessage:
-        return self._later(
-            self._events.message(
-                PROJECT_DELETED,
-                str(project.id),
-                {"organizationId": str(project.organization_id)},
-                environment_id=None,
-            )
+    def of_project(self, project: Project) -> PublishedEvent:
+        return self._events.event(
+            PROJECT_DELETED,
+            str(project.id),
+            {"organizationId": str(project.organization_id)},
+            belonging=Belonging(organization_id=project.organization_id),
         )
 
-    def _later(self, message: OutboxMessage) -> OutboxMessage:
-        return replace(message, run_at=self._clock.now() + _TOLD_AFTER)
+    async def tell(self, uow: DeletionUnitOfWork, *events: PublishedEvent) -> None:
+        told_at = self._clock.now() + _TOLD_AFTER
+        await uow.published.add(*events)
+        await uow.tell(*(replace(self._events.enqueued(each), run_at=told_at) for each in events))

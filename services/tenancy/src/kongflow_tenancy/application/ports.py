@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
+from kongflow_common.eventing.envelope import PublishedEvent
 from kongflow_tenancy.domain.credentials import (
     EnvironmentKey,
     KeyKind,
@@ -286,6 +287,12 @@ class Writes(Protocol):
         ...
 
 
+class Publishing(Protocol):
+    """What happened, as the log is to have it when the transaction is committed."""
+
+    async def add(self, *events: PublishedEvent) -> None: ...
+
+
 class TenancyUnitOfWork(Protocol):
     """One transaction over all of tenancy; leaving without commit rolls back."""
 
@@ -306,6 +313,9 @@ class TenancyUnitOfWork(Protocol):
 
     @property
     def writes(self) -> Writes: ...
+
+    @property
+    def published(self) -> Publishing: ...
 
     async def alone(self, purpose: str) -> None:
         """Waits until no other transaction is alone for this purpose; ends with the transaction."""

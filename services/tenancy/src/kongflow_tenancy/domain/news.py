@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
 
-ENVIRONMENT_DELETED: Final = EventType("environment.deleted")
-PROJECT_DELETED: Final = EventType("project.deleted")
+ENVIRONMENT_DELETED: Final = DECLARED_TYPES["environment.deleted"]
+PROJECT_DELETED: Final = DECLARED_TYPES["project.deleted"]

@@ -23,7 +23,11 @@ class KindPolicy(Protocol):
 
     @property
     def target(self) -> str:
-        """The target whose method the kind is: only the service of this name enqueues it."""
+        """The target whose method the kind is: the service of this name enqueues it."""
+
+    @property
+    def enqueuers(self) -> Sequence[str]:
+        """The other services that enqueue it too."""
 
     @property
     def queue(self) -> str:
@@ -58,13 +62,17 @@ class KindPolicy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventHead:
-    """What an integration event says about itself, as it stands there; `timestamp` in ms."""
+    """What an integration event says about itself, as it stands there; `timestamp` in ms.
+
+    `replay_of` is empty for an event that happened.
+    """
 
     id: str
     type: str
     version: int
     timestamp: int
     resource_id: str
+    replay_of: str = ""
 
 
 class Catalogue(Protocol):

@@ -1,6 +1,7 @@
 """Makes one queued job of an integration event for each kind that consumes it."""
 
 from dataclasses import fields, replace
+from typing import Final
 from uuid import UUID
 
 from kongflow_common.errors import InvalidField
@@ -24,6 +25,9 @@ from kongflow_workerqueue.domain.errors import EventTypeNotOwned
 from kongflow_workerqueue.domain.subscription import job_id_of
 
 __all__ = ["PUBLISH", "event_jobs"]
+
+KEEPER_OF_THE_LOG: Final = "events"
+"""Publishes what others have published once more, and says so in the event."""
 
 # What a job's arguments have around the event.
 _ROOM = len(b'{"event":}')
@@ -59,15 +63,24 @@ def event_jobs(command: EnqueueCommand, catalogue: Catalogue, caller: str) -> li
         max_depth=MAX_ARGS_DEPTH - 1,
     )
     head = _head(document.text, catalogue)
-    owner = catalogue.publisher(head.type)
-    if owner != caller:
-        raise EventTypeNotOwned(head.type, owner)
+    _check_publisher(head, catalogue, caller)
     event_id = parse_id(head.id, "args.id")
     args = b'{"event":%b}' % document.text
     return [
         _job(command, kind, job_id_of(event_id, kind.kind), args, head.type, catalogue)
         for kind in catalogue.consumers(head.type)
     ]
+
+
+def _check_publisher(head: EventHead, catalogue: Catalogue, caller: str) -> None:
+    """Raises EventTypeNotOwned, and InvalidField for a replay of nothing."""
+    if head.replay_of:
+        parse_id(head.replay_of, "args.replayOf")
+        if caller == KEEPER_OF_THE_LOG:
+            return
+    owner = catalogue.publisher(head.type)
+    if owner != caller:
+        raise EventTypeNotOwned(head.type, owner)
 
 
 def _job(

@@ -13,6 +13,7 @@ from kongflow.endpoints.tasks.v1 import endpoints_tasks_service_pb2
 from kongflow.events.tasks.v1 import events_tasks_service_pb2
 from kongflow.jobs.tasks.v1 import jobs_tasks_service_pb2
 from kongflow.runs.tasks.v1 import runs_tasks_service_pb2
+from kongflow.tenancy.tasks.v1 import tenancy_tasks_service_pb2
 from kongflow.tenancy.v1 import tenancy_service_pb2
 from kongflow.workerqueue.tasks.v1 import workerqueue_tasks_service_pb2
 from kongflow_common.eventing.event_type import domain_of
@@ -43,9 +44,10 @@ _TASK_MODULES = (
     events_tasks_service_pb2,
     jobs_tasks_service_pb2,
     runs_tasks_service_pb2,
+    tenancy_tasks_service_pb2,
     workerqueue_tasks_service_pb2,
 )
-# Tenancy has no methods for the worker queue.
+# Tenancy says beside the service that publishes what it publishes.
 _PUBLISHING_MODULES = (*_TASK_MODULES, tenancy_service_pb2)
 
 
@@ -92,7 +94,9 @@ class KindCatalogue:
             read: Any = self._event_parser.parse(event)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
-        return EventHead(read.id, read.type, read.version, read.timestamp, read.resource_id)
+        return EventHead(
+            read.id, read.type, read.version, read.timestamp, read.resource_id, read.replay_of
+        )
 
     def find(self, kind: str) -> Kind | None:
         """Returns a kind, None when no target declares it."""

@@ -46,7 +46,8 @@ class Kind:
     `batch` is the method that takes up to `max_batch_size` jobs in one call; without it
     `max_batch_size` is 1. `discarded_kind` is enqueued when a job of the kind is given up, with
     the same arguments, or with what `discard_writer` makes of them. `consumes` names the types of
-    integration event that the method is called with.
+    integration event that the method is called with, `enqueuers` the services that may enqueue
+    the kind beside its target.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Kind:
     consumes: tuple[str, ...] = ()
     periodic: tuple[Periodic, ...] = ()
     limits: LimitRules = NO_LIMITS
+    enqueuers: tuple[str, ...] = ()
 
     @property
     def json_names(self) -> Mapping[str, str]:

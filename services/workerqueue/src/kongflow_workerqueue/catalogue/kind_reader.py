@@ -164,6 +164,7 @@ class _ServiceReader:
             consumes=consumes,
             periodic=tuple(read_periodic(each, options.kind, parser) for each in options.periodic),
             limits=read_limits(options, method.input_type),
+            enqueuers=tuple(options.enqueuers),
         )
 
     def _method(self, name: str) -> MethodDescriptor:

@@ -100,7 +100,7 @@ class KindNotOwned(PermissionDenied):
 
     def __init__(self, kind: str, target: str) -> None:
         super().__init__(
-            f"{kind} is a kind of {target}, which alone enqueues it", kind=kind, target=target
+            f"{kind} is a kind of {target}, which says who enqueues it", kind=kind, target=target
         )
 
 

@@ -50,6 +50,10 @@ OUR_KINDS = {
         ("events.purgeAccount", "runs.purgeAccount", "jobs.purgeProject", "runs.purgeProject"),
         ("maintenance", Priority.LOW, 12, 240, None),
     ),
+    **{
+        f"{context}.replayDomainEvent": ("default", Priority.NORMAL, 5, 10, None)
+        for context in ("events", "jobs", "runs", "tenancy")
+    },
     "purgeOldEvents": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "purgeOldIndexings": ("maintenance", Priority.LOW, 3, 240, KIND_ALONE),
     "registerJob": (

@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*kongflow/events/v1/integration_event.proto\x12\x12kongflow.events.v1\x1a google/protobuf/descriptor.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd4\x01\n\x10IntegrationEvent\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\x1c\n\ttimestamp\x18\x04 \x01(\x03R\ttimestamp\x12\x1f\n\x0bresource_id\x18\x05 \x01(\tR\nresourceId\x12\x17\n\x07user_id\x18\x06 \x01(\tR\x06userId\x12*\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x16.google.protobuf.ValueR\x04\x64\x61ta\"$\n\x0cPublications\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types\"#\n\x0b\x43onsumption\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types:a\n\tpublishes\x12\x1f.google.protobuf.ServiceOptions\x18\xe6\xc2\x03 \x01(\x0b\x32 .kongflow.events.v1.PublicationsR\tpublishes:]\n\x08\x63onsumes\x12\x1e.google.protobuf.MethodOptions\x18\xe7\xc2\x03 \x01(\x0b\x32\x1f.kongflow.events.v1.ConsumptionR\x08\x63onsumesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*kongflow/events/v1/integration_event.proto\x12\x12kongflow.events.v1\x1a google/protobuf/descriptor.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xf1\x01\n\x10IntegrationEvent\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\x1c\n\ttimestamp\x18\x04 \x01(\x03R\ttimestamp\x12\x1f\n\x0bresource_id\x18\x05 \x01(\tR\nresourceId\x12\x17\n\x07user_id\x18\x06 \x01(\tR\x06userId\x12*\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x16.google.protobuf.ValueR\x04\x64\x61ta\x12\x1b\n\treplay_of\x18\x08 \x01(\tR\x08replayOf\"$\n\x0cPublications\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types\"#\n\x0b\x43onsumption\x12\x14\n\x05types\x18\x01 \x03(\tR\x05types:a\n\tpublishes\x12\x1f.google.protobuf.ServiceOptions\x18\xe6\xc2\x03 \x01(\x0b\x32 .kongflow.events.v1.PublicationsR\tpublishes:]\n\x08\x63onsumes\x12\x1e.google.protobuf.MethodOptions\x18\xe7\xc2\x03 \x01(\x0b\x32\x1f.kongflow.events.v1.ConsumptionR\x08\x63onsumesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.events.v1.integrat
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INTEGRATIONEVENT']._serialized_start=131
-  _globals['_INTEGRATIONEVENT']._serialized_end=343
-  _globals['_PUBLICATIONS']._serialized_start=345
-  _globals['_PUBLICATIONS']._serialized_end=381
-  _globals['_CONSUMPTION']._serialized_start=383
-  _globals['_CONSUMPTION']._serialized_end=418
+  _globals['_INTEGRATIONEVENT']._serialized_end=372
+  _globals['_PUBLICATIONS']._serialized_start=374
+  _globals['_PUBLICATIONS']._serialized_end=410
+  _globals['_CONSUMPTION']._serialized_start=412
+  _globals['_CONSUMPTION']._serialized_end=447
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,7 @@ class IntegrationEvent(_message.Message):
     RESOURCE_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    REPLAY_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Required. A UUID: of one event a method gets one job, however often the
     event is published.
@@ -54,6 +55,10 @@ class IntegrationEvent(_message.Message):
     """Required. What it happened to."""
     user_id: _builtins.str
     """Who made it happen; empty when nobody in particular."""
+    replay_of: _builtins.str
+    """The event that this one repeats, when it was replayed: its id. Empty for
+    one that happened.
+    """
     @_builtins.property
     def data(self) -> _struct_pb2.Value:
         """What there is to say about it."""
@@ -68,10 +73,11 @@ class IntegrationEvent(_message.Message):
         resource_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         data: _struct_pb2.Value | None = ...,
+        replay_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id", "resource_id", b"resource_id", "timestamp", b"timestamp", "type", b"type", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id", "replay_of", b"replay_of", "resource_id", b"resource_id", "timestamp", b"timestamp", "type", b"type", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_acce
 from kongflow.events.v1 import resource_event_pb2 as kongflow_dot_events_dot_v1_dot_resource__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0kongflow/events/v1/resource_events_service.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a\'kongflow/events/v1/resource_event.proto\"\xea\x01\n\x19ListResourceEventsRequest\x12\x1f\n\x0bresource_id\x18\x01 \x01(\tR\nresourceId\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\x90\x01\n\x1aListResourceEventsResponse\x12J\n\x0fresource_events\x18\x01 \x03(\x0b\x32!.kongflow.events.v1.ResourceEventR\x0eresourceEvents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"n\n\x12WatchEventsRequest\x12\x1f\n\x0bresource_id\x18\x01 \x01(\tR\nresourceId\x12\x14\n\x05types\x18\x02 \x03(\tR\x05types\x12!\n\x0cresume_token\x18\x03 \x01(\tR\x0bresumeToken\"\x84\x01\n\x13WatchEventsResponse\x12J\n\x0fresource_events\x18\x01 \x03(\x0b\x32!.kongflow.events.v1.ResourceEventR\x0eresourceEvents\x12!\n\x0cresume_token\x18\x02 \x01(\tR\x0bresumeToken2\xa3\x02\n\x15ResourceEventsService\x12\x8d\x01\n\x12ListResourceEvents\x12-.kongflow.events.v1.ListResourceEventsRequest\x1a..kongflow.events.v1.ListResourceEventsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12z\n\x0bWatchEvents\x12&.kongflow.events.v1.WatchEventsRequest\x1a\'.kongflow.events.v1.WatchEventsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0kongflow/events/v1/resource_events_service.proto\x12\x12kongflow.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fkongflow/common/v1/access.proto\x1a\'kongflow/events/v1/resource_event.proto\"l\n\x1aReplayResourceEventRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n\x0bresource_id\x18\x02 \x01(\tR\nresourceId\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"g\n\x1bReplayResourceEventResponse\x12H\n\x0eresource_event\x18\x01 \x01(\x0b\x32!.kongflow.events.v1.ResourceEventR\rresourceEvent\"\xea\x01\n\x19ListResourceEventsRequest\x12\x1f\n\x0bresource_id\x18\x01 \x01(\tR\nresourceId\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1b\n\tpage_size\x18\x04 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\x90\x01\n\x1aListResourceEventsResponse\x12J\n\x0fresource_events\x18\x01 \x03(\x0b\x32!.kongflow.events.v1.ResourceEventR\x0eresourceEvents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"n\n\x12WatchEventsRequest\x12\x1f\n\x0bresource_id\x18\x01 \x01(\tR\nresourceId\x12\x14\n\x05types\x18\x02 \x03(\tR\x05types\x12!\n\x0cresume_token\x18\x03 \x01(\tR\x0bresumeToken\"\x84\x01\n\x13WatchEventsResponse\x12J\n\x0fresource_events\x18\x01 \x03(\x0b\x32!.kongflow.events.v1.ResourceEventR\x0eresourceEvents\x12!\n\x0cresume_token\x18\x02 \x01(\tR\x0bresumeToken2\xb7\x03\n\x15ResourceEventsService\x12\x8d\x01\n\x12ListResourceEvents\x12-.kongflow.events.v1.ListResourceEventsRequest\x1a..kongflow.events.v1.ListResourceEventsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x12\x91\x01\n\x13ReplayResourceEvent\x12..kongflow.events.v1.ReplayResourceEventRequest\x1a/.kongflow.events.v1.ReplayResourceEventResponse\"\x19\xaa\x96\x1c\x15\n\x03\x01\x03\x04\x12\x0c\x65vents:write\x18\x01\x12z\n\x0bWatchEvents\x12&.kongflow.events.v1.WatchEventsRequest\x1a\'.kongflow.events.v1.WatchEventsResponse\"\x18\xaa\x96\x1c\x14\n\x03\x01\x03\x04\x12\x0b\x65vents:read\x18\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,16 +36,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['ListResourceEvents']._loaded_options = None
   _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['ListResourceEvents']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
+  _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['ReplayResourceEvent']._loaded_options = None
+  _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['ReplayResourceEvent']._serialized_options = b'\252\226\034\025\n\003\001\003\004\022\014events:write\030\001'
   _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
   _globals['_RESOURCEEVENTSSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\252\226\034\024\n\003\001\003\004\022\013events:read\030\001'
-  _globals['_LISTRESOURCEEVENTSREQUEST']._serialized_start=180
-  _globals['_LISTRESOURCEEVENTSREQUEST']._serialized_end=414
-  _globals['_LISTRESOURCEEVENTSRESPONSE']._serialized_start=417
-  _globals['_LISTRESOURCEEVENTSRESPONSE']._serialized_end=561
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=563
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=673
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=676
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=808
-  _globals['_RESOURCEEVENTSSERVICE']._serialized_start=811
-  _globals['_RESOURCEEVENTSSERVICE']._serialized_end=1102
+  _globals['_REPLAYRESOURCEEVENTREQUEST']._serialized_start=179
+  _globals['_REPLAYRESOURCEEVENTREQUEST']._serialized_end=287
+  _globals['_REPLAYRESOURCEEVENTRESPONSE']._serialized_start=289
+  _globals['_REPLAYRESOURCEEVENTRESPONSE']._serialized_end=392
+  _globals['_LISTRESOURCEEVENTSREQUEST']._serialized_start=395
+  _globals['_LISTRESOURCEEVENTSREQUEST']._serialized_end=629
+  _globals['_LISTRESOURCEEVENTSRESPONSE']._serialized_start=632
+  _globals['_LISTRESOURCEEVENTSRESPONSE']._serialized_end=776
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=778
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=888
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=891
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1023
+  _globals['_RESOURCEEVENTSSERVICE']._serialized_start=1026
+  _globals['_RESOURCEEVENTSSERVICE']._serialized_end=1465
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,65 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class ReplayResourceEventRequest(_message.Message):
+    """Names the event that is to be published once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RESOURCE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Required. The event's id."""
+    resource_id: _builtins.str
+    """The resource it happened to. When given, an event of another one is not
+    found.
+    """
+    request_id: _builtins.str
+    """Makes the call idempotent: a call that names the same one, for the same
+    event, is answered with the replay that the first one made. At most 128
+    characters; kept for 30 days.
+    """
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        resource_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id", "resource_id", b"resource_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResourceEventRequest: _TypeAlias = ReplayResourceEventRequest  # noqa: Y015
+
+@_typing.final
+class ReplayResourceEventResponse(_message.Message):
+    """Holds the new event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resource_event(self) -> _resource_event_pb2.ResourceEvent:
+        """The new event, as the log has it or is about to have it."""
+
+    def __init__(
+        self,
+        *,
+        resource_event: _resource_event_pb2.ResourceEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resource_event", b"resource_event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resource_event", b"resource_event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayResourceEventResponse: _TypeAlias = ReplayResourceEventResponse  # noqa: Y015
+
+@_typing.final
 class ListResourceEventsRequest(_message.Message):
     """Asks what happened to a resource."""
 

@@ -42,6 +42,11 @@ class ResourceEventsServiceStub:
                 request_serializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsResponse.FromString,
                 _registered_method=True)
+        self.ReplayResourceEvent = channel.unary_unary(
+                '/kongflow.events.v1.ResourceEventsService/ReplayResourceEvent',
+                request_serializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/kongflow.events.v1.ResourceEventsService/WatchEvents',
                 request_serializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.WatchEventsRequest.SerializeToString,
@@ -58,6 +63,24 @@ class ResourceEventsServiceServicer:
     def ListResourceEvents(self, request, context):
         """Lists what happened to a resource, the oldest first (the original's
         getEvents). The log keeps 30 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayResourceEvent(self, request, context):
+        """Publishes an event once more, by the layer of its type (the original's
+        replay). The new event has an id and a time of its own and names the old
+        one in `replay_of`; its data are those of the newest version of the type.
+        A domain event is published again by the service that owns its type, as a
+        queued job of that service: it is in the log when that is done. An
+        integration event is in the log at once, and becomes a queued job of each
+        method that consumes its type now. Idempotent with a `request_id`.
+        Errors: NOT_FOUND RESOURCE_EVENT_NOT_FOUND, also for one of another
+        environment; FAILED_PRECONDITION RESOURCE_EVENT_NOT_REPLAYABLE for a
+        realtime event and one of a type that no service here publishes;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +108,11 @@ def add_ResourceEventsServiceServicer_to_server(servicer, server):
                     servicer.ListResourceEvents,
                     request_deserializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsResponse.SerializeToString,
+            ),
+            'ReplayResourceEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayResourceEvent,
+                    request_deserializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -122,6 +150,33 @@ class ResourceEventsService:
             '/kongflow.events.v1.ResourceEventsService/ListResourceEvents',
             kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsRequest.SerializeToString,
             kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ListResourceEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayResourceEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.v1.ResourceEventsService/ReplayResourceEvent',
+            kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventRequest.SerializeToString,
+            kongflow_dot_events_dot_v1_dot_resource__events__service__pb2.ReplayResourceEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,20 @@ class ResourceEventsServiceStub:
     """Lists what happened to a resource, the oldest first (the original's
     getEvents). The log keeps 30 days.
     """
+    ReplayResourceEvent: _grpc.UnaryUnaryMultiCallable[_resource_events_service_pb2.ReplayResourceEventRequest, _resource_events_service_pb2.ReplayResourceEventResponse]
+    """Publishes an event once more, by the layer of its type (the original's
+    replay). The new event has an id and a time of its own and names the old
+    one in `replay_of`; its data are those of the newest version of the type.
+    A domain event is published again by the service that owns its type, as a
+    queued job of that service: it is in the log when that is done. An
+    integration event is in the log at once, and becomes a queued job of each
+    method that consumes its type now. Idempotent with a `request_id`.
+    Errors: NOT_FOUND RESOURCE_EVENT_NOT_FOUND, also for one of another
+    environment; FAILED_PRECONDITION RESOURCE_EVENT_NOT_REPLAYABLE for a
+    realtime event and one of a type that no service here publishes;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    event.
+    """
     WatchEvents: _grpc.UnaryStreamMultiCallable[_resource_events_service_pb2.WatchEventsRequest, _resource_events_service_pb2.WatchEventsResponse]
     """Tells what happens, in the order of the log, until the caller ends it.
     Every answer holds a token: a call that names the last one it has read
@@ -63,6 +77,20 @@ class ResourceEventsServiceAsyncStub(ResourceEventsServiceStub):
     ListResourceEvents: _aio.UnaryUnaryMultiCallable[_resource_events_service_pb2.ListResourceEventsRequest, _resource_events_service_pb2.ListResourceEventsResponse]  # type: ignore[assignment]
     """Lists what happened to a resource, the oldest first (the original's
     getEvents). The log keeps 30 days.
+    """
+    ReplayResourceEvent: _aio.UnaryUnaryMultiCallable[_resource_events_service_pb2.ReplayResourceEventRequest, _resource_events_service_pb2.ReplayResourceEventResponse]  # type: ignore[assignment]
+    """Publishes an event once more, by the layer of its type (the original's
+    replay). The new event has an id and a time of its own and names the old
+    one in `replay_of`; its data are those of the newest version of the type.
+    A domain event is published again by the service that owns its type, as a
+    queued job of that service: it is in the log when that is done. An
+    integration event is in the log at once, and becomes a queued job of each
+    method that consumes its type now. Idempotent with a `request_id`.
+    Errors: NOT_FOUND RESOURCE_EVENT_NOT_FOUND, also for one of another
+    environment; FAILED_PRECONDITION RESOURCE_EVENT_NOT_REPLAYABLE for a
+    realtime event and one of a type that no service here publishes;
+    ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+    event.
     """
     WatchEvents: _aio.UnaryStreamMultiCallable[_resource_events_service_pb2.WatchEventsRequest, _resource_events_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Tells what happens, in the order of the log, until the caller ends it.
@@ -90,6 +118,26 @@ class ResourceEventsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_resource_events_service_pb2.ListResourceEventsResponse, _abc.Awaitable[_resource_events_service_pb2.ListResourceEventsResponse]]:
         """Lists what happened to a resource, the oldest first (the original's
         getEvents). The log keeps 30 days.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayResourceEvent(
+        self,
+        request: _resource_events_service_pb2.ReplayResourceEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resource_events_service_pb2.ReplayResourceEventResponse, _abc.Awaitable[_resource_events_service_pb2.ReplayResourceEventResponse]]:
+        """Publishes an event once more, by the layer of its type (the original's
+        replay). The new event has an id and a time of its own and names the old
+        one in `replay_of`; its data are those of the newest version of the type.
+        A domain event is published again by the service that owns its type, as a
+        queued job of that service: it is in the log when that is done. An
+        integration event is in the log at once, and becomes a queued job of each
+        method that consumes its type now. Idempotent with a `request_id`.
+        Errors: NOT_FOUND RESOURCE_EVENT_NOT_FOUND, also for one of another
+        environment; FAILED_PRECONDITION RESOURCE_EVENT_NOT_REPLAYABLE for a
+        realtime event and one of a type that no service here publishes;
+        ALREADY_EXISTS REQUEST_ID_REUSED when the `request_id` came with another
+        event.
         """
 
     @_abc_1.abstractmethod

@@ -26,31 +26,31 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/workerqueue/v1/job_options.proto\x12\x17kongflow.workerqueue.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb9\x05\n\nJobOptions\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n\x05queue\x18\x02 \x01(\tR\x05queue\x12=\n\x08priority\x18\x03 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12!\n\x0cmax_attempts\x18\x04 \x01(\x05R\x0bmaxAttempts\x12\x33\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12!\n\x0c\x62\x61tch_method\x18\x06 \x01(\tR\x0b\x62\x61tchMethod\x12$\n\x0emax_batch_size\x18\x07 \x01(\x05R\x0cmaxBatchSize\x12)\n\x10\x64iscarded_method\x18\x08 \x01(\tR\x0f\x64iscardedMethod\x12:\n\x05retry\x18\t \x01(\x0b\x32$.kongflow.workerqueue.v1.RetryPolicyR\x05retry\x12;\n\x06unique\x18\n \x01(\x0b\x32#.kongflow.workerqueue.v1.UniquenessR\x06unique\x12\x39\n\x06serial\x18\x1e \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x06serial\x12K\n\x0b\x63oncurrency\x18\x1f \x01(\x0b\x32).kongflow.workerqueue.v1.ConcurrencyLimitR\x0b\x63oncurrency\x12\x36\n\x04rate\x18  \x01(\x0b\x32\".kongflow.workerqueue.v1.RateLimitR\x04rate\x12=\n\x08periodic\x18( \x03(\x0b\x32!.kongflow.workerqueue.v1.PeriodicR\x08periodic\"\xf8\x02\n\x0bRetryPolicy\x12\x42\n\x0finitial_backoff\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n\x0bmax_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\nmaxBackoff\x12\x1e\n\nmultiplier\x18\x03 \x01(\x01R\nmultiplier\x12\x43\n\x06growth\x18\x04 \x01(\x0e\x32+.kongflow.workerqueue.v1.RetryPolicy.GrowthR\x06growth\x12\x31\n\x06\x64\x65lays\x18\x05 \x03(\x0b\x32\x19.google.protobuf.DurationR\x06\x64\x65lays\"Q\n\x06Growth\x12\x16\n\x12GROWTH_UNSPECIFIED\x10\x00\x12\x16\n\x12GROWTH_EXPONENTIAL\x10\x01\x12\x17\n\x13GROWTH_FOURTH_POWER\x10\x02\"\x95\x03\n\nUniqueness\x12\x17\n\x07\x62y_args\x18\x01 \x01(\x08R\x06\x62yArgs\x12\x12\n\x04\x61rgs\x18\x02 \x03(\tR\x04\x61rgs\x12\x19\n\x08\x62y_queue\x18\x03 \x01(\x08R\x07\x62yQueue\x12\x31\n\x06window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06window\x12\x41\n\x06states\x18\x05 \x03(\x0e\x32).kongflow.workerqueue.v1.Uniqueness.StateR\x06states\x12\x17\n\x07\x62y_kind\x18\x06 \x01(\x08R\x06\x62yKind\"\xaf\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_AVAILABLE\x10\x01\x12\x13\n\x0fSTATE_SCHEDULED\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_RETRYABLE\x10\x04\x12\x13\n\x0fSTATE_COMPLETED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x13\n\x0fSTATE_DISCARDED\x10\x07\"c\n\x08Periodic\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04\x63ron\x18\x02 \x01(\tR\x04\x63ron\x12\x1b\n\ttime_zone\x18\x03 \x01(\tR\x08timeZone\x12\x12\n\x04\x61rgs\x18\x04 \x01(\tR\x04\x61rgs\"0\n\x08LimitKey\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n\x04\x61rgs\x18\x02 \x03(\tR\x04\x61rgs\"h\n\x10\x43oncurrencyLimit\x12\x33\n\x03key\x18\x01 \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x03key\x12\x1f\n\x0bmax_running\x18\x02 \x01(\x05R\nmaxRunning\"\x9f\x01\n\tRateLimit\x12\x33\n\x03key\x18\x01 \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x03key\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x31\n\x06period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06period\x12\x14\n\x05\x62urst\x18\x04 \x01(\x05R\x05\x62urst*u\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03\x12\x15\n\x11PRIORITY_VERY_LOW\x10\x04:W\n\x03job\x12\x1e.google.protobuf.MethodOptions\x18\xe4\xc2\x03 \x01(\x0b\x32#.kongflow.workerqueue.v1.JobOptionsR\x03jobb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kongflow/workerqueue/v1/job_options.proto\x12\x17kongflow.workerqueue.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd7\x05\n\nJobOptions\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n\x05queue\x18\x02 \x01(\tR\x05queue\x12=\n\x08priority\x18\x03 \x01(\x0e\x32!.kongflow.workerqueue.v1.PriorityR\x08priority\x12!\n\x0cmax_attempts\x18\x04 \x01(\x05R\x0bmaxAttempts\x12\x33\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12!\n\x0c\x62\x61tch_method\x18\x06 \x01(\tR\x0b\x62\x61tchMethod\x12$\n\x0emax_batch_size\x18\x07 \x01(\x05R\x0cmaxBatchSize\x12)\n\x10\x64iscarded_method\x18\x08 \x01(\tR\x0f\x64iscardedMethod\x12:\n\x05retry\x18\t \x01(\x0b\x32$.kongflow.workerqueue.v1.RetryPolicyR\x05retry\x12;\n\x06unique\x18\n \x01(\x0b\x32#.kongflow.workerqueue.v1.UniquenessR\x06unique\x12\x1c\n\tenqueuers\x18\x0b \x03(\tR\tenqueuers\x12\x39\n\x06serial\x18\x1e \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x06serial\x12K\n\x0b\x63oncurrency\x18\x1f \x01(\x0b\x32).kongflow.workerqueue.v1.ConcurrencyLimitR\x0b\x63oncurrency\x12\x36\n\x04rate\x18  \x01(\x0b\x32\".kongflow.workerqueue.v1.RateLimitR\x04rate\x12=\n\x08periodic\x18( \x03(\x0b\x32!.kongflow.workerqueue.v1.PeriodicR\x08periodic\"\xf8\x02\n\x0bRetryPolicy\x12\x42\n\x0finitial_backoff\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0einitialBackoff\x12:\n\x0bmax_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\nmaxBackoff\x12\x1e\n\nmultiplier\x18\x03 \x01(\x01R\nmultiplier\x12\x43\n\x06growth\x18\x04 \x01(\x0e\x32+.kongflow.workerqueue.v1.RetryPolicy.GrowthR\x06growth\x12\x31\n\x06\x64\x65lays\x18\x05 \x03(\x0b\x32\x19.google.protobuf.DurationR\x06\x64\x65lays\"Q\n\x06Growth\x12\x16\n\x12GROWTH_UNSPECIFIED\x10\x00\x12\x16\n\x12GROWTH_EXPONENTIAL\x10\x01\x12\x17\n\x13GROWTH_FOURTH_POWER\x10\x02\"\x95\x03\n\nUniqueness\x12\x17\n\x07\x62y_args\x18\x01 \x01(\x08R\x06\x62yArgs\x12\x12\n\x04\x61rgs\x18\x02 \x03(\tR\x04\x61rgs\x12\x19\n\x08\x62y_queue\x18\x03 \x01(\x08R\x07\x62yQueue\x12\x31\n\x06window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06window\x12\x41\n\x06states\x18\x05 \x03(\x0e\x32).kongflow.workerqueue.v1.Uniqueness.StateR\x06states\x12\x17\n\x07\x62y_kind\x18\x06 \x01(\x08R\x06\x62yKind\"\xaf\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_AVAILABLE\x10\x01\x12\x13\n\x0fSTATE_SCHEDULED\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_RETRYABLE\x10\x04\x12\x13\n\x0fSTATE_COMPLETED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x13\n\x0fSTATE_DISCARDED\x10\x07\"c\n\x08Periodic\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04\x63ron\x18\x02 \x01(\tR\x04\x63ron\x12\x1b\n\ttime_zone\x18\x03 \x01(\tR\x08timeZone\x12\x12\n\x04\x61rgs\x18\x04 \x01(\tR\x04\x61rgs\"0\n\x08LimitKey\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n\x04\x61rgs\x18\x02 \x03(\tR\x04\x61rgs\"h\n\x10\x43oncurrencyLimit\x12\x33\n\x03key\x18\x01 \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x03key\x12\x1f\n\x0bmax_running\x18\x02 \x01(\x05R\nmaxRunning\"\x9f\x01\n\tRateLimit\x12\x33\n\x03key\x18\x01 \x01(\x0b\x32!.kongflow.workerqueue.v1.LimitKeyR\x03key\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x31\n\x06period\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06period\x12\x14\n\x05\x62urst\x18\x04 \x01(\x05R\x05\x62urst*u\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03\x12\x15\n\x11PRIORITY_VERY_LOW\x10\x04:W\n\x03job\x12\x1e.google.protobuf.MethodOptions\x18\xe4\xc2\x03 \x01(\x0b\x32#.kongflow.workerqueue.v1.JobOptionsR\x03jobb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.workerqueue.v1.job_options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=2042
-  _globals['_PRIORITY']._serialized_end=2159
+  _globals['_PRIORITY']._serialized_start=2072
+  _globals['_PRIORITY']._serialized_end=2189
   _globals['_JOBOPTIONS']._serialized_start=137
-  _globals['_JOBOPTIONS']._serialized_end=834
-  _globals['_RETRYPOLICY']._serialized_start=837
-  _globals['_RETRYPOLICY']._serialized_end=1213
-  _globals['_RETRYPOLICY_GROWTH']._serialized_start=1132
-  _globals['_RETRYPOLICY_GROWTH']._serialized_end=1213
-  _globals['_UNIQUENESS']._serialized_start=1216
-  _globals['_UNIQUENESS']._serialized_end=1621
-  _globals['_UNIQUENESS_STATE']._serialized_start=1446
-  _globals['_UNIQUENESS_STATE']._serialized_end=1621
-  _globals['_PERIODIC']._serialized_start=1623
-  _globals['_PERIODIC']._serialized_end=1722
-  _globals['_LIMITKEY']._serialized_start=1724
-  _globals['_LIMITKEY']._serialized_end=1772
-  _globals['_CONCURRENCYLIMIT']._serialized_start=1774
-  _globals['_CONCURRENCYLIMIT']._serialized_end=1878
-  _globals['_RATELIMIT']._serialized_start=1881
-  _globals['_RATELIMIT']._serialized_end=2040
+  _globals['_JOBOPTIONS']._serialized_end=864
+  _globals['_RETRYPOLICY']._serialized_start=867
+  _globals['_RETRYPOLICY']._serialized_end=1243
+  _globals['_RETRYPOLICY_GROWTH']._serialized_start=1162
+  _globals['_RETRYPOLICY_GROWTH']._serialized_end=1243
+  _globals['_UNIQUENESS']._serialized_start=1246
+  _globals['_UNIQUENESS']._serialized_end=1651
+  _globals['_UNIQUENESS_STATE']._serialized_start=1476
+  _globals['_UNIQUENESS_STATE']._serialized_end=1651
+  _globals['_PERIODIC']._serialized_start=1653
+  _globals['_PERIODIC']._serialized_end=1752
+  _globals['_LIMITKEY']._serialized_start=1754
+  _globals['_LIMITKEY']._serialized_end=1802
+  _globals['_CONCURRENCYLIMIT']._serialized_start=1804
+  _globals['_CONCURRENCYLIMIT']._serialized_end=1908
+  _globals['_RATELIMIT']._serialized_start=1911
+  _globals['_RATELIMIT']._serialized_end=2070
 # @@protoc_insertion_point(module_scope)

@@ -72,6 +72,7 @@ class JobOptions(_message.Message):
     DISCARDED_METHOD_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     UNIQUE_FIELD_NUMBER: _builtins.int
+    ENQUEUERS_FIELD_NUMBER: _builtins.int
     SERIAL_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
@@ -113,6 +114,12 @@ class JobOptions(_message.Message):
         """When two jobs count as the same; they never do when left out."""
 
     @_builtins.property
+    def enqueuers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The other services that may enqueue jobs of the kind, beside the one whose
+        method it is; none when left out.
+        """
+
+    @_builtins.property
     def serial(self) -> Global___LimitKey:
         """Jobs of this key run strictly one after the other; none when left out."""
 
@@ -141,6 +148,7 @@ class JobOptions(_message.Message):
         discarded_method: _builtins.str = ...,
         retry: Global___RetryPolicy | None = ...,
         unique: Global___Uniqueness | None = ...,
+        enqueuers: _abc.Iterable[_builtins.str] | None = ...,
         serial: Global___LimitKey | None = ...,
         concurrency: Global___ConcurrencyLimit | None = ...,
         rate: Global___RateLimit | None = ...,
@@ -148,7 +156,7 @@ class JobOptions(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "rate", b"rate", "retry", b"retry", "serial", b"serial", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "concurrency", b"concurrency", "discarded_method", b"discarded_method", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "periodic", b"periodic", "priority", b"priority", "queue", b"queue", "rate", b"rate", "retry", b"retry", "serial", b"serial", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_method", b"batch_method", "concurrency", b"concurrency", "discarded_method", b"discarded_method", "enqueuers", b"enqueuers", "kind", b"kind", "max_attempts", b"max_attempts", "max_batch_size", b"max_batch_size", "periodic", b"periodic", "priority", b"priority", "queue", b"queue", "rate", b"rate", "retry", b"retry", "serial", b"serial", "timeout", b"timeout", "unique", b"unique"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

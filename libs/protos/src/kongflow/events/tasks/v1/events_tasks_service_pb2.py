@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as kongflow_dot_events_dot_internal_dot_v1_dot_resource__events__internal__service__pb2
 from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as kongflow_dot_workerqueue_dot_v1_dot_envelope__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3kongflow/events/tasks/v1/events_tasks_service.proto\x12\x18kongflow.events.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"j\n\x13\x44\x65liverEventRequest\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12+\n\x11\x64\x65livery_revision\x18\x02 \x01(\x05R\x10\x64\x65liveryRevision\"\x16\n\x14\x44\x65liverEventResponse\"\xa7\x01\n\x19\x42\x61tchDeliverEventsRequest\x12I\n\x08requests\x18\x01 \x03(\x0b\x32-.kongflow.events.tasks.v1.DeliverEventRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"Z\n\x1a\x42\x61tchDeliverEventsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"f\n\x17InvokeDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"\x1a\n\x18InvokeDispatcherResponse\"\xaf\x01\n\x1d\x42\x61tchInvokeDispatchersRequest\x12M\n\x08requests\x18\x01 \x03(\x0b\x32\x31.kongflow.events.tasks.v1.InvokeDispatcherRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"^\n\x1e\x42\x61tchInvokeDispatchersResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"o\n InvokeEphemeralDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"#\n!InvokeEphemeralDispatcherResponse\">\n\x17\x45xpireDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\"\x1a\n\x18\x45xpireDispatcherResponse\"C\n\x19\x41\x64vanceEventReplayRequest\x12&\n\x0f\x65vent_replay_id\x18\x01 \x01(\tR\reventReplayId\"\x1c\n\x1a\x41\x64vanceEventReplayResponse\"\xa3\x01\n\x16\x46\x61ilEventReplayRequest\x12M\n\x07request\x18\x01 \x01(\x0b\x32\x33.kongflow.events.tasks.v1.AdvanceEventReplayRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x19\n\x17\x46\x61ilEventReplayResponse\"\x17\n\x15PurgeOldEventsRequest\"]\n\x16PurgeOldEventsResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\x12)\n\x10\x64\x65leted_accounts\x18\x02 \x01(\x05R\x0f\x64\x65letedAccounts\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeAccountRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeAccountResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted2\x8f\x10\n\x12\x45ventsTasksService\x12\xb0\x01\n\x0c\x44\x65liverEvent\x12-.kongflow.events.tasks.v1.DeliverEventRequest\x1a..kongflow.events.tasks.v1.DeliverEventResponse\"A\xa2\x96\x1c\x36\n\x0c\x64\x65liverEvent\x12\x06\x65vents\x18\x01 \x06*\x02\x08\n2\x12\x42\x61tchDeliverEventsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x88\x01\n\x12\x42\x61tchDeliverEvents\x12\x33.kongflow.events.tasks.v1.BatchDeliverEventsRequest\x1a\x34.kongflow.events.tasks.v1.BatchDeliverEventsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xcf\x01\n\x19InvokeEphemeralDispatcher\x12:.kongflow.events.tasks.v1.InvokeEphemeralDispatcherRequest\x1a;.kongflow.events.tasks.v1.InvokeEphemeralDispatcherResponse\"9\xa2\x96\x1c.\n\x19invokeEphemeralDispatcher\x12\texecution\x18\x01 \n*\x02\x08\x1e\xaa\x96\x1c\x03\n\x01\x04\x12\xad\x01\n\x10\x45xpireDispatcher\x12\x31.kongflow.events.tasks.v1.ExpireDispatcherRequest\x1a\x32.kongflow.events.tasks.v1.ExpireDispatcherResponse\"2\xa2\x96\x1c\'\n\x10\x65xpireDispatcher\x12\x0bmaintenance\x18\x03 \x03*\x02\x08\n\xaa\x96\x1c\x03\n\x01\x04\x12\xb9\x01\n\x0ePurgeOldEvents\x12/.kongflow.events.tasks.v1.PurgeOldEventsRequest\x1a\x30.kongflow.events.tasks.v1.PurgeOldEventsResponse\"D\xa2\x96\x1c\x39\n\x0epurgeOldEvents\x12\x0bmaintenance\x18\x03 \x03*\x03\x08\xf0\x01R\x02\x30\x01\xc2\x02\x0c\x12\n30 * * * *\xaa\x96\x1c\x03\n\x01\x04\x12\xcb\x01\n\x10InvokeDispatcher\x12\x31.kongflow.events.tasks.v1.InvokeDispatcherRequest\x1a\x32.kongflow.events.tasks.v1.InvokeDispatcherResponse\"P\xa2\x96\x1c\x45\n\x17\x65vents.invokeDispatcher\x12\x06\x65vents\x18\x01 \x06*\x02\x08\n2\x16\x42\x61tchInvokeDispatchersR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc6\x01\n\x12\x41\x64vanceEventReplay\x12\x33.kongflow.events.tasks.v1.AdvanceEventReplayRequest\x1a\x34.kongflow.events.tasks.v1.AdvanceEventReplayResponse\"E\xa2\x96\x1c:\n\x12\x61\x64vanceEventReplay\x12\x0bmaintenance\x18\x03 \n*\x02\x08\x1e\x42\x0f\x46\x61ilEventReplay\xaa\x96\x1c\x03\n\x01\x04\x12\xa9\x01\n\x0f\x46\x61ilEventReplay\x12\x30.kongflow.events.tasks.v1.FailEventReplayRequest\x1a\x31.kongflow.events.tasks.v1.FailEventReplayResponse\"1\xa2\x96\x1c&\n\x0f\x66\x61ilEventReplay\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x94\x01\n\x16\x42\x61tchInvokeDispatchers\x12\x37.kongflow.events.tasks.v1.BatchInvokeDispatchersRequest\x1a\x38.kongflow.events.tasks.v1.BatchInvokeDispatchersResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xce\x01\n\x10PurgeEnvironment\x12\x31.kongflow.events.tasks.v1.PurgeEnvironmentRequest\x1a\x32.kongflow.events.tasks.v1.PurgeEnvironmentResponse\"S\xa2\x96\x1c/\n\x17\x65vents.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xba\x01\n\x0cPurgeAccount\x12-.kongflow.events.tasks.v1.PurgeAccountRequest\x1a..kongflow.events.tasks.v1.PurgeAccountResponse\"K\xa2\x96\x1c+\n\x13\x65vents.purgeAccount\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0f\x61\x63\x63ount.deleted\x1a\x15\xb2\x96\x1c\x11\n\x0f\x61\x63\x63ount.deletedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3kongflow/events/tasks/v1/events_tasks_service.proto\x12\x18kongflow.events.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a\x42kongflow/events/internal/v1/resource_events_internal_service.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"j\n\x13\x44\x65liverEventRequest\x12&\n\x0f\x65vent_record_id\x18\x01 \x01(\tR\reventRecordId\x12+\n\x11\x64\x65livery_revision\x18\x02 \x01(\x05R\x10\x64\x65liveryRevision\"\x16\n\x14\x44\x65liverEventResponse\"\xa7\x01\n\x19\x42\x61tchDeliverEventsRequest\x12I\n\x08requests\x18\x01 \x03(\x0b\x32-.kongflow.events.tasks.v1.DeliverEventRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"Z\n\x1a\x42\x61tchDeliverEventsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"f\n\x17InvokeDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"\x1a\n\x18InvokeDispatcherResponse\"\xaf\x01\n\x1d\x42\x61tchInvokeDispatchersRequest\x12M\n\x08requests\x18\x01 \x03(\x0b\x32\x31.kongflow.events.tasks.v1.InvokeDispatcherRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"^\n\x1e\x42\x61tchInvokeDispatchersResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"o\n InvokeEphemeralDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\x12&\n\x0f\x65vent_record_id\x18\x02 \x01(\tR\reventRecordId\"#\n!InvokeEphemeralDispatcherResponse\">\n\x17\x45xpireDispatcherRequest\x12#\n\rdispatcher_id\x18\x01 \x01(\tR\x0c\x64ispatcherId\"\x1a\n\x18\x45xpireDispatcherResponse\"C\n\x19\x41\x64vanceEventReplayRequest\x12&\n\x0f\x65vent_replay_id\x18\x01 \x01(\tR\reventReplayId\"\x1c\n\x1a\x41\x64vanceEventReplayResponse\"\xa3\x01\n\x16\x46\x61ilEventReplayRequest\x12M\n\x07request\x18\x01 \x01(\x0b\x32\x33.kongflow.events.tasks.v1.AdvanceEventReplayRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x19\n\x17\x46\x61ilEventReplayResponse\"\x17\n\x15PurgeOldEventsRequest\"]\n\x16PurgeOldEventsResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\x12)\n\x10\x64\x65leted_accounts\x18\x02 \x01(\x05R\x0f\x64\x65letedAccounts\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeAccountRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeAccountResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"]\n\x18ReplayDomainEventRequest\x12\x41\n\x05\x65vent\x18\x01 \x01(\x0b\x32+.kongflow.events.internal.v1.PublishedEventR\x05\x65vent\"\x1b\n\x19ReplayDomainEventResponse2\xce\x11\n\x12\x45ventsTasksService\x12\xb0\x01\n\x0c\x44\x65liverEvent\x12-.kongflow.events.tasks.v1.DeliverEventRequest\x1a..kongflow.events.tasks.v1.DeliverEventResponse\"A\xa2\x96\x1c\x36\n\x0c\x64\x65liverEvent\x12\x06\x65vents\x18\x01 \x06*\x02\x08\n2\x12\x42\x61tchDeliverEventsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x88\x01\n\x12\x42\x61tchDeliverEvents\x12\x33.kongflow.events.tasks.v1.BatchDeliverEventsRequest\x1a\x34.kongflow.events.tasks.v1.BatchDeliverEventsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xcf\x01\n\x19InvokeEphemeralDispatcher\x12:.kongflow.events.tasks.v1.InvokeEphemeralDispatcherRequest\x1a;.kongflow.events.tasks.v1.InvokeEphemeralDispatcherResponse\"9\xa2\x96\x1c.\n\x19invokeEphemeralDispatcher\x12\texecution\x18\x01 \n*\x02\x08\x1e\xaa\x96\x1c\x03\n\x01\x04\x12\xad\x01\n\x10\x45xpireDispatcher\x12\x31.kongflow.events.tasks.v1.ExpireDispatcherRequest\x1a\x32.kongflow.events.tasks.v1.ExpireDispatcherResponse\"2\xa2\x96\x1c\'\n\x10\x65xpireDispatcher\x12\x0bmaintenance\x18\x03 \x03*\x02\x08\n\xaa\x96\x1c\x03\n\x01\x04\x12\xb9\x01\n\x0ePurgeOldEvents\x12/.kongflow.events.tasks.v1.PurgeOldEventsRequest\x1a\x30.kongflow.events.tasks.v1.PurgeOldEventsResponse\"D\xa2\x96\x1c\x39\n\x0epurgeOldEvents\x12\x0bmaintenance\x18\x03 \x03*\x03\x08\xf0\x01R\x02\x30\x01\xc2\x02\x0c\x12\n30 * * * *\xaa\x96\x1c\x03\n\x01\x04\x12\xcb\x01\n\x10InvokeDispatcher\x12\x31.kongflow.events.tasks.v1.InvokeDispatcherRequest\x1a\x32.kongflow.events.tasks.v1.InvokeDispatcherResponse\"P\xa2\x96\x1c\x45\n\x17\x65vents.invokeDispatcher\x12\x06\x65vents\x18\x01 \x06*\x02\x08\n2\x16\x42\x61tchInvokeDispatchersR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc6\x01\n\x12\x41\x64vanceEventReplay\x12\x33.kongflow.events.tasks.v1.AdvanceEventReplayRequest\x1a\x34.kongflow.events.tasks.v1.AdvanceEventReplayResponse\"E\xa2\x96\x1c:\n\x12\x61\x64vanceEventReplay\x12\x0bmaintenance\x18\x03 \n*\x02\x08\x1e\x42\x0f\x46\x61ilEventReplay\xaa\x96\x1c\x03\n\x01\x04\x12\xa9\x01\n\x0f\x46\x61ilEventReplay\x12\x30.kongflow.events.tasks.v1.FailEventReplayRequest\x1a\x31.kongflow.events.tasks.v1.FailEventReplayResponse\"1\xa2\x96\x1c&\n\x0f\x66\x61ilEventReplay\x12\x07\x64\x65\x66\x61ult\x18\x02 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x94\x01\n\x16\x42\x61tchInvokeDispatchers\x12\x37.kongflow.events.tasks.v1.BatchInvokeDispatchersRequest\x1a\x38.kongflow.events.tasks.v1.BatchInvokeDispatchersResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xce\x01\n\x10PurgeEnvironment\x12\x31.kongflow.events.tasks.v1.PurgeEnvironmentRequest\x1a\x32.kongflow.events.tasks.v1.PurgeEnvironmentResponse\"S\xa2\x96\x1c/\n\x17\x65vents.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xba\x01\n\x0cPurgeAccount\x12-.kongflow.events.tasks.v1.PurgeAccountRequest\x1a..kongflow.events.tasks.v1.PurgeAccountResponse\"K\xa2\x96\x1c+\n\x13\x65vents.purgeAccount\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0f\x61\x63\x63ount.deleted\x12\xbc\x01\n\x11ReplayDomainEvent\x12\x32.kongflow.events.tasks.v1.ReplayDomainEventRequest\x1a\x33.kongflow.events.tasks.v1.ReplayDomainEventResponse\">\xa2\x96\x1c\x33\n\x18\x65vents.replayDomainEvent\x12\x07\x64\x65\x66\x61ult\x18\x02 \x05*\x02\x08\nZ\x06\x65vents\xaa\x96\x1c\x03\n\x01\x04\x1a\x15\xb2\x96\x1c\x11\n\x0f\x61\x63\x63ount.deletedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,50 +60,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSTASKSSERVICE'].methods_by_name['PurgeEnvironment']._serialized_options = b'\242\226\034/\n\027events.purgeEnvironment\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\025\n\023environment.deleted'
   _globals['_EVENTSTASKSSERVICE'].methods_by_name['PurgeAccount']._loaded_options = None
   _globals['_EVENTSTASKSSERVICE'].methods_by_name['PurgeAccount']._serialized_options = b'\242\226\034+\n\023events.purgeAccount\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\021\n\017account.deleted'
-  _globals['_DELIVEREVENTREQUEST']._serialized_start=241
-  _globals['_DELIVEREVENTREQUEST']._serialized_end=347
-  _globals['_DELIVEREVENTRESPONSE']._serialized_start=349
-  _globals['_DELIVEREVENTRESPONSE']._serialized_end=371
-  _globals['_BATCHDELIVEREVENTSREQUEST']._serialized_start=374
-  _globals['_BATCHDELIVEREVENTSREQUEST']._serialized_end=541
-  _globals['_BATCHDELIVEREVENTSRESPONSE']._serialized_start=543
-  _globals['_BATCHDELIVEREVENTSRESPONSE']._serialized_end=633
-  _globals['_INVOKEDISPATCHERREQUEST']._serialized_start=635
-  _globals['_INVOKEDISPATCHERREQUEST']._serialized_end=737
-  _globals['_INVOKEDISPATCHERRESPONSE']._serialized_start=739
-  _globals['_INVOKEDISPATCHERRESPONSE']._serialized_end=765
-  _globals['_BATCHINVOKEDISPATCHERSREQUEST']._serialized_start=768
-  _globals['_BATCHINVOKEDISPATCHERSREQUEST']._serialized_end=943
-  _globals['_BATCHINVOKEDISPATCHERSRESPONSE']._serialized_start=945
-  _globals['_BATCHINVOKEDISPATCHERSRESPONSE']._serialized_end=1039
-  _globals['_INVOKEEPHEMERALDISPATCHERREQUEST']._serialized_start=1041
-  _globals['_INVOKEEPHEMERALDISPATCHERREQUEST']._serialized_end=1152
-  _globals['_INVOKEEPHEMERALDISPATCHERRESPONSE']._serialized_start=1154
-  _globals['_INVOKEEPHEMERALDISPATCHERRESPONSE']._serialized_end=1189
-  _globals['_EXPIREDISPATCHERREQUEST']._serialized_start=1191
-  _globals['_EXPIREDISPATCHERREQUEST']._serialized_end=1253
-  _globals['_EXPIREDISPATCHERRESPONSE']._serialized_start=1255
-  _globals['_EXPIREDISPATCHERRESPONSE']._serialized_end=1281
-  _globals['_ADVANCEEVENTREPLAYREQUEST']._serialized_start=1283
-  _globals['_ADVANCEEVENTREPLAYREQUEST']._serialized_end=1350
-  _globals['_ADVANCEEVENTREPLAYRESPONSE']._serialized_start=1352
-  _globals['_ADVANCEEVENTREPLAYRESPONSE']._serialized_end=1380
-  _globals['_FAILEVENTREPLAYREQUEST']._serialized_start=1383
-  _globals['_FAILEVENTREPLAYREQUEST']._serialized_end=1546
-  _globals['_FAILEVENTREPLAYRESPONSE']._serialized_start=1548
-  _globals['_FAILEVENTREPLAYRESPONSE']._serialized_end=1573
-  _globals['_PURGEOLDEVENTSREQUEST']._serialized_start=1575
-  _globals['_PURGEOLDEVENTSREQUEST']._serialized_end=1598
-  _globals['_PURGEOLDEVENTSRESPONSE']._serialized_start=1600
-  _globals['_PURGEOLDEVENTSRESPONSE']._serialized_end=1693
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=1695
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=1780
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=1782
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=1834
-  _globals['_PURGEACCOUNTREQUEST']._serialized_start=1836
-  _globals['_PURGEACCOUNTREQUEST']._serialized_end=1917
-  _globals['_PURGEACCOUNTRESPONSE']._serialized_start=1919
-  _globals['_PURGEACCOUNTRESPONSE']._serialized_end=1967
-  _globals['_EVENTSTASKSSERVICE']._serialized_start=1970
-  _globals['_EVENTSTASKSSERVICE']._serialized_end=4033
+  _globals['_EVENTSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._loaded_options = None
+  _globals['_EVENTSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._serialized_options = b'\242\226\0343\n\030events.replayDomainEvent\022\007default\030\002 \005*\002\010\nZ\006events\252\226\034\003\n\001\004'
+  _globals['_DELIVEREVENTREQUEST']._serialized_start=309
+  _globals['_DELIVEREVENTREQUEST']._serialized_end=415
+  _globals['_DELIVEREVENTRESPONSE']._serialized_start=417
+  _globals['_DELIVEREVENTRESPONSE']._serialized_end=439
+  _globals['_BATCHDELIVEREVENTSREQUEST']._serialized_start=442
+  _globals['_BATCHDELIVEREVENTSREQUEST']._serialized_end=609
+  _globals['_BATCHDELIVEREVENTSRESPONSE']._serialized_start=611
+  _globals['_BATCHDELIVEREVENTSRESPONSE']._serialized_end=701
+  _globals['_INVOKEDISPATCHERREQUEST']._serialized_start=703
+  _globals['_INVOKEDISPATCHERREQUEST']._serialized_end=805
+  _globals['_INVOKEDISPATCHERRESPONSE']._serialized_start=807
+  _globals['_INVOKEDISPATCHERRESPONSE']._serialized_end=833
+  _globals['_BATCHINVOKEDISPATCHERSREQUEST']._serialized_start=836
+  _globals['_BATCHINVOKEDISPATCHERSREQUEST']._serialized_end=1011
+  _globals['_BATCHINVOKEDISPATCHERSRESPONSE']._serialized_start=1013
+  _globals['_BATCHINVOKEDISPATCHERSRESPONSE']._serialized_end=1107
+  _globals['_INVOKEEPHEMERALDISPATCHERREQUEST']._serialized_start=1109
+  _globals['_INVOKEEPHEMERALDISPATCHERREQUEST']._serialized_end=1220
+  _globals['_INVOKEEPHEMERALDISPATCHERRESPONSE']._serialized_start=1222
+  _globals['_INVOKEEPHEMERALDISPATCHERRESPONSE']._serialized_end=1257
+  _globals['_EXPIREDISPATCHERREQUEST']._serialized_start=1259
+  _globals['_EXPIREDISPATCHERREQUEST']._serialized_end=1321
+  _globals['_EXPIREDISPATCHERRESPONSE']._serialized_start=1323
+  _globals['_EXPIREDISPATCHERRESPONSE']._serialized_end=1349
+  _globals['_ADVANCEEVENTREPLAYREQUEST']._serialized_start=1351
+  _globals['_ADVANCEEVENTREPLAYREQUEST']._serialized_end=1418
+  _globals['_ADVANCEEVENTREPLAYRESPONSE']._serialized_start=1420
+  _globals['_ADVANCEEVENTREPLAYRESPONSE']._serialized_end=1448
+  _globals['_FAILEVENTREPLAYREQUEST']._serialized_start=1451
+  _globals['_FAILEVENTREPLAYREQUEST']._serialized_end=1614
+  _globals['_FAILEVENTREPLAYRESPONSE']._serialized_start=1616
+  _globals['_FAILEVENTREPLAYRESPONSE']._serialized_end=1641
+  _globals['_PURGEOLDEVENTSREQUEST']._serialized_start=1643
+  _globals['_PURGEOLDEVENTSREQUEST']._serialized_end=1666
+  _globals['_PURGEOLDEVENTSRESPONSE']._serialized_start=1668
+  _globals['_PURGEOLDEVENTSRESPONSE']._serialized_end=1761
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=1763
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=1848
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=1850
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=1902
+  _globals['_PURGEACCOUNTREQUEST']._serialized_start=1904
+  _globals['_PURGEACCOUNTREQUEST']._serialized_end=1985
+  _globals['_PURGEACCOUNTRESPONSE']._serialized_start=1987
+  _globals['_PURGEACCOUNTRESPONSE']._serialized_end=2035
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_start=2037
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_end=2130
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_start=2132
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_end=2159
+  _globals['_EVENTSTASKSSERVICE']._serialized_start=2162
+  _globals['_EVENTSTASKSSERVICE']._serialized_end=4416
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as _resource_events_internal_service_pb2
 from kongflow.events.v1 import integration_event_pb2 as _integration_event_pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as _envelope_pb2
 import builtins as _builtins
@@ -518,3 +519,44 @@ class PurgeAccountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeAccountResponse: _TypeAlias = PurgeAccountResponse  # noqa: Y015
+
+@_typing.final
+class ReplayDomainEventRequest(_message.Message):
+    """Holds an event that is to be published once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _resource_events_internal_service_pb2.PublishedEvent:
+        """Required. The new event, which names the one that it repeats."""
+
+    def __init__(
+        self,
+        *,
+        event: _resource_events_internal_service_pb2.PublishedEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayDomainEventRequest: _TypeAlias = ReplayDomainEventRequest  # noqa: Y015
+
+@_typing.final
+class ReplayDomainEventResponse(_message.Message):
+    """The event is published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayDomainEventResponse: _TypeAlias = ReplayDomainEventResponse  # noqa: Y015

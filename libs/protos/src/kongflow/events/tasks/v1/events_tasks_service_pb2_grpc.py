@@ -90,6 +90,11 @@ class EventsTasksServiceStub:
                 request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
                 response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.FromString,
                 _registered_method=True)
+        self.ReplayDomainEvent = channel.unary_unary(
+                '/kongflow.events.tasks.v1.EventsTasksService/ReplayDomainEvent',
+                request_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventResponse.FromString,
+                _registered_method=True)
 
 
 class EventsTasksServiceServicer:
@@ -194,6 +199,14 @@ class EventsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDomainEvent(self, request, context):
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -251,6 +264,11 @@ def add_EventsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeAccount,
                     request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.FromString,
                     response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.SerializeToString,
+            ),
+            'ReplayDomainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDomainEvent,
+                    request_deserializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventRequest.FromString,
+                    response_serializer=kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -551,6 +569,33 @@ class EventsTasksService:
             '/kongflow.events.tasks.v1.EventsTasksService/PurgeAccount',
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountRequest.SerializeToString,
             kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.PurgeAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDomainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.events.tasks.v1.EventsTasksService/ReplayDomainEvent',
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+            kongflow_dot_events_dot_tasks_dot_v1_dot_events__tasks__service__pb2.ReplayDomainEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,6 +84,10 @@ class EventsTasksServiceStub:
     """Deletes the dispatchers and events of an account that is deleted, and the
     account, as PurgeEnvironment does.
     """
+    ReplayDomainEvent: _grpc.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ReplayDomainEventRequest, _events_tasks_service_pb2.ReplayDomainEventResponse]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 @_typing.type_check_only
 class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
@@ -140,6 +144,10 @@ class EventsTasksServiceAsyncStub(EventsTasksServiceStub):
     PurgeAccount: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.PurgeAccountRequest, _events_tasks_service_pb2.PurgeAccountResponse]  # type: ignore[assignment]
     """Deletes the dispatchers and events of an account that is deleted, and the
     account, as PurgeEnvironment does.
+    """
+    ReplayDomainEvent: _aio.UnaryUnaryMultiCallable[_events_tasks_service_pb2.ReplayDomainEventRequest, _events_tasks_service_pb2.ReplayDomainEventResponse]  # type: ignore[assignment]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
     """
 
 class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -260,6 +268,16 @@ class EventsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_tasks_service_pb2.PurgeAccountResponse, _abc.Awaitable[_events_tasks_service_pb2.PurgeAccountResponse]]:
         """Deletes the dispatchers and events of an account that is deleted, and the
         account, as PurgeEnvironment does.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDomainEvent(
+        self,
+        request: _events_tasks_service_pb2.ReplayDomainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_tasks_service_pb2.ReplayDomainEventResponse, _abc.Awaitable[_events_tasks_service_pb2.ReplayDomainEventResponse]]:
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
         """
 
 def add_EventsTasksServiceServicer_to_server(servicer: EventsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as kongflow_dot_events_dot_internal_dot_v1_dot_resource__events__internal__service__pb2
 from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/jobs/tasks/v1/jobs_tasks_service.proto\x12\x16kongflow.jobs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeProjectRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeProjectResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted2\x94\x03\n\x10JobsTasksService\x12\xc8\x01\n\x10PurgeEnvironment\x12/.kongflow.jobs.tasks.v1.PurgeEnvironmentRequest\x1a\x30.kongflow.jobs.tasks.v1.PurgeEnvironmentResponse\"Q\xa2\x96\x1c-\n\x15jobs.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xb4\x01\n\x0cPurgeProject\x12+.kongflow.jobs.tasks.v1.PurgeProjectRequest\x1a,.kongflow.jobs.tasks.v1.PurgeProjectResponse\"I\xa2\x96\x1c)\n\x11jobs.purgeProject\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0fproject.deletedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/jobs/tasks/v1/jobs_tasks_service.proto\x12\x16kongflow.jobs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a\x42kongflow/events/internal/v1/resource_events_internal_service.proto\x1a*kongflow/events/v1/integration_event.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeProjectRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeProjectResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"]\n\x18ReplayDomainEventRequest\x12\x41\n\x05\x65vent\x18\x01 \x01(\x0b\x32+.kongflow.events.internal.v1.PublishedEventR\x05\x65vent\"\x1b\n\x19ReplayDomainEventResponse2\xcd\x04\n\x10JobsTasksService\x12\xc8\x01\n\x10PurgeEnvironment\x12/.kongflow.jobs.tasks.v1.PurgeEnvironmentRequest\x1a\x30.kongflow.jobs.tasks.v1.PurgeEnvironmentResponse\"Q\xa2\x96\x1c-\n\x15jobs.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xb4\x01\n\x0cPurgeProject\x12+.kongflow.jobs.tasks.v1.PurgeProjectRequest\x1a,.kongflow.jobs.tasks.v1.PurgeProjectResponse\"I\xa2\x96\x1c)\n\x11jobs.purgeProject\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0fproject.deleted\x12\xb6\x01\n\x11ReplayDomainEvent\x12\x30.kongflow.jobs.tasks.v1.ReplayDomainEventRequest\x1a\x31.kongflow.jobs.tasks.v1.ReplayDomainEventResponse\"<\xa2\x96\x1c\x31\n\x16jobs.replayDomainEvent\x12\x07\x64\x65\x66\x61ult\x18\x02 \x05*\x02\x08\nZ\x06\x65vents\xaa\x96\x1c\x03\n\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,14 +39,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSTASKSSERVICE'].methods_by_name['PurgeEnvironment']._serialized_options = b'\242\226\034-\n\025jobs.purgeEnvironment\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\025\n\023environment.deleted'
   _globals['_JOBSTASKSSERVICE'].methods_by_name['PurgeProject']._loaded_options = None
   _globals['_JOBSTASKSSERVICE'].methods_by_name['PurgeProject']._serialized_options = b'\242\226\034)\n\021jobs.purgeProject\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\021\n\017project.deleted'
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=195
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=280
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=282
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=334
-  _globals['_PURGEPROJECTREQUEST']._serialized_start=336
-  _globals['_PURGEPROJECTREQUEST']._serialized_end=417
-  _globals['_PURGEPROJECTRESPONSE']._serialized_start=419
-  _globals['_PURGEPROJECTRESPONSE']._serialized_end=467
-  _globals['_JOBSTASKSSERVICE']._serialized_start=470
-  _globals['_JOBSTASKSSERVICE']._serialized_end=874
+  _globals['_JOBSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._loaded_options = None
+  _globals['_JOBSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._serialized_options = b'\242\226\0341\n\026jobs.replayDomainEvent\022\007default\030\002 \005*\002\010\nZ\006events\252\226\034\003\n\001\004'
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=263
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=348
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=350
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=402
+  _globals['_PURGEPROJECTREQUEST']._serialized_start=404
+  _globals['_PURGEPROJECTREQUEST']._serialized_end=485
+  _globals['_PURGEPROJECTRESPONSE']._serialized_start=487
+  _globals['_PURGEPROJECTRESPONSE']._serialized_end=535
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_start=537
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_end=630
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_start=632
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_end=659
+  _globals['_JOBSTASKSSERVICE']._serialized_start=662
+  _globals['_JOBSTASKSSERVICE']._serialized_end=1251
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class JobsTasksServiceStub:
                 request_serializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
                 response_deserializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectResponse.FromString,
                 _registered_method=True)
+        self.ReplayDomainEvent = channel.unary_unary(
+                '/kongflow.jobs.tasks.v1.JobsTasksService/ReplayDomainEvent',
+                request_serializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
+                _registered_method=True)
 
 
 class JobsTasksServiceServicer:
@@ -68,6 +73,14 @@ class JobsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDomainEvent(self, request, context):
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +93,11 @@ def add_JobsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeProject,
                     request_deserializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectRequest.FromString,
                     response_serializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectResponse.SerializeToString,
+            ),
+            'ReplayDomainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDomainEvent,
+                    request_deserializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventRequest.FromString,
+                    response_serializer=kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +155,33 @@ class JobsTasksService:
             '/kongflow.jobs.tasks.v1.JobsTasksService/PurgeProject',
             kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
             kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.PurgeProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDomainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.jobs.tasks.v1.JobsTasksService/ReplayDomainEvent',
+            kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+            kongflow_dot_jobs_dot_tasks_dot_v1_dot_jobs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class JobsTasksServiceStub:
     """
     PurgeProject: _grpc.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeProjectRequest, _jobs_tasks_service_pb2.PurgeProjectResponse]
     """Deletes the jobs of a project that is deleted, as PurgeEnvironment does."""
+    ReplayDomainEvent: _grpc.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.ReplayDomainEventRequest, _jobs_tasks_service_pb2.ReplayDomainEventResponse]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 @_typing.type_check_only
 class JobsTasksServiceAsyncStub(JobsTasksServiceStub):
@@ -55,6 +59,10 @@ class JobsTasksServiceAsyncStub(JobsTasksServiceStub):
     """
     PurgeProject: _aio.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.PurgeProjectRequest, _jobs_tasks_service_pb2.PurgeProjectResponse]  # type: ignore[assignment]
     """Deletes the jobs of a project that is deleted, as PurgeEnvironment does."""
+    ReplayDomainEvent: _aio.UnaryUnaryMultiCallable[_jobs_tasks_service_pb2.ReplayDomainEventRequest, _jobs_tasks_service_pb2.ReplayDomainEventResponse]  # type: ignore[assignment]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 class JobsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the worker queue calls of the jobs service."""
@@ -78,5 +86,15 @@ class JobsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_tasks_service_pb2.PurgeProjectResponse, _abc.Awaitable[_jobs_tasks_service_pb2.PurgeProjectResponse]]:
         """Deletes the jobs of a project that is deleted, as PurgeEnvironment does."""
+
+    @_abc_1.abstractmethod
+    def ReplayDomainEvent(
+        self,
+        request: _jobs_tasks_service_pb2.ReplayDomainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_tasks_service_pb2.ReplayDomainEventResponse, _abc.Awaitable[_jobs_tasks_service_pb2.ReplayDomainEventResponse]]:
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
+        """
 
 def add_JobsTasksServiceServicer_to_server(servicer: JobsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from kongflow.common.v1 import access_pb2 as kongflow_dot_common_dot_v1_dot_access__pb2
+from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as kongflow_dot_events_dot_internal_dot_v1_dot_resource__events__internal__service__pb2
 from kongflow.events.v1 import integration_event_pb2 as kongflow_dot_events_dot_v1_dot_integration__event__pb2
 from kongflow.workerqueue.v1 import envelope_pb2 as kongflow_dot_workerqueue_dot_v1_dot_envelope__pb2
 from kongflow.workerqueue.v1 import job_options_pb2 as kongflow_dot_workerqueue_dot_v1_dot_job__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/runs/tasks/v1/runs_tasks_service.proto\x12\x16kongflow.runs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"(\n\x0fStartRunRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x12\n\x10StartRunResponse\"\x9d\x01\n\x15\x42\x61tchStartRunsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32\'.kongflow.runs.tasks.v1.StartRunRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"V\n\x16\x42\x61tchStartRunsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"3\n\x1aPerformRunExecutionRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x1d\n\x1bPerformRunExecutionResponse\"\x9a\x01\n\x0e\x46\x61ilRunRequest\x12L\n\x07request\x18\x01 \x01(\x0b\x32\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x11\n\x0f\x46\x61ilRunResponse\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeAccountRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeAccountResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeProjectRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeProjectResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted2\xe3\n\n\x10RunsTasksService\x12\x96\x01\n\x08StartRun\x12\'.kongflow.runs.tasks.v1.StartRunRequest\x1a(.kongflow.runs.tasks.v1.StartRunResponse\"7\xa2\x96\x1c,\n\x08startRun\x12\x04runs\x18\x01 \x04*\x02\x08\n2\x0e\x42\x61tchStartRunsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc1\x01\n\x13PerformRunExecution\x12\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequest\x1a\x33.kongflow.runs.tasks.v1.PerformRunExecutionResponse\"A\xa2\x96\x1c\x36\n\x13performRunExecution\x12\texecution\x18\x01 \x0c*\x03\x08\x96\x01\x42\x07\x46\x61ilRunR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x82\x01\n\x07\x46\x61ilRun\x12&.kongflow.runs.tasks.v1.FailRunRequest\x1a\'.kongflow.runs.tasks.v1.FailRunResponse\"&\xa2\x96\x1c\x1b\n\x07\x66\x61ilRun\x12\x04runs\x18\x01 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0e\x42\x61tchStartRuns\x12-.kongflow.runs.tasks.v1.BatchStartRunsRequest\x1a..kongflow.runs.tasks.v1.BatchStartRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xc8\x01\n\x10PurgeEnvironment\x12/.kongflow.runs.tasks.v1.PurgeEnvironmentRequest\x1a\x30.kongflow.runs.tasks.v1.PurgeEnvironmentResponse\"Q\xa2\x96\x1c-\n\x15runs.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xb4\x01\n\x0cPurgeAccount\x12+.kongflow.runs.tasks.v1.PurgeAccountRequest\x1a,.kongflow.runs.tasks.v1.PurgeAccountResponse\"I\xa2\x96\x1c)\n\x11runs.purgeAccount\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0f\x61\x63\x63ount.deleted\x12\xb4\x01\n\x0cPurgeProject\x12+.kongflow.runs.tasks.v1.PurgeProjectRequest\x1a,.kongflow.runs.tasks.v1.PurgeProjectResponse\"I\xa2\x96\x1c)\n\x11runs.purgeProject\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0fproject.deleted\x1a\xb9\x01\xb2\x96\x1c\xb4\x01\n\x15run.completed.success\n\x15run.completed.failure\n\x17run.completed.timed_out\n\x15run.completed.aborted\n\x16run.completed.canceled\n\x1drun.completed.unresolved_auth\n\x1drun.completed.invalid_payloadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/kongflow/runs/tasks/v1/runs_tasks_service.proto\x12\x16kongflow.runs.tasks.v1\x1a\x1fkongflow/common/v1/access.proto\x1a\x42kongflow/events/internal/v1/resource_events_internal_service.proto\x1a*kongflow/events/v1/integration_event.proto\x1a&kongflow/workerqueue/v1/envelope.proto\x1a)kongflow/workerqueue/v1/job_options.proto\"(\n\x0fStartRunRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x12\n\x10StartRunResponse\"\x9d\x01\n\x15\x42\x61tchStartRunsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32\'.kongflow.runs.tasks.v1.StartRunRequestR\x08requests\x12?\n\tenvelopes\x18\x02 \x03(\x0b\x32!.kongflow.workerqueue.v1.EnvelopeR\tenvelopes\"V\n\x16\x42\x61tchStartRunsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32\".kongflow.workerqueue.v1.JobResultR\x07results\"3\n\x1aPerformRunExecutionRequest\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\"\x1d\n\x1bPerformRunExecutionResponse\"\x9a\x01\n\x0e\x46\x61ilRunRequest\x12L\n\x07request\x18\x01 \x01(\x0b\x32\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequestR\x07request\x12:\n\x07\x64iscard\x18\x02 \x01(\x0b\x32 .kongflow.workerqueue.v1.DiscardR\x07\x64iscard\"\x11\n\x0f\x46\x61ilRunResponse\"U\n\x17PurgeEnvironmentRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"4\n\x18PurgeEnvironmentResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeAccountRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeAccountResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"Q\n\x13PurgeProjectRequest\x12:\n\x05\x65vent\x18\x01 \x01(\x0b\x32$.kongflow.events.v1.IntegrationEventR\x05\x65vent\"0\n\x14PurgeProjectResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x05R\x07\x64\x65leted\"]\n\x18ReplayDomainEventRequest\x12\x41\n\x05\x65vent\x18\x01 \x01(\x0b\x32+.kongflow.events.internal.v1.PublishedEventR\x05\x65vent\"\x1b\n\x19ReplayDomainEventResponse2\x9c\x0c\n\x10RunsTasksService\x12\x96\x01\n\x08StartRun\x12\'.kongflow.runs.tasks.v1.StartRunRequest\x1a(.kongflow.runs.tasks.v1.StartRunResponse\"7\xa2\x96\x1c,\n\x08startRun\x12\x04runs\x18\x01 \x04*\x02\x08\n2\x0e\x42\x61tchStartRunsR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\xc1\x01\n\x13PerformRunExecution\x12\x32.kongflow.runs.tasks.v1.PerformRunExecutionRequest\x1a\x33.kongflow.runs.tasks.v1.PerformRunExecutionResponse\"A\xa2\x96\x1c\x36\n\x13performRunExecution\x12\texecution\x18\x01 \x0c*\x03\x08\x96\x01\x42\x07\x46\x61ilRunR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12\x82\x01\n\x07\x46\x61ilRun\x12&.kongflow.runs.tasks.v1.FailRunRequest\x1a\'.kongflow.runs.tasks.v1.FailRunResponse\"&\xa2\x96\x1c\x1b\n\x07\x66\x61ilRun\x12\x04runs\x18\x01 \x19*\x02\x08\nR\x02\x08\x01\xaa\x96\x1c\x03\n\x01\x04\x12x\n\x0e\x42\x61tchStartRuns\x12-.kongflow.runs.tasks.v1.BatchStartRunsRequest\x1a..kongflow.runs.tasks.v1.BatchStartRunsResponse\"\x07\xaa\x96\x1c\x03\n\x01\x04\x12\xc8\x01\n\x10PurgeEnvironment\x12/.kongflow.runs.tasks.v1.PurgeEnvironmentRequest\x1a\x30.kongflow.runs.tasks.v1.PurgeEnvironmentResponse\"Q\xa2\x96\x1c-\n\x15runs.purgeEnvironment\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x15\n\x13\x65nvironment.deleted\x12\xb4\x01\n\x0cPurgeAccount\x12+.kongflow.runs.tasks.v1.PurgeAccountRequest\x1a,.kongflow.runs.tasks.v1.PurgeAccountResponse\"I\xa2\x96\x1c)\n\x11runs.purgeAccount\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0f\x61\x63\x63ount.deleted\x12\xb4\x01\n\x0cPurgeProject\x12+.kongflow.runs.tasks.v1.PurgeProjectRequest\x1a,.kongflow.runs.tasks.v1.PurgeProjectResponse\"I\xa2\x96\x1c)\n\x11runs.purgeProject\x12\x0bmaintenance\x18\x03 \x0c*\x03\x08\xf0\x01\xaa\x96\x1c\x03\n\x01\x04\xba\x96\x1c\x11\n\x0fproject.deleted\x12\xb6\x01\n\x11ReplayDomainEvent\x12\x30.kongflow.runs.tasks.v1.ReplayDomainEventRequest\x1a\x31.kongflow.runs.tasks.v1.ReplayDomainEventResponse\"<\xa2\x96\x1c\x31\n\x16runs.replayDomainEvent\x12\x07\x64\x65\x66\x61ult\x18\x02 \x05*\x02\x08\nZ\x06\x65vents\xaa\x96\x1c\x03\n\x01\x04\x1a\xb9\x01\xb2\x96\x1c\xb4\x01\n\x15run.completed.success\n\x15run.completed.failure\n\x17run.completed.timed_out\n\x15run.completed.aborted\n\x16run.completed.canceled\n\x1drun.completed.unresolved_auth\n\x1drun.completed.invalid_payloadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,34 +52,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSTASKSSERVICE'].methods_by_name['PurgeAccount']._serialized_options = b'\242\226\034)\n\021runs.purgeAccount\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\021\n\017account.deleted'
   _globals['_RUNSTASKSSERVICE'].methods_by_name['PurgeProject']._loaded_options = None
   _globals['_RUNSTASKSSERVICE'].methods_by_name['PurgeProject']._serialized_options = b'\242\226\034)\n\021runs.purgeProject\022\013maintenance\030\003 \014*\003\010\360\001\252\226\034\003\n\001\004\272\226\034\021\n\017project.deleted'
-  _globals['_STARTRUNREQUEST']._serialized_start=235
-  _globals['_STARTRUNREQUEST']._serialized_end=275
-  _globals['_STARTRUNRESPONSE']._serialized_start=277
-  _globals['_STARTRUNRESPONSE']._serialized_end=295
-  _globals['_BATCHSTARTRUNSREQUEST']._serialized_start=298
-  _globals['_BATCHSTARTRUNSREQUEST']._serialized_end=455
-  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_start=457
-  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_end=543
-  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_start=545
-  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_end=596
-  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_start=598
-  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_end=627
-  _globals['_FAILRUNREQUEST']._serialized_start=630
-  _globals['_FAILRUNREQUEST']._serialized_end=784
-  _globals['_FAILRUNRESPONSE']._serialized_start=786
-  _globals['_FAILRUNRESPONSE']._serialized_end=803
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=805
-  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=890
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=892
-  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=944
-  _globals['_PURGEACCOUNTREQUEST']._serialized_start=946
-  _globals['_PURGEACCOUNTREQUEST']._serialized_end=1027
-  _globals['_PURGEACCOUNTRESPONSE']._serialized_start=1029
-  _globals['_PURGEACCOUNTRESPONSE']._serialized_end=1077
-  _globals['_PURGEPROJECTREQUEST']._serialized_start=1079
-  _globals['_PURGEPROJECTREQUEST']._serialized_end=1160
-  _globals['_PURGEPROJECTRESPONSE']._serialized_start=1162
-  _globals['_PURGEPROJECTRESPONSE']._serialized_end=1210
-  _globals['_RUNSTASKSSERVICE']._serialized_start=1213
-  _globals['_RUNSTASKSSERVICE']._serialized_end=2592
+  _globals['_RUNSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._loaded_options = None
+  _globals['_RUNSTASKSSERVICE'].methods_by_name['ReplayDomainEvent']._serialized_options = b'\242\226\0341\n\026runs.replayDomainEvent\022\007default\030\002 \005*\002\010\nZ\006events\252\226\034\003\n\001\004'
+  _globals['_STARTRUNREQUEST']._serialized_start=303
+  _globals['_STARTRUNREQUEST']._serialized_end=343
+  _globals['_STARTRUNRESPONSE']._serialized_start=345
+  _globals['_STARTRUNRESPONSE']._serialized_end=363
+  _globals['_BATCHSTARTRUNSREQUEST']._serialized_start=366
+  _globals['_BATCHSTARTRUNSREQUEST']._serialized_end=523
+  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_start=525
+  _globals['_BATCHSTARTRUNSRESPONSE']._serialized_end=611
+  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_start=613
+  _globals['_PERFORMRUNEXECUTIONREQUEST']._serialized_end=664
+  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_start=666
+  _globals['_PERFORMRUNEXECUTIONRESPONSE']._serialized_end=695
+  _globals['_FAILRUNREQUEST']._serialized_start=698
+  _globals['_FAILRUNREQUEST']._serialized_end=852
+  _globals['_FAILRUNRESPONSE']._serialized_start=854
+  _globals['_FAILRUNRESPONSE']._serialized_end=871
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_start=873
+  _globals['_PURGEENVIRONMENTREQUEST']._serialized_end=958
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_start=960
+  _globals['_PURGEENVIRONMENTRESPONSE']._serialized_end=1012
+  _globals['_PURGEACCOUNTREQUEST']._serialized_start=1014
+  _globals['_PURGEACCOUNTREQUEST']._serialized_end=1095
+  _globals['_PURGEACCOUNTRESPONSE']._serialized_start=1097
+  _globals['_PURGEACCOUNTRESPONSE']._serialized_end=1145
+  _globals['_PURGEPROJECTREQUEST']._serialized_start=1147
+  _globals['_PURGEPROJECTREQUEST']._serialized_end=1228
+  _globals['_PURGEPROJECTRESPONSE']._serialized_start=1230
+  _globals['_PURGEPROJECTRESPONSE']._serialized_end=1278
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_start=1280
+  _globals['_REPLAYDOMAINEVENTREQUEST']._serialized_end=1373
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_start=1375
+  _globals['_REPLAYDOMAINEVENTRESPONSE']._serialized_end=1402
+  _globals['_RUNSTASKSSERVICE']._serialized_start=1405
+  _globals['_RUNSTASKSSERVICE']._serialized_end=2969
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,11 @@ class RunsTasksServiceStub:
                 request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
                 response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.FromString,
                 _registered_method=True)
+        self.ReplayDomainEvent = channel.unary_unary(
+                '/kongflow.runs.tasks.v1.RunsTasksService/ReplayDomainEvent',
+                request_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+                response_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
+                _registered_method=True)
 
 
 class RunsTasksServiceServicer:
@@ -134,6 +139,14 @@ class RunsTasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDomainEvent(self, request, context):
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunsTasksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +184,11 @@ def add_RunsTasksServiceServicer_to_server(servicer, server):
                     servicer.PurgeProject,
                     request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.FromString,
                     response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.SerializeToString,
+            ),
+            'ReplayDomainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDomainEvent,
+                    request_deserializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.FromString,
+                    response_serializer=kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -363,6 +381,33 @@ class RunsTasksService:
             '/kongflow.runs.tasks.v1.RunsTasksService/PurgeProject',
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectRequest.SerializeToString,
             kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.PurgeProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDomainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kongflow.runs.tasks.v1.RunsTasksService/ReplayDomainEvent',
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventRequest.SerializeToString,
+            kongflow_dot_runs_dot_tasks_dot_v1_dot_runs__tasks__service__pb2.ReplayDomainEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,10 @@ class RunsTasksServiceStub:
     """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
     does: its runs go with its environments.
     """
+    ReplayDomainEvent: _grpc.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.ReplayDomainEventRequest, _runs_tasks_service_pb2.ReplayDomainEventResponse]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
+    """
 
 @_typing.type_check_only
 class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
@@ -94,6 +98,10 @@ class RunsTasksServiceAsyncStub(RunsTasksServiceStub):
     PurgeProject: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.PurgeProjectRequest, _runs_tasks_service_pb2.PurgeProjectResponse]  # type: ignore[assignment]
     """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
     does: its runs go with its environments.
+    """
+    ReplayDomainEvent: _aio.UnaryUnaryMultiCallable[_runs_tasks_service_pb2.ReplayDomainEventRequest, _runs_tasks_service_pb2.ReplayDomainEventResponse]  # type: ignore[assignment]
+    """Publishes a domain event of this service once more, with what must hold
+    together with it. Idempotent by the new event's id.
     """
 
 class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -167,6 +175,16 @@ class RunsTasksServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runs_tasks_service_pb2.PurgeProjectResponse, _abc.Awaitable[_runs_tasks_service_pb2.PurgeProjectResponse]]:
         """Deletes how many runs the jobs of a project have had, as PurgeEnvironment
         does: its runs go with its environments.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDomainEvent(
+        self,
+        request: _runs_tasks_service_pb2.ReplayDomainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_tasks_service_pb2.ReplayDomainEventResponse, _abc.Awaitable[_runs_tasks_service_pb2.ReplayDomainEventResponse]]:
+        """Publishes a domain event of this service once more, with what must hold
+        together with it. Idempotent by the new event's id.
         """
 
 def add_RunsTasksServiceServicer_to_server(servicer: RunsTasksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
