@@ -199,9 +199,21 @@ async def test_what_would_keep_the_service_busy_for_minutes_does_not_fit(
     why = await refused(context.send(NAME, payload={"a": values}))
     assert list(why) == ["event.payload"]
     assert "too many for this schema" in why["event.payload"]
-    few = await context.send(NAME, payload={"b": [{}] * 2_000})
+    few = await context.send(NAME, payload={"b": [{}] * 200})
     assert not few.HasField("schema_check")
     assert await context.count("event_records") == 1
+
+
+async def test_where_a_large_payload_does_not_fit_is_not_looked_for(context: EventsContext) -> None:
+    branches = [{"const": number} for number in range(400)]
+    await register(context, {"properties": {"a": {"items": {"oneOf": branches}}}})
+    why = await refused(context.send(NAME, payload={"a": [-1] * 3_000}))
+    assert why == {
+        "event.payload": "does not fit, and is too large to say where (schema version 1)"
+    }
+    why = await refused(context.send(NAME, payload={"a": [-1] * 5}))
+    assert "event.payload.a[0]" in why
+    await context.send(NAME, payload={"a": [399] * 3_000})
 
 
 async def test_warn_mode_stores_the_event_and_what_does_not_fit(context: EventsContext) -> None:

@@ -15,9 +15,11 @@ __all__ = ["JsonSchemaCompiler", "LazyValidator"]
 
 _MOST_CHARACTERS: Final = 300
 _PATTERN_BYTES: Final = 1024 * 1024
-# What a schema asks, times the values that there are: some seconds, in which the process does
-# nothing else. A payload of 512 KiB has not enough values for a schema that asks 75 things.
+# What a schema asks, times the values that there are: a second or two, in which the process does
+# nothing else. To find what is wrong takes longer than to find that something is.
 _MOST_CHECKS: Final = 20_000_000
+_MOST_CHECKS_TO_SAY: Final = 1_000_000
+# A payload of 512 KiB has no more.
 _MOST_VALUES: Final = 262_144
 
 
@@ -44,6 +46,7 @@ class JsonSchemaValidator:
     def __init__(self, validator: jsonschema_rs.Validator, cost: int) -> None:
         self._validator = validator
         self._most_values = _MOST_CHECKS // cost
+        self._most_values_to_say = _MOST_CHECKS_TO_SAY // cost
 
     def violations(self, payload: object, *, at_most: int) -> Sequence[FieldViolation]:
         if self._most_values < _MOST_VALUES and _has_more_than(self._most_values, payload):
@@ -51,6 +54,8 @@ class JsonSchemaValidator:
             return [FieldViolation("payload", reason)]
         if self._validator.is_valid(payload):
             return ()
+        if _has_more_than(self._most_values_to_say, payload):
+            return [FieldViolation("payload", "does not fit, and is too large to say where")]
         return [
             FieldViolation(_path(["payload", *error.instance_path]), _short(error.message))
             for error in islice(self._validator.iter_errors(payload), at_most)

@@ -39,6 +39,7 @@ _LABELS: Final[Mapping[str, _Label]] = {
     **dict.fromkeys(("items", "additionalItems", "unevaluatedItems", "contains"), ("i", None)),
     "propertyNames": ("n", None),
 }
+_TRIED: Final = 10
 _NAMED: Final[Mapping[str, _Label]] = {
     "patternProperties": ("p", None),
     "dependentSchemas": None,
@@ -82,6 +83,9 @@ def cost_of(schema: Mapping[str, Any]) -> int:
         node = graph.nodes[number]
         options = node.schema.get("enum")
         costs[number] = 1 + (len(options) if isinstance(options, list) else 0)
+        # Where none of several fits, all that is wrong with each of them is written down.
+        tried = (node.schema.get(keyword) for keyword in ("oneOf", "anyOf"))
+        costs[number] += sum(_TRIED * len(each) for each in tried if isinstance(each, list))
         costs[number] += sum(costs.get(child, 1) for child, _ in node.edges)
     return costs[0]
 
