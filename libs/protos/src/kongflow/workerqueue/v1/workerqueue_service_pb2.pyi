@@ -85,10 +85,11 @@ class ListQueuedJobsRequest(_message.Message):
     """The `next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Which jobs, as AIP-160 writes it, over `state`, `kind`, `queue`,
-    `priority`, `environment_id`, `tag`, `error_code` (of the newest error, as
-    `INTERNAL`), `create_time`, `run_time` and `end_time`, and, for operators
-    with the scope `queue:arguments`, over any value of the arguments, as
-    `args.event.id`; for example `state = "RETRYABLE" AND queue = "events"`.
+    `priority`, `environment_id`, `tag`, `tags` (as `tags:"urgent"`),
+    `error_code` (of the newest error, as `INTERNAL`), `create_time`,
+    `run_time` and `end_time`, and, for operators with the scope
+    `queue:arguments`, over any value of the arguments, as `args.event.id`; for
+    example `state = "RETRYABLE" AND queue = "events"`.
     """
     def __init__(
         self,
