@@ -45,9 +45,10 @@ class RequestParser:
             for name in (field.json_name, field.name)
         }
 
-    def parse(self, args: bytes) -> Message:
-        """Reads arguments as a message; unknown fields are left out.
+    def parse(self, args: bytes, *, with_unknown: bool = True) -> Message:
+        """Reads arguments as a message.
 
+        Unknown fields are left out; without `with_unknown` they are refused.
         Raises UnreadableArguments.
         """
         fields = _load(args)
@@ -58,7 +59,7 @@ class RequestParser:
             return json_format.ParseDict(
                 dict(fields),
                 self._message_class(),
-                ignore_unknown_fields=True,
+                ignore_unknown_fields=with_unknown,
                 descriptor_pool=self._pool,
             )
         except (json_format.ParseError, ValueError, TypeError) as error:
