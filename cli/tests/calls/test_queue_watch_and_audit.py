@@ -18,6 +18,13 @@ from kongflow_cli.client.exit_codes import NO_ANSWER, NOT_ALLOWED, USAGE
 from kongflow_common.errors import DependencyUnavailable, InvalidField, PermissionDenied
 
 TIME = Timestamp(seconds=1_767_225_600)
+# A test runner in the background has SIGINT ignored, and children inherit that. Not a
+# `preexec_fn`: it takes a real fork, after which gRPC, whose servers run in this process, has
+# threads in the child as well; they abort it when its files are closed.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from kongflow_cli.__main__ import main; main()"
+)
 
 
 def answer() -> pb.WatchQueuedJobsResponse:
@@ -89,12 +96,10 @@ class TestWatch:
         system.answers["WatchQueuedJobs"] = answer()
         system.streams_stay_open = True
         with subprocess.Popen(
-            [sys.executable, "-m", "kongflow_cli", "queue", "jobs", "watch"],
+            [sys.executable, "-c", INTERRUPTIBLE, "queue", "jobs", "watch"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A test runner in the background has SIGINT ignored, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         ) as process:
             try:
                 assert process.stdout is not None
