@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
@@ -77,6 +78,24 @@ class TestWatch:
         assert documents[0]["state"] == "STATE_RETRYABLE"
         assert documents[2] == {"id": "q0", "deleted": True}
         assert system.only_call("WatchQueuedJobs", pb.WatchQueuedJobsRequest).with_present
+
+    @pytest.mark.parametrize("words", [(), ("--changes-only",)])
+    def test_it_ends_after_its_time(
+        self, system: RecordedSystem, run: Run, words: tuple[str, ...]
+    ) -> None:
+        system.streams_stay_open = True
+        if not words:
+            system.answers["WatchQueuedJobs"] = answer()
+        ended = run("queue", "jobs", "watch", "--timeout", "0.5", *words)
+        assert ended.code == 0, ended.err
+        [call] = system.calls
+        assert 0 < call.seconds_left < 1
+
+    def test_a_server_that_never_answers_is_told(self, system: RecordedSystem, run: Run) -> None:
+        system.streams_stay_open = True
+        ended = run("queue", "jobs", "watch", "--timeout", "0.5")
+        assert ended.code == NO_ANSWER
+        assert "did not answer within 0.5 s" in ended.err
 
     def test_refusals_have_the_exit_codes_of_other_commands(
         self, system: RecordedSystem, run: Run
