@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, Catalogue, KindPolicy
-from kongflow_workerqueue.application.ports import NewJob, QueuedJob, Removal
+from kongflow_workerqueue.application.ports import NewJob, Removal
 from kongflow_workerqueue.domain.errors import KindNotOwned
 from kongflow_workerqueue.domain.limits import (
     NO_LIMITS,
@@ -151,7 +151,23 @@ class Edit:
     limits: Limits | None = None
 
 
-def edit_of(job: QueuedJob, text: bytes, catalogue: Catalogue) -> Edit:
+class EditedJob(Protocol):
+    """What of a job its edit depends on; `args` is a UTF-8 JSON object."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def queue(self) -> str: ...
+
+    @property
+    def environment_id(self) -> UUID | None: ...
+
+    @property
+    def args(self) -> bytes | None: ...
+
+
+def edit_of(job: EditedJob, text: bytes, catalogue: Catalogue) -> Edit:
     """Read other arguments for a job that is read whole. Raises InvalidField."""
     policy = catalogue.find(job.kind)
     if policy is None:

@@ -63,7 +63,8 @@ class RequestParser:
                 descriptor_pool=self._pool,
             )
         except (json_format.ParseError, ValueError, TypeError) as error:
-            raise UnreadableArguments(str(error)) from error
+            # Of an unknown field the lines behind say which ones there are.
+            raise UnreadableArguments(str(error).partition("\n")[0]) from error
 
     def _plain(self, fields: Mapping[str, object]) -> dict[str, object] | None:
         """The constructor's arguments, or None when a field is not a plain one."""
