@@ -1,7 +1,7 @@
 """A small process in the place of a service: a gRPC health service on each of its listeners.
 
-Arguments: `serve NAME LISTENER...`, `task NAME [JSON]`, `fail TEXT`, `stubborn NAME`,
-`mute NAME`.
+Arguments: `serve NAME LISTENER...`, `task NAME [JSON]`, `fail TEXT`, `misconfigured TEXT`,
+`stubborn NAME`, `mute NAME`. SIGUSR1 ends one that serves as a setting does that it cannot use.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ async def serve(name: str, listeners: list[str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, os._exit, 2)
     servicer = health.HealthServicer()
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     server = grpc.server(futures.ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
@@ -50,6 +51,9 @@ def main() -> None:
             print(answer)
         case ["fail", text]:
             sys.exit(text)
+        case ["misconfigured", text]:
+            print(text, file=sys.stderr)
+            sys.exit(2)
         case ["mute", _]:
             signal.pause()
         case ["stubborn", name]:

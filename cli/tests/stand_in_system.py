@@ -50,6 +50,8 @@ def plan(state: StateFolder, variant: str) -> SystemPlan:
             argv = command("stubborn", name)
         if variant == "dies" and name == "beta":
             argv = command("fail", "beta cannot work here")
+        if variant == "misconfigured" and name == "beta":
+            argv = command("misconfigured", "slots: is no number")
         services.append(ServiceProgram(name, argv, env, state.path, (address,), address, 5.0))
     if variant in {"stubborn", "mute"}:
         services.append(
@@ -61,7 +63,10 @@ def plan(state: StateFolder, variant: str) -> SystemPlan:
                 ready_message="never ends by itself",
             )
         )
-    migration = command("fail", "no such table") if variant == "bad-migration" else None
+    migration = {
+        "bad-migration": command("fail", "no such table"),
+        "misconfigured-migration": command("misconfigured", "pool: is no number"),
+    }.get(variant)
     return SystemPlan(
         stores=[
             StoreProgram("postgres", f"127.0.0.1:{postgres.port}", postgres, signal.SIGQUIT),
@@ -93,7 +98,8 @@ def main() -> None:
             plan=lambda folder: plan(folder, variant),
         )
     except CliError as error:
-        sys.exit(f"kongflow: {error}")
+        print(f"kongflow: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

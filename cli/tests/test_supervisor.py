@@ -198,6 +198,28 @@ def test_a_service_that_cannot_start_is_told_with_its_last_lines(start: Start) -
     assert system.state.leftovers() == {}
 
 
+def test_a_service_that_cannot_use_its_settings_is_not_started_again(start: Start) -> None:
+    system = start("misconfigured")
+    assert system.wait_end() == 2
+    assert "beta cannot use its settings (exit code 2)" in system.output
+    assert "slots: is no number" in system.output.split("Its last lines:")[1]
+    assert "starting again" not in system.output
+    assert system.state.leftovers() == {}
+
+
+def test_a_task_that_cannot_use_its_settings_has_its_exit_code(start: Start) -> None:
+    system = start("misconfigured-migration")
+    assert system.wait_end() == 2
+    assert "migrate-alpha failed (exit code 2)" in system.output
+
+
+def test_a_service_that_served_is_started_again_whatever_ended_it(start: Start) -> None:
+    system = start().wait_ready()
+    os.kill(system.pids["alpha"], signal.SIGUSR1)
+    system.eventually(lambda: "alpha is back" in system.output, "alpha serving again")
+    assert "alpha ended (exit code 2)" in system.output
+
+
 def test_a_service_that_never_serves_ends_the_start_in_time(start: Start) -> None:
     begin = time.monotonic()
     system = start("never-ready", seconds=15)

@@ -1,7 +1,6 @@
 """What is said in confidence is neither in a log nor, in clear, in a table of a running system."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,17 +38,6 @@ _ENDED = {
     run_pb2.Run.STATE_TIMED_OUT,
     run_pb2.Run.STATE_ABORTED,
 }
-
-
-@pytest.fixture(scope="module")
-def channels(system: LocalSystem) -> Iterator[dict[str, grpc.Channel]]:
-    """A channel to each context's clients' listener."""
-    opened = {
-        name: grpc.insecure_channel(target) for name, target in system.connection()["grpc"].items()
-    }
-    yield opened
-    for channel in opened.values():
-        channel.close()
 
 
 @pytest.fixture(scope="module")

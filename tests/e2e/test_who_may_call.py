@@ -1,6 +1,5 @@
 """Who may call what, over every rpc of a running system."""
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import grpc
@@ -38,17 +37,6 @@ TIMEOUT = 20.0
 METHODS = every_method()
 CLIENT_METHODS = [method for method in METHODS if not method.for_services_only]
 PUBLIC_METHODS = {"EventsService.GetEventRecord", "RunsService.GetRun"}
-
-
-@pytest.fixture(scope="module")
-def channels(system: LocalSystem) -> Iterator[dict[str, grpc.Channel]]:
-    """A channel to each context's clients' listener."""
-    opened = {
-        name: grpc.insecure_channel(target) for name, target in system.connection()["grpc"].items()
-    }
-    yield opened
-    for channel in opened.values():
-        channel.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from cli.tests.calls.conftest import Run
 from cli.tests.calls.recorded_system import RecordedSystem
 from kongflow.events.v1 import resource_events_service_pb2 as pb
 from kongflow.events.v1.resource_event_pb2 import ResourceEvent
-from kongflow_cli.client.exit_codes import NOT_ALLOWED, USAGE
+from kongflow_cli.client.exit_codes import NO_ANSWER, NOT_ALLOWED, USAGE
 from kongflow_cli.commands import events_tail
 from kongflow_common.errors import DependencyUnavailable, InvalidField, PermissionDenied
 
@@ -70,6 +70,33 @@ def test_what_is_cut_off_goes_on_behind_the_last_answer(system: RecordedSystem, 
     assert ended.code == NOT_ALLOWED
     assert [each.resume_token for each in requests(system)] == ["t0", "t1", "t1", "t2"]
     assert len(ended.out.splitlines()) == 2
+
+
+def test_it_ends_after_its_time(system: RecordedSystem, run: Run) -> None:
+    system.answers["WatchEvents"] = answer("t1", "r1")
+    system.streams_stay_open = True
+    ended = run("events", "tail", "--timeout", "0.5")
+    assert (ended.code, len(ended.out.splitlines())) == (0, 1)
+    assert "Go on with --after t1" in ended.err
+    [call] = system.calls
+    assert 0 < call.seconds_left < 1
+
+
+def test_at_the_end_of_its_time_it_tells_that_it_is_cut_off(
+    system: RecordedSystem, run: Run
+) -> None:
+    following = [answer("t1", "r1")]
+
+    def watched(_request: Message) -> Message:
+        if following:
+            return following.pop()
+        raise DependencyUnavailable("postgresql")
+
+    system.answers["WatchEvents"] = watched
+    ended = run("events", "tail", "--timeout", "0.5")
+    assert (ended.code, len(ended.out.splitlines())) == (NO_ANSWER, 1)
+    assert "Go on with --after t1" in ended.err
+    assert len(requests(system)) > 1
 
 
 def test_json_says_where_to_go_on(system: RecordedSystem, run: Run) -> None:

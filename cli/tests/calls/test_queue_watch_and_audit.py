@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
@@ -18,6 +19,13 @@ from kongflow_cli.client.exit_codes import NO_ANSWER, NOT_ALLOWED, USAGE
 from kongflow_common.errors import DependencyUnavailable, InvalidField, PermissionDenied
 
 TIME = Timestamp(seconds=1_767_225_600)
+# A test runner in the background has SIGINT ignored, and children inherit that. Not a
+# `preexec_fn`: it takes a real fork, after which gRPC, whose servers run in this process, has
+# threads in the child as well; they abort it when its files are closed.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from kongflow_cli.__main__ import main; main()"
+)
 
 
 def answer() -> pb.WatchQueuedJobsResponse:
@@ -71,6 +79,24 @@ class TestWatch:
         assert documents[2] == {"id": "q0", "deleted": True}
         assert system.only_call("WatchQueuedJobs", pb.WatchQueuedJobsRequest).with_present
 
+    @pytest.mark.parametrize("words", [(), ("--changes-only",)])
+    def test_it_ends_after_its_time(
+        self, system: RecordedSystem, run: Run, words: tuple[str, ...]
+    ) -> None:
+        system.streams_stay_open = True
+        if not words:
+            system.answers["WatchQueuedJobs"] = answer()
+        ended = run("queue", "jobs", "watch", "--timeout", "0.5", *words)
+        assert ended.code == 0, ended.err
+        [call] = system.calls
+        assert 0 < call.seconds_left < 1
+
+    def test_a_server_that_never_answers_is_told(self, system: RecordedSystem, run: Run) -> None:
+        system.streams_stay_open = True
+        ended = run("queue", "jobs", "watch", "--timeout", "0.5")
+        assert ended.code == NO_ANSWER
+        assert "did not answer within 0.5 s" in ended.err
+
     def test_refusals_have_the_exit_codes_of_other_commands(
         self, system: RecordedSystem, run: Run
     ) -> None:
@@ -89,12 +115,10 @@ class TestWatch:
         system.answers["WatchQueuedJobs"] = answer()
         system.streams_stay_open = True
         with subprocess.Popen(
-            [sys.executable, "-m", "kongflow_cli", "queue", "jobs", "watch"],
+            [sys.executable, "-c", INTERRUPTIBLE, "queue", "jobs", "watch"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A test runner in the background has SIGINT ignored, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         ) as process:
             try:
                 assert process.stdout is not None

@@ -255,6 +255,43 @@ class TestRedrive:
         assert answer["redrive"]["total_count"] == "12"
         assert len(answer["sample"]) == 1
 
+    def test_a_dry_run_shows_other_arguments(self, system: RecordedSystem, run: Run) -> None:
+        job = QueuedJob(id="q1", kind="deliverEvent", state=QueuedJob.STATE_DISCARDED)
+        job.args.update({"eventRecordId": "x", "deliveryRevision": 2})
+        answer = workerqueue_service_pb2.RedriveQueuedJobsResponse(
+            redrive=Redrive(total_count=12), sample=[job]
+        )
+        answer.refused.add(queued_job_id="q2", description="is no request of deliverEvent")
+        system.answers["RedriveQueuedJobs"] = answer
+        ended = run(
+            *("queue", "jobs", "redrive", "--kind", "deliverEvent", "--dry-run"),
+            *("--args-patch", '{"deliveryRevision": 2}'),
+        )
+        assert '{"deliveryRevision": 2, "eventRecordId": "x"}' in ended.out
+        assert "q2 would stay: is no request of deliverEvent" in ended.err
+        request = system.only_call(
+            "RedriveQueuedJobs", workerqueue_service_pb2.RedriveQueuedJobsRequest
+        )
+        assert request.args_patch == b'{"deliveryRevision": 2}'
+        assert not request.HasField("args")
+
+    def test_arguments_are_replaced_or_patched(self, system: RecordedSystem, run: Run) -> None:
+        redrive = Redrive(id="r1", total_count=9, redriven_count=4, refused_count=2)
+        redrive.args.update({"runId": "r"})
+        system.answers["RedriveQueuedJobs"] = workerqueue_service_pb2.RedriveQueuedJobsResponse(
+            redrive=redrive
+        )
+        words = ("queue", "jobs", "redrive", "--kind", "startRun", "--args", '{"runId": "r"}')
+        ended = run(*words, "--args-patch", "{}")
+        assert (ended.code, system.calls) == (USAGE, [])
+        ended = run(*words)
+        assert ended.code == 0, ended.err
+        assert "4/9, 2 refused" in ended.out
+        assert '{"runId": "r"}' in ended.out
+        [request] = system.requests(workerqueue_service_pb2.RedriveQueuedJobsRequest)
+        assert request.args == b'{"runId": "r"}'
+        assert not request.HasField("args_patch")
+
     def test_an_empty_filter_is_not_taken_for_all(self, system: RecordedSystem, run: Run) -> None:
         ended = run("queue", "jobs", "redrive", "--filter", "")
         assert (ended.code, system.calls) == (USAGE, [])

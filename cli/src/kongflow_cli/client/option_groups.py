@@ -38,6 +38,19 @@ def with_options(**groups: OptionGroup) -> Callable[[Callable[..., None]], Calla
     return decorate
 
 
+def without(group: OptionGroup, name: str) -> OptionGroup:
+    """The group without one of its options, which has its default: the command has its own."""
+    signature = inspect.signature(group)
+    left = [each for each in signature.parameters.values() if each.name != name]
+
+    def options(**values: object) -> AbstractContextManager[object]:
+        return group(**values)
+
+    # What `with_options` reads the options from.
+    options.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    return options
+
+
 def _parameters(
     own: Mapping[str, inspect.Parameter],
     shared: Mapping[str, Mapping[str, inspect.Parameter]],

@@ -59,6 +59,15 @@ Timeout = Annotated[
         rich_help_panel=_CONNECTION,
     ),
 ]
+WatchTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        min=0.1,
+        help="Seconds after which it ends, with exit code 0.",
+        show_default="until Ctrl-C",
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT),

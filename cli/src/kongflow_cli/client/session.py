@@ -1,6 +1,7 @@
 """Calls of one command to one service."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ _Response = TypeVar("_Response", bound=Message)
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _ENVIRONMENT_METADATA = "kongflow-environment"
 _CA_FILE = "KONGFLOW_TLS_CA_FILE"
+_CLOCKS_DIFFER_SECONDS = 1.0
 
 
 class Session:
@@ -60,15 +62,31 @@ class Session:
             raise CallFailed(error, connection, connection.timeout, repeat) from None
 
     def stream(
-        self, method: "grpc.UnaryStreamMultiCallable[_Request, _Response]", request: _Request
+        self,
+        method: "grpc.UnaryStreamMultiCallable[_Request, _Response]",
+        request: _Request,
+        *,
+        seconds: float | None = None,
+        may_be_silent: bool = False,
     ) -> Iterator[_Response]:
-        """Calls a method that answers for as long as its caller listens. Raises CallFailed."""
+        """Calls a method that answers for as long as its caller listens.
+
+        With `seconds` it ends after that time, which is a failure only if there was no answer
+        at all and it may not be silent. Raises CallFailed.
+        """
         connection = self._connection
-        answers = method(request, metadata=self._metadata())
+        end = time.monotonic() + seconds if seconds is not None else None
+        answers = method(request, timeout=seconds, metadata=self._metadata())
+        answered = may_be_silent
         try:
-            yield from answers
+            for answer in answers:
+                answered = True
+                yield answer
         except grpc.RpcError as error:
-            raise CallFailed(error, connection, connection.timeout, "") from None
+            # The servers end what takes very long with the same code, then before the end.
+            is_over = end is not None and time.monotonic() > end - _CLOCKS_DIFFER_SECONDS
+            if not (is_over and answered and answers.code() is grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise CallFailed(error, connection, seconds or connection.timeout, "") from None
         finally:
             answers.cancel()
 

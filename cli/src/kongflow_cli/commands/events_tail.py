@@ -11,8 +11,8 @@ from kongflow.events.v1 import resource_events_service_pb2 as pb
 from kongflow.events.v1.resource_event_pb2 import ResourceEvent
 from kongflow.events.v1.resource_events_service_pb2_grpc import ResourceEventsServiceStub
 from kongflow_cli.client.call_failed import CallFailed
-from kongflow_cli.client.option_groups import with_options
-from kongflow_cli.client.options import in_environment
+from kongflow_cli.client.option_groups import with_options, without
+from kongflow_cli.client.options import WatchTimeout, in_environment
 from kongflow_cli.client.session import Session
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.output.cells import Cell, Column, Word, time_of
@@ -20,7 +20,7 @@ from kongflow_cli.output.documents import document_line
 from kongflow_cli.output.printer import Printer
 from kongflow_cli.output.proto_json import to_json
 
-_SESSION = in_environment("events")
+_SESSION = without(in_environment("events"), "timeout")
 _PAUSE_SECONDS: Final = 1.0
 # A watch that was cut off goes on behind its last answer; what is refused stays refused.
 _CUT_OFF: Final = frozenset(
@@ -89,8 +89,9 @@ def tail_events(
             show_default="from now on",
         ),
     ] = None,
+    timeout: WatchTimeout = None,
 ) -> None:
-    """Show what happens to events, runs, indexes and other resources, until Ctrl-C.
+    """Show what happens to events, runs, indexes and other resources, until Ctrl-C or --timeout.
 
     A connection that breaks is made again and goes on where it ended. With --json a document per
     line; where it has a resume_token, --after goes on behind it.
@@ -99,30 +100,45 @@ def tail_events(
         resource_id=resource or "", types=types or (), resume_token=after or ""
     )
     try:
-        for answer in _answers(session, request):
+        for answer in _answers(session, request, timeout):
             _show(session.printer, answer)
     finally:
         if request.resume_token and not session.printer.as_json:
             session.printer.remark(f"Go on with --after {request.resume_token}")
 
 
-def _answers(session: Session, request: pb.WatchEventsRequest) -> Iterator[pb.WatchEventsResponse]:
-    """The answers of one watch after the other; `request` keeps the newest token."""
+def _answers(
+    session: Session, request: pb.WatchEventsRequest, seconds: float | None
+) -> Iterator[pb.WatchEventsResponse]:
+    """The answers of one watch after the other; `request` keeps the newest token.
+
+    Ends after so many seconds. Raises CallFailed, then too if there is no connection at the end.
+    """
     stub = ResourceEventsServiceStub(session.channel)
+    end = time.monotonic() + seconds if seconds is not None else None
+    left = seconds
     connected = False
     while True:
+        failure = None
         try:
-            for answer in session.stream(stub.WatchEvents, request):
+            for answer in session.stream(stub.WatchEvents, request, seconds=left):
                 connected = True
                 yield answer
                 request.resume_token = answer.resume_token
         except CallFailed as error:
             if error.status not in _CUT_OFF or not request.resume_token:
                 raise
-            if connected:
-                session.printer.remark(f"{error} Trying again.")
-            connected = False
+            failure = error
+        if end is not None:
+            left = end - time.monotonic() - _PAUSE_SECONDS
+            if left <= 0:
+                break
+        if failure is not None and connected:
+            session.printer.remark(f"{failure} Trying again.")
+        connected = failure is None
         time.sleep(_PAUSE_SECONDS)
+    if failure is not None:
+        raise failure
 
 
 def _show(printer: Printer, answer: pb.WatchEventsResponse) -> None:

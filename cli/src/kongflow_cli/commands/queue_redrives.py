@@ -1,11 +1,17 @@
 """`kongflow queue jobs redrive`: has dead letters run again, a few each second."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 import typer
+from google.protobuf.struct_pb2 import Struct
 
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
+from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow.workerqueue.v1.redrive_pb2 import Redrive
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceStub
 from kongflow_cli.client.exit_codes import USAGE
@@ -15,11 +21,12 @@ from kongflow_cli.client.reason import Reason
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import COLUMNS
 from kongflow_cli.errors import CliError
+from kongflow_cli.input.documents import Documents
 from kongflow_cli.input.filter_text import all_of, is_after, text_is
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.time_text import parse_since
 from kongflow_cli.output.cells import Cell, Column, time_of, word
-from kongflow_cli.output.proto_json import to_json
+from kongflow_cli.output.proto_json import document_of_struct, to_json
 
 _SESSION = as_operator_of_any_environment("workerqueue")
 _RedriveId = Annotated[str, typer.Argument(metavar="ID", help="Id of the redrive.")]
@@ -27,7 +34,20 @@ _RedriveId = Annotated[str, typer.Argument(metavar="ID", help="Id of the redrive
 
 def _progress(redrive: Redrive) -> Cell:
     skipped = f", {redrive.skipped_count} skipped" if redrive.skipped_count else ""
-    return f"{redrive.redriven_count}/{redrive.total_count}{skipped}"
+    refused = f", {redrive.refused_count} refused" if redrive.refused_count else ""
+    return f"{redrive.redriven_count}/{redrive.total_count}{skipped}{refused}"
+
+
+def _arguments(holder: Redrive | QueuedJob) -> Cell:
+    return _one_line(holder.args) if holder.HasField("args") else None
+
+
+def _patch(redrive: Redrive) -> Cell:
+    return _one_line(redrive.args_patch) if redrive.HasField("args_patch") else None
+
+
+def _one_line(document: Struct) -> Cell:
+    return json.dumps(document_of_struct(document), ensure_ascii=False, sort_keys=True)
 
 
 _DETAILS: list[Column[Redrive]] = [
@@ -36,18 +56,22 @@ _DETAILS: list[Column[Redrive]] = [
     Column("Jobs", _progress),
     Column("Rate", lambda redrive: f"{redrive.jobs_per_second}/s"),
     Column("Filter", lambda redrive: redrive.filter),
+    Column("Arguments", _arguments),
+    Column("Patch", _patch),
     Column("Environment", lambda redrive: redrive.environment_id),
     Column("Began", lambda redrive: time_of(redrive, "create_time")),
     Column("Ended", lambda redrive: time_of(redrive, "end_time")),
     Column("By", lambda redrive: redrive.caller_name),
     Column("Reason", lambda redrive: redrive.reason),
 ]
+_EDITED: list[Column[QueuedJob]] = [
+    *(column for column in COLUMNS if column.header in {"Id", "Kind", "Attempts"}),
+    Column("Arguments then", _arguments),
+]
 
 
-@with_options(session=_SESSION)
-def redrive_jobs(
-    session: Session,
-    *,
+@contextmanager
+def _dead_letters(
     kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
     queue_name: Annotated[
         str | None, typer.Option("--queue", help="Only those of this queue.")
@@ -68,6 +92,69 @@ def redrive_jobs(
             "--filter", callback=not_empty, metavar="EXPRESSION", help="Only those that match."
         ),
     ] = None,
+) -> Iterator[str]:
+    """Options that say which dead letters, as a filter."""
+    yield all_of(
+        text_is("kind", kind),
+        text_is("queue", queue_name),
+        text_is("error_code", error_code),
+        is_after("end_time", since),
+        filter_text or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """What arguments become."""
+
+    args: bytes | None
+    args_patch: bytes | None
+
+    def write(self, request: workerqueue_service_pb2.RedriveQueuedJobsRequest) -> None:
+        """Puts it into a request."""
+        if self.args is not None:
+            request.args = self.args
+        if self.args_patch is not None:
+            request.args_patch = self.args_patch
+
+
+@contextmanager
+def _edit(
+    args: Annotated[
+        str | None,
+        typer.Option(
+            callback=not_empty,
+            metavar="JSON",
+            help="Arguments that each runs with instead of its own; --kind says whose. "
+            "@file and - are read.",
+        ),
+    ] = None,
+    args_patch: Annotated[
+        str | None,
+        typer.Option(
+            callback=not_empty,
+            metavar="JSON",
+            help="A merge patch for the arguments of each: what it names is replaced, null takes "
+            "away. @file and - are read.",
+        ),
+    ] = None,
+) -> Iterator[_Edit]:
+    """Options that say what arguments become."""
+    if args is not None and args_patch is not None:
+        raise CliError("--args and --args-patch cannot both say what arguments become.", USAGE)
+    documents = Documents()
+    yield _Edit(
+        documents.read("--args", args) if args is not None else None,
+        documents.read("--args-patch", args_patch) if args_patch is not None else None,
+    )
+
+
+@with_options(condition=_dead_letters, edit=_edit, session=_SESSION)
+def redrive_jobs(
+    session: Session,
+    condition: str,
+    edit: _Edit,
+    *,
     everything: Annotated[
         bool, typer.Option("--all", help="All dead letters, where nothing says which.")
     ] = False,
@@ -78,23 +165,15 @@ def redrive_jobs(
     reason: Reason = "",
 ) -> None:
     """Make dead letters (discarded jobs) run again with their attempts anew."""
-    condition = all_of(
-        text_is("kind", kind),
-        text_is("queue", queue_name),
-        text_is("error_code", error_code),
-        is_after("end_time", since),
-        filter_text or "",
-    )
     if bool(condition) == everything and not dry_run:
         raise CliError("Either options say which run again, or --all.", USAGE)
+    request = workerqueue_service_pb2.RedriveQueuedJobsRequest(
+        filter=condition, jobs_per_second=rate, validate_only=dry_run, reason=reason
+    )
+    edit.write(request)
     response = session.call(
         WorkerQueueServiceStub(session.channel).RedriveQueuedJobs,
-        workerqueue_service_pb2.RedriveQueuedJobsRequest(
-            filter=condition,
-            jobs_per_second=rate,
-            validate_only=dry_run,
-            reason=reason,
-        ),
+        request,
         repeat="Whether it was begun is not known: `kongflow queue jobs list` shows what runs.",
     )
     if not dry_run:
@@ -102,7 +181,11 @@ def redrive_jobs(
     elif session.printer.as_json:
         session.printer.json_object(to_json(response))
     else:
-        session.printer.items(iter(response.sample), COLUMNS, "No dead letters.")
+        edits = request.WhichOneof("edit") is not None
+        columns = _EDITED if edits else COLUMNS
+        session.printer.items(iter(response.sample), columns, "No dead letters.")
+        for each in response.refused:
+            session.printer.remark(f"{each.queued_job_id} would stay: {each.description}")
         total = response.redrive.total_count
         session.printer.remark(f"{total} would run again, {rate} each second; nothing was done.")
 

@@ -7,8 +7,8 @@ import typer
 from kongflow.workerqueue.v1 import workerqueue_service_pb2
 from kongflow.workerqueue.v1.queued_job_pb2 import QueuedJob
 from kongflow.workerqueue.v1.workerqueue_service_pb2_grpc import WorkerQueueServiceStub
-from kongflow_cli.client.option_groups import with_options
-from kongflow_cli.client.options import as_operator_of_any_environment
+from kongflow_cli.client.option_groups import with_options, without
+from kongflow_cli.client.options import WatchTimeout, as_operator_of_any_environment
 from kongflow_cli.client.session import Session
 from kongflow_cli.commands.queue_jobs import states_of
 from kongflow_cli.input.filter_text import all_of, text_is, text_is_one_of
@@ -18,7 +18,7 @@ from kongflow_cli.output.cells import Cell, Column, time_of, word
 from kongflow_cli.output.printer import Printer
 from kongflow_cli.output.proto_json import to_json
 
-_SESSION = as_operator_of_any_environment("workerqueue")
+_SESSION = without(as_operator_of_any_environment("workerqueue"), "timeout")
 
 
 def _changed(job: QueuedJob) -> Cell:
@@ -69,8 +69,12 @@ def watch_jobs(
     changes_only: Annotated[
         bool, typer.Option("--changes-only", help="Leave out the jobs that there are already.")
     ] = False,
+    timeout: WatchTimeout = None,
 ) -> None:
-    """Show queued jobs as they change, until Ctrl-C; with --json a document per line."""
+    """Show queued jobs as they change, until Ctrl-C or --timeout.
+
+    With --json a document per line.
+    """
     request = workerqueue_service_pb2.WatchQueuedJobsRequest(
         filter=all_of(
             text_is_one_of("state", states_of(state or ())),
@@ -81,7 +85,10 @@ def watch_jobs(
         with_present=not changes_only,
     )
     stub = WorkerQueueServiceStub(session.channel)
-    for answer in session.stream(stub.WatchQueuedJobs, request):
+    answers = session.stream(
+        stub.WatchQueuedJobs, request, seconds=timeout, may_be_silent=changes_only
+    )
+    for answer in answers:
         _show(session.printer, answer)
 
 

@@ -10,6 +10,9 @@ from typing import Protocol
 from kongflow_cli.local.health import wait_serving
 from kongflow_embedded.launch import Launch
 
+UNUSABLE = 2
+"""The exit code with which KongFlow's own processes say that their settings are of no use."""
+
 
 class EmbeddedServer(Protocol):
     """What kongflow_embedded's servers have in common; its methods block."""
@@ -47,6 +50,11 @@ class Program(Protocol):
         """The log message with which it says that it works; empty if `wait_ready` is enough."""
         ...
 
+    @property
+    def unusable_code(self) -> int | None:
+        """The exit code with which it says that it cannot use what it was told; None if none."""
+        ...
+
     async def prepare(self) -> None:
         """Makes ready what a start needs; before each start. Raises EmbeddedServerError."""
         ...
@@ -68,6 +76,7 @@ class StoreProgram:
     insist_signal: signal.Signals
     stop_seconds: float = 15.0
     ready_message: str = ""
+    unusable_code: int | None = None
 
     async def prepare(self) -> None:
         """Makes the data folder, or recovers it."""
@@ -103,6 +112,7 @@ class ServiceProgram:
     stop_seconds: float = 15.0
     insist_signal: signal.Signals = signal.SIGKILL
     ready_message: str = ""
+    unusable_code: int | None = UNUSABLE
 
     async def prepare(self) -> None:
         """Needs nothing."""

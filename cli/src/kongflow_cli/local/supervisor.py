@@ -11,7 +11,7 @@ from kongflow_cli.errors import CliError
 from kongflow_cli.local.connection_file import Connection
 from kongflow_cli.local.output import TAIL_FOLLOWS, OutputBoard, explain
 from kongflow_cli.local.preparation import Preparation
-from kongflow_cli.local.program import Program, Task
+from kongflow_cli.local.program import UNUSABLE, Program, Task
 from kongflow_cli.local.running_process import Reaper, RunningProcess, how_it_ended
 from kongflow_cli.local.state_folder import StateFolder
 from kongflow_cli.local.watched_program import WatchedProgram
@@ -182,7 +182,8 @@ class Supervisor:
             await process.stop(_TASK_STOP_SECONDS, signal.SIGKILL, self._hurry)
             del self._tasks[task.name]
         if code != 0:
-            raise CliError(explain(f"{task.name} failed ({how_it_ended(code)}).", output))
+            sentence = f"{task.name} failed ({how_it_ended(code)})."
+            raise CliError(explain(sentence, output), UNUSABLE if code == UNUSABLE else 1)
         return b"\n".join(printed)
 
     def _connect_with(self, answer: bytes) -> Connection:

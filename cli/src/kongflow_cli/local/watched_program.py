@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from kongflow_cli.errors import CliError
 from kongflow_cli.local.output import OutputBoard, explain
-from kongflow_cli.local.program import Program
+from kongflow_cli.local.program import UNUSABLE, Program
 from kongflow_cli.local.running_process import Reaper, RunningProcess, how_it_ended
 from kongflow_embedded.errors import EmbeddedServerError, NotReadyError
 
@@ -116,10 +116,21 @@ class WatchedProgram:
         self._on_start()
         becoming_ready = asyncio.create_task(self._become_ready(process, again=again))
         try:
-            return how_it_ended(await asyncio.shield(process.ended))
+            code = await asyncio.shield(process.ended)
+            self._check_usable(code)
+            return how_it_ended(code)
         finally:
             becoming_ready.cancel()
             await asyncio.wait({becoming_ready})
+
+    def _check_usable(self, code: int) -> None:
+        """Raises CliError when another start would end in the same way.
+
+        What worked once may work again when what it was told is mended: it is started on.
+        """
+        if code == self._program.unusable_code and not self._ready.is_set():
+            sentence = f"{self._program.name} cannot use its settings ({how_it_ended(code)})."
+            raise CliError(explain(sentence, self._output), exit_code=UNUSABLE)
 
     def _take(self, lines: Sequence[bytes]) -> None:
         self._output.take(lines)

@@ -35,12 +35,17 @@ class Operator(Enum):
     GREATER = ">"
     AT_MOST = "<="
     AT_LEAST = ">="
+    HAS = ":"
+    """Of a list that the value is in it, of an object that it has such a member."""
+    PRESENT = ":*"
+    """That there is anything; the value says nothing."""
 
 
 class FieldType(Enum):
     """What a field holds, and with it which values it is compared with."""
 
     TEXT = "a text"
+    TEXTS = "one of its texts"
     NUMBER = "a number"
     BOOLEAN = "true or false"
     TIME = "a time such as 2024-05-01T12:00:00Z"
@@ -63,7 +68,8 @@ class FilterField:
 class Comparison:
     """The field compares so with the value; a missing one equals nothing.
 
-    Of a DOCUMENT it is the value at `path`, which is empty for all other fields.
+    Of a DOCUMENT it is the value at `path`, which is empty for all other fields; only what it
+    HAS is asked of the whole.
     """
 
     field: str

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import random
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import grpc
@@ -230,11 +230,10 @@ async def test_a_token_from_before_the_log_is_too_old(context: EventsContext) ->
     assert refused_with.reason == "RESUME_TOKEN_EXPIRED"
 
 
-async def test_there_are_only_so_many_watches(
-    context: EventsContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch_events, "MAX_WATCHES", 1)
-    async with Watch(context):
+async def test_there_are_only_so_many_watches(context: EventsContext) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(watch_events.MAX_WATCHES):
+            await stack.enter_async_context(Watch(context))
         with refusal(grpc.StatusCode.RESOURCE_EXHAUSTED) as refused_with:
             await Watch(context).answer()
     assert refused_with.reason == "TOO_MANY_WATCHES"

@@ -48,6 +48,7 @@ from kongflow_workerqueue.application.audit_queries import AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
 from kongflow_workerqueue.application.dispatch import Dispatch
+from kongflow_workerqueue.application.edit_dead_letters import EditDeadLetters
 from kongflow_workerqueue.application.enqueue_jobs import EnqueueJobs
 from kongflow_workerqueue.application.limit_queue import LimitQueue
 from kongflow_workerqueue.application.pause_queue import PauseQueue
@@ -138,8 +139,10 @@ async def open_services(
     )
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))
+    edits = EditDeadLetters(catalogue)
+    parse_redrive = partial(parse_filter, fields=REDRIVE_FIELDS)
     redrives = RedriveQueuedJobs(
-        PostgresRedriveLedger(database, partial(parse_filter, fields=REDRIVE_FIELDS)), new_id
+        PostgresRedriveLedger(database, parse_redrive, edits), edits, new_id
     )
     servicer = WorkerQueueServicer(
         queries,

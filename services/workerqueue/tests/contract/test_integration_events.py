@@ -84,6 +84,13 @@ async def test_each_subscriber_gets_a_job_with_the_event(server: ServerUnderTest
         assert (job.traceparent, list(job.tags)) == (TRACEPARENT, ["mine", SUCCESS])
 
 
+async def test_a_newer_event_comes_with_what_is_not_known_here(server: ServerUnderTest) -> None:
+    told = event(fromTomorrow=[1.0])
+    [result] = await server.enqueue(publish(told), service="runs")
+    assert result.status.code == 0
+    assert [dict(job.args)["event"] for job in await jobs(server)] == [told, told]
+
+
 async def test_of_an_event_a_subscriber_gets_one_job_however_often_it_comes(
     server: ServerUnderTest,
 ) -> None:

@@ -9,7 +9,6 @@ import orjson
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow.workerqueue.v1 import workerqueue_service_pb2 as pb
 from kongflow.workerqueue.v1.audit_entry_pb2 import AuditEntry
 from kongflow_common.ids import new_id
@@ -97,17 +96,6 @@ async def test_a_key_of_an_unknown_argument_is_refused(
     assert StatusCode(result.status.code) is StatusCode.INVALID_ARGUMENT
     assert fields(result.status) == [f"commands[0].{field}"]
     assert await server.count() == 0
-
-
-async def test_a_key_may_be_of_an_argument_that_only_the_job_knows(
-    server: ServerUnderTest,
-) -> None:
-    job_id = await sent(
-        server,
-        args=b'{"sentTo": "ann", "newer": 1}',
-        serial=job_options_pb2.LimitKey(args=["newer"]),
-    )
-    assert (await server.get(job_id)).serial_key == "courier.send:[1]"
 
 
 async def test_jobs_of_an_event_have_the_limits_of_their_kind(server: ServerUnderTest) -> None:

@@ -91,7 +91,9 @@ async def test_the_newest_error_is_in_lists(server: ServerUnderTest) -> None:
 async def test_filters(server: ServerUnderTest) -> None:
     environment = new_id()
     await enqueued(server, 2)
-    [scheduled] = await enqueued(server, run_time=LATER, environment_id=str(environment))
+    [scheduled] = await enqueued(
+        server, run_time=LATER, environment_id=str(environment), tags=["urgent", "x"]
+    )
     [unknown] = await enqueued(server, kind="comesLater")
     [discarded] = await enqueued(server)
     await server.finish(discarded, DISCARDED)
@@ -99,6 +101,9 @@ async def test_filters(server: ServerUnderTest) -> None:
         ('state = "SCHEDULED"', [scheduled]),
         ('state = "DISCARDED" OR state = "SCHEDULED"', [discarded, scheduled]),
         ('state = "AVAILABLE" AND queue = "default"', [unknown]),
+        ("state = Scheduled OR state = discarded", [discarded, scheduled]),
+        ('tags:"urgent"', [scheduled]),
+        ('tags:"urg"', []),
         ("kind = comesLater", [unknown]),
         ("priority = NORMAL", [unknown]),
         ('run_time > "2080-01-01T00:00:00Z"', [scheduled]),
@@ -118,6 +123,8 @@ async def test_filters(server: ServerUnderTest) -> None:
         ({"filter": "colour = red"}, "filter"),
         ({"filter": 'state = "RUNNING" AND'}, "filter"),
         ({"filter": "state < RUNNING"}, "filter"),
+        ({"filter": "kind:deliverEvent"}, "filter"),
+        ({"filter": "tags = urgent"}, "filter"),
         ({"page_size": -1}, "page_size"),
         ({"page_token": "nonsense"}, "page_token"),
     ],

@@ -10,6 +10,7 @@ from uuid import UUID
 from kongflow_common.ids import new_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
+from kongflow_workerqueue.application.edit_dead_letters import EditDeadLetters
 from kongflow_workerqueue.application.enqueue_command import Edit
 from kongflow_workerqueue.application.ports import (
     FinishedJob,
@@ -19,6 +20,7 @@ from kongflow_workerqueue.application.ports import (
     Removal,
 )
 from kongflow_workerqueue.application.redrive_queued_jobs import REDRIVE_FIELDS, NewRedrive
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue
 from kongflow_workerqueue.domain.errors import (
     QueuedJobEnded,
     QueuedJobNotDiscarded,
@@ -114,7 +116,9 @@ class Walk:
     def __init__(self, ledger: LedgerUnderTest, seed: int) -> None:
         self._ledger = ledger
         self._redrives = PostgresRedriveLedger(
-            ledger.database, partial(parse_filter, fields=REDRIVE_FIELDS)
+            ledger.database,
+            partial(parse_filter, fields=REDRIVE_FIELDS),
+            EditDeadLetters(KindCatalogue(())),
         )
         self._random = random.Random(seed)
         self._rule = RULES[seed % len(RULES)]

@@ -51,6 +51,8 @@ FILTERS = [
     "priority = LOW",
     "tag = seldom",
     "NOT tag = seldom AND state = AVAILABLE",
+    "tags:seldom",
+    "NOT tags:* AND state = available",
     "error_code = INTERNAL",
     'args.event.id = "e7"',
     "args.event.id = e7",
@@ -63,6 +65,8 @@ FILTERS = [
     "args.last = true",
     "args.last != true",
     'args.event.id < "e2"',
+    "args.lines:l1",
+    "NOT args.lines:2 AND state = Completed",
     "args.nothing = 1",
     "NOT args.nothing = 1 AND kind = kind0",
 ]
@@ -107,7 +111,8 @@ def job_row(dice: random.Random, number: int) -> dict[str, Any]:
         "tags": ["seldom"] if number % 50 == 0 else None,
         "args": (
             f'{{"event": {{"id": "e{number % 10}"}}, "revision": {number % 7}, '
-            f'"NULL": 1, "a}}b": "x", '
+            f'"NULL": 1, "a}}b": "x", "none": null, '
+            f'"lines": ["l{number % 4}", {number % 5}, ["deep"], {{"deep": 1}}], '
             f'"big": "{number}", "last": {"true" if number == 399 else "false"}}}'
         ),
         "errors": (
@@ -181,6 +186,31 @@ async def test_conditions_on_arguments_mean_what_they_say(
         ("args.NULL = 1", 400),
         ("args.a}b = x", 400),
         ('args.a}b = "x" AND NOT args.event = x', 400),
+        ('args.lines:"l1"', 100),
+        ("args.lines:l1 OR args.lines:l2", 200),
+        ("NOT args.lines:l1", 300),
+        ("args.lines:2", 80),
+        ('args.lines:"2"', 0),
+        ("args.lines:deep", 0),
+        ("args.lines:true", 0),
+        ("args.lines:*", 400),
+        ("args.event:id", 400),
+        ("args.event:e7", 0),
+        ("args.event.id:e7", 40),
+        ("args.revision:3", 57),
+        ("args.big:33", 1),
+        ("args.last:true", 1),
+        ("args:event", 400),
+        ("args:nothing", 0),
+        ("args.none:*", 0),
+        ("args.nothing:*", 0),
+        ('args.lines:"*"', 0),
+        ("tags:seldom", 8),
+        ('NOT tags:"seldom"', 392),
+        ("tags:sel", 0),
+        ("tags:*", 8),
+        ("NOT tags:*", 392),
+        ('tags:"*"', 0),
     ]:
         assert len(await listed(ledger, text, None, 100)) == count, text
     with pytest.raises(InvalidField, match="= and != only"):

@@ -10,6 +10,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_common.testing.plans import Statement, entries_read
 from kongflow_workerqueue.adapters import (
+    edited_letters,
     ledger_admission,
     ledger_keys,
     ledger_maintenance,
@@ -99,6 +100,18 @@ def statements() -> dict[str, Statement]:
         "throughput": (
             queue_reader._THROUGHPUT,
             {"queue": "events", "within": timedelta()},
+        ),
+        "lock dead letters": (
+            edited_letters._LOCK,
+            {"ids": array_parameter("uuid", [new_id()]), "discarded": "discarded"},
+        ),
+        "edit dead letters": (
+            edited_letters._MAKE_AVAILABLE,
+            {
+                **edited_letters._EDITED.bind([(new_id(), b"{}", None, None, None, None, None)]),
+                "ids": array_parameter("uuid", [new_id()]),
+                "discarded": "discarded",
+            },
         ),
         **upkeep(),
     }

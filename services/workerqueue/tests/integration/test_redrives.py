@@ -8,6 +8,7 @@ import pytest
 from kongflow_common.ids import new_id
 from kongflow_common.rpc.filtering import parse_filter
 from kongflow_workerqueue.adapters.ledger_redrives import PostgresRedriveLedger
+from kongflow_workerqueue.application.edit_dead_letters import EditDeadLetters
 from kongflow_workerqueue.application.ports import FinishedJob, NewJob
 from kongflow_workerqueue.application.redrive_queued_jobs import (
     REDRIVE_FIELDS,
@@ -15,16 +16,18 @@ from kongflow_workerqueue.application.redrive_queued_jobs import (
     Redrive,
     RedriveState,
 )
+from kongflow_workerqueue.catalogue.catalogue import KindCatalogue
 from kongflow_workerqueue.domain.outcome import CallStatus, StatusCode, Transition
 from kongflow_workerqueue.domain.states import JobState
 from services.workerqueue.tests.integration.ledger_under_test import BY, LedgerUnderTest, new_job
 
 PARSE = partial(parse_filter, fields=REDRIVE_FIELDS)
+EDITS = EditDeadLetters(KindCatalogue(()))
 
 
 @pytest.fixture
 def redrives(ledger: LedgerUnderTest) -> PostgresRedriveLedger:
-    return PostgresRedriveLedger(ledger.database, PARSE)
+    return PostgresRedriveLedger(ledger.database, PARSE, EDITS)
 
 
 async def discarded(
@@ -77,7 +80,7 @@ async def test_no_more_than_the_rate_in_a_second_and_on_with_another_server(
     assert await states(ledger) == {"available": 3, "discarded": 4}
     assert await redrives.any_unfinished()
     # Nothing of it is in this process's memory.
-    another = PostgresRedriveLedger(ledger.database, PARSE)
+    another = PostgresRedriveLedger(ledger.database, PARSE, EDITS)
     for _ in range(2):
         await second_passes(ledger)
         assert await another.advance()

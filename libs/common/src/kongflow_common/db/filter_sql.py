@@ -50,5 +50,7 @@ def _compare(column: ColumnElement[Any], comparison: Comparison) -> ColumnElemen
             return column <= value
         case Operator.AT_LEAST:
             return column >= value
+        case Operator.HAS | Operator.PRESENT:
+            raise TypeError(f"the column {column} holds one value: {comparison.field} has no parts")
         case _:
             assert_never(comparison.operator)

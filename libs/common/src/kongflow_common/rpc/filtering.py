@@ -3,11 +3,14 @@
     filter      = sequence { "AND" sequence }
     sequence    = term { "OR" term }            OR binds tighter than AND, as AIP-160 has it
     term        = [ "NOT" | "-" ] ( comparison | "(" filter ")" )
-    comparison  = field ( "=" | "!=" | "<" | ">" | "<=" | ">=" ) value
+    comparison  = field ( "=" | "!=" | "<" | ">" | "<=" | ">=" | ":" ) value
     field       = name | name { "." member }    the second of a DOCUMENT, and only of one
     value       = quoted text | word
 
-Left out: bare words, `:` and functions, `*` as a wildcard (it stands for itself). In a
+`:` is for TEXTS, which know no other operator, and for a DOCUMENT; the word `*` behind it stands
+for anything. The values of an ENUM are read in any letter case.
+
+Left out: bare words and functions, `*` as a wildcard elsewhere (it stands for itself). In a
 document a quoted value is a text; a word is what JSON makes of it, or a text.
 """
 
@@ -43,7 +46,7 @@ _FIELD = "filter"
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
     |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<operator><=|>=|!=|=|<|>)
+    |(?P<operator><=|>=|!=|=|<|>|:)
     |(?P<open>\()
     |(?P<close>\))
     |(?P<minus>-(?=[A-Za-z_(]))
@@ -55,6 +58,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _EQUALITY = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
 _ONLY_EQUALITY = frozenset({FieldType.BOOLEAN, FieldType.ID, FieldType.ENUM})
+_WITH_HAS = frozenset({FieldType.TEXTS, FieldType.DOCUMENT})
+_ANYTHING = "*"
 _KEYWORDS = frozenset({"AND", "OR", "NOT"})
 
 
@@ -149,29 +154,40 @@ class _Parser:
         name = self._take("word")
         if name is None or name.text in _KEYWORDS:
             _refuse((name or self._peek()).position, "expected the name of a field")
-        field, path = self._field(name)
-        sign = self._take("operator")
-        if sign is None:
-            _refuse(self._peek().position, "expected =, !=, <, >, <= or >=")
-        operator = Operator(sign.text)
-        if field.type in _ONLY_EQUALITY and operator not in _EQUALITY:
-            _refuse(sign.position, f"{field.name} is compared with = and != only")
+        has = self._peek().text == Operator.HAS.value
+        field, path = self._field(name, whole=has)
+        operator = self._operator(field)
         value = self._take("text") or self._take("word")
         if value is None:
             _refuse(self._peek().position, "expected a value")
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             _refuse(name.position, f"more than {MAX_COMPARISONS} comparisons")
+        if has and (value.kind, value.text) == ("word", _ANYTHING):
+            return Comparison(field.name, Operator.PRESENT, True, path)
         return Comparison(field.name, operator, _value(field, value), path)
 
-    def _field(self, name: _Token) -> tuple[FilterField, tuple[str, ...]]:
+    def _operator(self, field: FilterField) -> Operator:
+        sign = self._take("operator")
+        if sign is None:
+            _refuse(self._peek().position, "expected =, !=, <, >, <=, >= or :")
+        operator = Operator(sign.text)
+        if field.type is FieldType.TEXTS and operator is not Operator.HAS:
+            _refuse(sign.position, f"{field.name} is compared with : only")
+        if field.type in _ONLY_EQUALITY and operator not in _EQUALITY:
+            _refuse(sign.position, f"{field.name} is compared with = and != only")
+        if operator is Operator.HAS and field.type not in _WITH_HAS:
+            _refuse(sign.position, f"{field.name} holds one value, which : does not compare")
+        return operator
+
+    def _field(self, name: _Token, *, whole: bool) -> tuple[FilterField, tuple[str, ...]]:
         first, *path = name.text.split(".")
         field = self._fields.get(first)
         if field is None or (path and field.type is not FieldType.DOCUMENT):
             known = ", ".join(self._fields)
             _refuse(name.position, f"{name.text!r} cannot be filtered by; known are {known}")
         if field.type is FieldType.DOCUMENT:
-            if not path or not all(path) or "\x00" in name.text:
+            if not (path or whole) or not all(path) or "\x00" in name.text:
                 _refuse(name.position, f"expected a path such as {field.name}.member")
             if len(path) > MAX_PATH:
                 _refuse(name.position, f"the path has more than {MAX_PATH} members")
@@ -206,7 +222,7 @@ def _value(field: FilterField, token: _Token) -> FilterValue:
 
 def _read(field: FilterField, text: str) -> FilterValue | None:
     match field.type:
-        case FieldType.TEXT | FieldType.DOCUMENT:
+        case FieldType.TEXT | FieldType.TEXTS | FieldType.DOCUMENT:
             return text if "\x00" not in text else None
         case FieldType.NUMBER:
             return _number(text)
@@ -217,7 +233,7 @@ def _read(field: FilterField, text: str) -> FilterValue | None:
         case FieldType.ID:
             return _id(text)
         case FieldType.ENUM:
-            return text if text in field.members else None
+            return next((each for each in field.members if each.lower() == text.lower()), None)
         case _:
             assert_never(field.type)
 

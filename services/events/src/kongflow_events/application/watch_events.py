@@ -1,12 +1,12 @@
 """Tells what happens to resources, as the log has it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.watch_places import WatchPlaces
 from kongflow_events.application.resource_events import LogPage, LogReader
 from kongflow_events.domain.errors import ResumeTokenExpired, TooManyWatches
 from kongflow_events.domain.log_position import (
@@ -49,12 +49,12 @@ class WatchEvents:
     ) -> None:
         self._log = log
         self._pause = pause
-        self._watches = 0
+        self._places = WatchPlaces(MAX_WATCHES, TooManyWatches)
 
     @property
     def watches(self) -> int:
         """How many go on."""
-        return self._watches
+        return self._places.taken
 
     async def __call__(
         self, selection: LogSelection, position: LogPosition | None
@@ -63,7 +63,7 @@ class WatchEvents:
 
         Raises TooManyWatches and ResumeTokenExpired before anything is told.
         """
-        with self._one_of_the_watches():
+        with self._places.take():
             cursor = await self._begin(position)
             if position is None:
                 yield Told((), cursor.position)
@@ -84,16 +84,6 @@ class WatchEvents:
         if position.since < horizon.at - KEPT:
             raise ResumeTokenExpired(KEPT.days)
         return _Cursor(position, horizon)
-
-    @contextmanager
-    def _one_of_the_watches(self) -> Iterator[None]:
-        if self._watches >= MAX_WATCHES:
-            raise TooManyWatches(MAX_WATCHES)
-        self._watches += 1
-        try:
-            yield
-        finally:
-            self._watches -= 1
 
 
 class _Cursor:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Numeric, Text, case, cast, false, func, literal
+from sqlalchemy import ColumnElement, Numeric, Text, case, cast, false, func, literal, or_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from kongflow_common.db.filter_sql import FilterTarget
@@ -63,11 +63,21 @@ def _tag(comparison: Comparison) -> ColumnElement[bool]:
     return has_tag if comparison.operator is Operator.EQUAL else ~has_tag
 
 
+def _tags(comparison: Comparison) -> ColumnElement[bool]:
+    if comparison.operator is Operator.PRESENT:
+        return func.coalesce(func.cardinality(_COLUMNS.tags) > 0, false())
+    return func.coalesce(_COLUMNS.tags.contains([str(comparison.value)]), false())
+
+
 def _argument(comparison: Comparison) -> ColumnElement[bool]:
     # Not `#>` with a path: SQLAlchemy writes it as one text and quotes nothing in it.
     path = [cast(literal(member), Text()) for member in comparison.path]
-    found = func.jsonb_extract_path(_COLUMNS.args, *path, type_=JSONB)
+    found = func.jsonb_extract_path(_COLUMNS.args, *path, type_=JSONB) if path else _COLUMNS.args
     value = comparison.value
+    if comparison.operator is Operator.PRESENT:
+        return func.coalesce(func.jsonb_typeof(found) != "null", false())
+    if comparison.operator is Operator.HAS:
+        return func.coalesce(_has(found, value), false())
     if comparison.operator in _EQUALITY:
         equal = func.coalesce(found.in_([func.to_jsonb(each) for each in _as_json(value)]), false())
         return equal if comparison.operator is Operator.EQUAL else ~equal
@@ -81,6 +91,15 @@ def _argument(comparison: Comparison) -> ColumnElement[bool]:
         case((kind == "number", text), (text.regexp_match(_INTEGER_TEXT), text)), Numeric()
     )
     return _order(comparison.operator, number, value)
+
+
+# Any: documents of every shape.
+def _has(found: ColumnElement[Any], value: object) -> ColumnElement[bool]:
+    """Whether a list holds a value, an object has a member of that name, or it is the value."""
+    same = [found.contains(func.to_jsonb(each)) for each in _as_json(value)]
+    if isinstance(value, bool):
+        return or_(*same)
+    return or_(*same, func.jsonb_exists(found, cast(literal(str(value)), Text())))
 
 
 # Any: what is compared has the type of the value.
@@ -103,8 +122,8 @@ def _order(operator: Operator, found: ColumnElement[Any], value: object) -> Colu
             return found <= value
         case Operator.AT_LEAST:
             return found >= value
-        case Operator.EQUAL | Operator.NOT_EQUAL:
-            raise ValueError("equality is no order")
+        case Operator.EQUAL | Operator.NOT_EQUAL | Operator.HAS | Operator.PRESENT:
+            raise ValueError(f"{operator.value} is no order")
         case _:
             assert_never(operator)
 
@@ -126,6 +145,7 @@ TARGETS: Mapping[str, FilterTarget] = {
     "run_time": _COLUMNS.run_at,
     "end_time": _COLUMNS.finalized_at,
     "tag": _tag,
+    "tags": _tags,
     "error_code": _error_code,
     "args": _argument,
 }
@@ -188,7 +208,13 @@ def places_of(tree: Filter | None) -> tuple[JobPlace, JobPlace]:
                 newest = min(newest, before)
             case Operator.AT_MOST | Operator.EQUAL:
                 newest = min(newest, after)
-            case Operator.GREATER | Operator.AT_LEAST | Operator.NOT_EQUAL:
+            case (
+                Operator.GREATER
+                | Operator.AT_LEAST
+                | Operator.NOT_EQUAL
+                | Operator.HAS
+                | Operator.PRESENT
+            ):
                 pass
             case _:
                 assert_never(each.operator)
@@ -200,7 +226,13 @@ def places_of(tree: Filter | None) -> tuple[JobPlace, JobPlace]:
                 oldest = max(oldest, after)
             case Operator.AT_LEAST | Operator.EQUAL:
                 oldest = max(oldest, before)
-            case Operator.LESS | Operator.AT_MOST | Operator.NOT_EQUAL:
+            case (
+                Operator.LESS
+                | Operator.AT_MOST
+                | Operator.NOT_EQUAL
+                | Operator.HAS
+                | Operator.PRESENT
+            ):
                 pass
             case _:
                 assert_never(each.operator)

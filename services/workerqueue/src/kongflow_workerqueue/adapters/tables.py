@@ -351,7 +351,16 @@ REDRIVES = Table(
     Column("filter", Text, nullable=False),
     Column("caller_name", Text, nullable=False),
     Column("reason", Text),
+    Column("edit_due_at", _TIME),
+    Column("refused_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("args", JSONB),
+    Column("args_patch", JSONB),
+    Column("caller", Text),
+    Column("caller_key_id", Text),
     PrimaryKeyConstraint("id", name="redrives_pkey"),
+    CheckConstraint(
+        "num_nonnulls(args, args_patch) = num_nonnulls(edit_due_at)", name="redrives_edit_check"
+    ),
     CheckConstraint("jobs_per_second BETWEEN 1 AND 1000", name="redrives_rate_check"),
     CheckConstraint("NOT cancelled OR ended_at IS NOT NULL", name="redrives_cancelled_check"),
     Index("redrives_unfinished_idx", "next_at", postgresql_where=text("ended_at IS NULL")),

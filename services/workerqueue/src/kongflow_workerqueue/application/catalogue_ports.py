@@ -56,8 +56,11 @@ class KindPolicy(Protocol):
     def limits_for(self, environment_id: UUID | None, args: bytes) -> Limits | None:
         """Return the limits that the kind gives a job with these arguments, a JSON object."""
 
-    def check_args(self, args: bytes) -> None:
-        """Raise ArgsRefused unless the JSON object is a request of the kind's method."""
+    def check_args(self, args: bytes, *, with_unknown: bool = False) -> None:
+        """Raise ArgsRefused unless the JSON object is a request of the kind's method.
+
+        What the request does not know is refused too, unless `with_unknown` lets it pass.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import MAX_PAYLOAD_BYTES, parse_json
 from kongflow_workerqueue.application.catalogue_ports import ArgsRefused, Catalogue, KindPolicy
-from kongflow_workerqueue.application.ports import NewJob, QueuedJob, Removal
+from kongflow_workerqueue.application.ports import NewJob, Removal
 from kongflow_workerqueue.domain.errors import KindNotOwned
 from kongflow_workerqueue.domain.limits import (
     NO_LIMITS,
@@ -82,13 +82,20 @@ def check_owner(kind: str, catalogue: Catalogue, caller: str) -> KindPolicy | No
 
 
 def ledger_command(
-    command: EnqueueCommand | Removal, catalogue: Catalogue, caller: str
+    command: EnqueueCommand | Removal,
+    catalogue: Catalogue,
+    caller: str,
+    *,
+    with_unknown_args: bool = False,
 ) -> NewJob | Removal:
-    """Fill a command in from the kind's policy. Raises InvalidField and KindNotOwned."""
+    """Fill a command in from the kind's policy. Raises InvalidField and KindNotOwned.
+
+    Arguments that the kind does not know are refused unless `with_unknown_args` lets them pass.
+    """
     policy = check_owner(command.kind, catalogue, caller)
     if isinstance(command, Removal):
         return command
-    args = _checked_args(command.args or b"{}", policy)
+    args = _checked_args(command.args or b"{}", policy, with_unknown=with_unknown_args)
     queue = command.queue or (policy.queue if policy else DEFAULT_QUEUE)
     unique = command.unique
     if unique is None and policy is not None:
@@ -144,7 +151,23 @@ class Edit:
     limits: Limits | None = None
 
 
-def edit_of(job: QueuedJob, text: bytes, catalogue: Catalogue) -> Edit:
+class EditedJob(Protocol):
+    """What of a job its edit depends on; `args` is a UTF-8 JSON object."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def queue(self) -> str: ...
+
+    @property
+    def environment_id(self) -> UUID | None: ...
+
+    @property
+    def args(self) -> bytes | None: ...
+
+
+def edit_of(job: EditedJob, text: bytes, catalogue: Catalogue) -> Edit:
     """Read other arguments for a job that is read whole. Raises InvalidField."""
     policy = catalogue.find(job.kind)
     if policy is None:
@@ -169,14 +192,14 @@ class _Args:
     fields: dict[str, object]
 
 
-def _checked_args(text: bytes, policy: KindPolicy | None) -> _Args:
+def _checked_args(text: bytes, policy: KindPolicy | None, *, with_unknown: bool = False) -> _Args:
     document = parse_json(text, field="args", max_bytes=MAX_PAYLOAD_BYTES, max_depth=MAX_ARGS_DEPTH)
     fields = document.load()
     if not isinstance(fields, dict):
         raise InvalidField("args", "is not a JSON object")
     if policy is not None:
         try:
-            policy.check_args(document.text)
+            policy.check_args(document.text, with_unknown=with_unknown)
         except ArgsRefused as error:
             raise InvalidField("args", f"is no request of {policy.kind}: {error}") from error
     return _Args(document.text, cast("dict[str, object]", fields))
@@ -193,18 +216,15 @@ def _by_json_names(fields: Mapping[str, object], policy: KindPolicy | None) -> M
     return {names.get(name, name): value for name, value in fields.items()}
 
 
-def _check_named(
-    names: Sequence[str], field: str, fields: Mapping[str, object], policy: KindPolicy | None
-) -> None:
-    """Raise InvalidField for a rule that names what neither the kind nor the arguments know.
+def _check_named(names: Sequence[str], field: str, policy: KindPolicy | None) -> None:
+    """Raise InvalidField for a rule that names an argument which the kind does not have.
 
     It would be missing from all of them: every job of the kind would be the same.
     """
     if policy is None:
         return
     for index, name in enumerate(names):
-        # A newer version's argument is not known here, but it is there.
-        if name not in fields and policy.json_names.get(name) != name:
+        if policy.json_names.get(name) != name:
             raise InvalidField(f"{field}[{index}]", f"{policy.kind} has no such argument")
 
 
@@ -213,7 +233,7 @@ def _compared(
 ) -> Mapping[str, object]:
     """Read the arguments that a rule compares. Raises InvalidField."""
     fields = _by_json_names(fields, policy)
-    _check_named(rule.args or (), "unique.args", fields, policy)
+    _check_named(rule.args or (), "unique.args", policy)
     return fields
 
 
@@ -234,9 +254,9 @@ def _limits(
         return None
     fields = _by_json_names(fields, policy)
     if rules.serial is not None:
-        _check_named(rules.serial.args, "serial.args", fields, policy)
+        _check_named(rules.serial.args, "serial.args", policy)
     if rules.concurrency is not None:
-        _check_named(rules.concurrency.key.args, "concurrency.key.args", fields, policy)
+        _check_named(rules.concurrency.key.args, "concurrency.key.args", policy)
     if rules.rate is not None:
-        _check_named(rules.rate.key.args, "rate.key.args", fields, policy)
+        _check_named(rules.rate.key.args, "rate.key.args", policy)
     return limits_of(rules, command.environment_id, fields)

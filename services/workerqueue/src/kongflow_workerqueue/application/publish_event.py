@@ -93,7 +93,8 @@ def _job(
 ) -> NewJob:
     """The job of one subscriber: as if its own target had enqueued it."""
     own = replace(command, id=id_, kind=kind.kind, args=args, tags=(*command.tags, type_))
-    job = ledger_command(own, catalogue, kind.target)
+    # A newer publisher's event has fields more; its subscribers read what they know.
+    job = ledger_command(own, catalogue, kind.target, with_unknown_args=True)
     if not isinstance(job, NewJob):
         raise TypeError(f"{kind.kind} got {type(job).__name__} of an event")
     return job

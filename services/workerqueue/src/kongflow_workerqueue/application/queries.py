@@ -28,6 +28,7 @@ FILTER_FIELDS = (
     FilterField("priority", FieldType.ENUM, [priority.name for priority in Priority]),
     FilterField("environment_id", FieldType.ID),
     FilterField("tag", FieldType.TEXT),
+    FilterField("tags", FieldType.TEXTS),
     FilterField("error_code", FieldType.ENUM, [code.name for code in StatusCode]),
     FilterField("create_time", FieldType.TIME),
     FilterField("run_time", FieldType.TIME),

@@ -1,14 +1,14 @@
 """Tells how queued jobs change, as far as looks at the ledger once a second show it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from kongflow_common.filtering import Filter
+from kongflow_common.watch_places import WatchPlaces
 from kongflow_workerqueue.application.ports import JobPage, JobPlace, QueuedJob
 from kongflow_workerqueue.domain.errors import TooManyWatches
 from kongflow_workerqueue.domain.states import JobState
@@ -106,18 +106,18 @@ class WatchQueuedJobs:
     ) -> None:
         self._watcher = watcher
         self._pause = pause
-        self._watches = 0
+        self._places = WatchPlaces(MAX_WATCHES, TooManyWatches)
 
     @property
     def watches(self) -> int:
         """How many go on."""
-        return self._watches
+        return self._places.taken
 
     async def __call__(
         self, environment_id: UUID | None, condition: Filter | None, *, with_present: bool
     ) -> AsyncGenerator[JobChanges, None]:
         """Tell changes until closed. Raises TooManyWatches, before anything is told."""
-        with self._one_of_the_watches():
+        with self._places.take():
             look = await self._watcher.look(environment_id, condition, since=None, known={})
             page = await self._watcher.page(
                 environment_id, condition, after=None, limit=MAX_PRESENT
@@ -138,16 +138,6 @@ class WatchQueuedJobs:
                 quiet = 0 if changes.jobs or changes.deleted or changes.skipped else quiet + 1
                 if not quiet or quiet % _SIGN_OF_LIFE == 0:
                     yield changes
-
-    @contextmanager
-    def _one_of_the_watches(self) -> Iterator[None]:
-        if self._watches >= MAX_WATCHES:
-            raise TooManyWatches(MAX_WATCHES)
-        self._watches += 1
-        try:
-            yield
-        finally:
-            self._watches -= 1
 
 
 class _Memory:

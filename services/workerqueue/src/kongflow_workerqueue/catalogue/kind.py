@@ -74,10 +74,13 @@ class Kind:
         """The JSON name of each argument, by every name that it may be written under."""
         return self.parser.json_names
 
-    def check_args(self, args: bytes) -> None:
-        """Raises ArgsRefused unless the JSON object is a request of the kind's method."""
+    def check_args(self, args: bytes, *, with_unknown: bool = False) -> None:
+        """Raises ArgsRefused unless the JSON object is a request of the kind's method.
+
+        What the request does not know is refused too, unless `with_unknown` lets it pass.
+        """
         try:
-            self.parser.parse(args)
+            self.parser.parse(args, with_unknown=with_unknown)
         except UnreadableArguments as error:
             raise ArgsRefused(str(error)) from error
 

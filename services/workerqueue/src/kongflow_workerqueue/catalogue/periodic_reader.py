@@ -23,7 +23,7 @@ def read_periodic(periodic: job_options_pb2.Periodic, kind: str, parser: Request
         raise ValueError(f"periodic: a name is longer than {_MAX_NAME_LENGTH} characters.")
     args = periodic.args.encode() or b"{}"
     try:
-        parser.parse(args)
+        parser.parse(args, with_unknown=False)
     except UnreadableArguments as error:
         raise ValueError(f"periodic {name}: {error}") from error
     return Periodic(name, Schedule(periodic.cron, periodic.time_zone or "UTC"), args)

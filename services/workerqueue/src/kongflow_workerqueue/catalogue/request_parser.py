@@ -45,9 +45,10 @@ class RequestParser:
             for name in (field.json_name, field.name)
         }
 
-    def parse(self, args: bytes) -> Message:
-        """Reads arguments as a message; unknown fields are left out.
+    def parse(self, args: bytes, *, with_unknown: bool = True) -> Message:
+        """Reads arguments as a message.
 
+        Unknown fields are left out; without `with_unknown` they are refused.
         Raises UnreadableArguments.
         """
         fields = _load(args)
@@ -58,11 +59,12 @@ class RequestParser:
             return json_format.ParseDict(
                 dict(fields),
                 self._message_class(),
-                ignore_unknown_fields=True,
+                ignore_unknown_fields=with_unknown,
                 descriptor_pool=self._pool,
             )
         except (json_format.ParseError, ValueError, TypeError) as error:
-            raise UnreadableArguments(str(error)) from error
+            # Of an unknown field the lines behind say which ones there are.
+            raise UnreadableArguments(str(error).partition("\n")[0]) from error
 
     def _plain(self, fields: Mapping[str, object]) -> dict[str, object] | None:
         """The constructor's arguments, or None when a field is not a plain one."""

@@ -23,6 +23,7 @@ from kongflow_common.rpc.paging import PageCursor, page_request
 from kongflow_workerqueue.application.audit_queries import AUDIT_FIELDS, AuditQueries
 from kongflow_workerqueue.application.cancel_queued_job import CancelQueuedJob
 from kongflow_workerqueue.application.delete_queued_job import DeleteQueuedJob
+from kongflow_workerqueue.application.edit_dead_letters import ArgsChange
 from kongflow_workerqueue.application.limit_queue import LimitQueue
 from kongflow_workerqueue.application.pause_queue import PauseQueue
 from kongflow_workerqueue.application.ports import JobPlace, QueuedJob
@@ -40,7 +41,11 @@ from kongflow_workerqueue.rpc.interventions import intervention
 from kongflow_workerqueue.rpc.name_pages import name_before, token_after
 from kongflow_workerqueue.rpc.queue_mapping import queue_to_proto, stats_to_proto
 from kongflow_workerqueue.rpc.queued_job_mapping import in_portions, to_proto
-from kongflow_workerqueue.rpc.redrive_mapping import redrive_to_proto
+from kongflow_workerqueue.rpc.redrive_mapping import (
+    dry_run_to_proto,
+    redrive_to_proto,
+    set_change,
+)
 from kongflow_workerqueue.rpc.watch_mapping import changes_to_proto
 
 _GetContext = grpc.aio.ServicerContext[pb.GetQueuedJobRequest, pb.GetQueuedJobResponse]
@@ -236,25 +241,30 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
             at_most=_MAX_REDRIVE_RATE,
         )
         by = intervention(request.reason)
+        change = _change(request)
         if request.validate_only:
-            dry_run = await self._redrives.dry_run(environment_id, condition)
-            return pb.RedriveQueuedJobsResponse(
-                redrive=Redrive(
-                    filter=request.filter,
-                    environment_id=str(environment_id or ""),
-                    jobs_per_second=rate,
-                    total_count=dry_run.total,
-                ),
-                sample=[to_proto(job) for job in dry_run.sample],
+            dry_run = await self._redrives.dry_run(environment_id, condition, change=change)
+            told = Redrive(
+                filter=request.filter,
+                environment_id=str(environment_id or ""),
+                jobs_per_second=rate,
+                total_count=dry_run.total,
             )
-        redrive = await self._redrives.begin(environment_id, request.filter, condition, rate, by)
-        return pb.RedriveQueuedJobsResponse(redrive=redrive_to_proto(redrive))
+            if change is not None:
+                set_change(told, change)
+            return dry_run_to_proto(told, dry_run, _MAX_PAGE_BYTES)
+        redrive = await self._redrives.begin(
+            environment_id, request.filter, condition, rate, by, change=change
+        )
+        return pb.RedriveQueuedJobsResponse(
+            redrive=redrive_to_proto(redrive, with_args=_sees_arguments())
+        )
 
     async def GetRedrive(
         self, request: pb.GetRedriveRequest, _context: _GetRedriveContext
     ) -> pb.GetRedriveResponse:
         redrive = await self._redrives.get(required_id(request.id, "id"), _environment_id())
-        return pb.GetRedriveResponse(redrive=redrive_to_proto(redrive))
+        return pb.GetRedriveResponse(redrive=redrive_to_proto(redrive, with_args=_sees_arguments()))
 
     async def CancelRedrive(
         self, request: pb.CancelRedriveRequest, _context: _CancelRedriveContext
@@ -262,7 +272,9 @@ class WorkerQueueServicer(WorkerQueueServiceServicer):
         redrive = await self._redrives.cancel(
             required_id(request.id, "id"), _environment_id(), intervention(request.reason)
         )
-        return pb.CancelRedriveResponse(redrive=redrive_to_proto(redrive))
+        return pb.CancelRedriveResponse(
+            redrive=redrive_to_proto(redrive, with_args=_sees_arguments())
+        )
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, _context: _AuditContext
@@ -334,6 +346,13 @@ def _other_args(args: bytes) -> bytes | None:
     if args and not current_principal().may(_ARGUMENTS_SCOPE):
         raise ArgumentsHidden(_ARGUMENTS_SCOPE)
     return args or None
+
+
+def _change(request: pb.RedriveQueuedJobsRequest) -> ArgsChange | None:
+    if request.WhichOneof("edit") is None:
+        return None
+    text = _other_args(request.args or request.args_patch) or b""
+    return ArgsChange(text, is_patch=request.HasField("args_patch"))
 
 
 def _shown(job: QueuedJob) -> QueuedJobMessage:

@@ -54,6 +54,7 @@ def test_periodic_jobs_have_the_limits_of_their_kind(compile_kinds: CompileKinds
         ('cron: "61 * * * *"', "no moment"),
         ('cron: "* * * * *" time_zone: "Mars/Olympus"', "no time zone"),
         ('cron: "* * * * *" args: "{\\"to\\": 1}"', "periodic mail.send"),
+        ('cron: "* * * * *" args: "{\\"nobody\\": \\"all\\"}"', "periodic mail.send"),
     ],
 )
 def test_a_clock_that_nobody_could_read_is_refused(

@@ -29,8 +29,9 @@ VALUES = st.one_of(
 )
 
 
-@given(st.dictionaries(NAMES, VALUES, max_size=4))
-def test_as_json_format_reads_them(fields: dict[str, object]) -> None:
+@pytest.mark.parametrize("with_unknown", [True, False])
+@given(fields=st.dictionaries(NAMES, VALUES, max_size=4))
+def test_as_json_format_reads_them(fields: dict[str, object], with_unknown: bool) -> None:
     # What cannot be written as JSON cannot be stored as arguments.
     try:
         raw = orjson.dumps(fields)
@@ -39,12 +40,12 @@ def test_as_json_format_reads_them(fields: dict[str, object]) -> None:
     expected: Message | None
     try:
         expected = json_format.ParseDict(
-            orjson.loads(raw), pb.DeliverEventRequest(), ignore_unknown_fields=True
+            orjson.loads(raw), pb.DeliverEventRequest(), ignore_unknown_fields=with_unknown
         )
     except (json_format.ParseError, ValueError, TypeError):
         expected = None
     try:
-        found: Message | None = PARSER.parse(raw)
+        found: Message | None = PARSER.parse(raw, with_unknown=with_unknown)
     except UnreadableArguments:
         found = None
     assert found == expected

@@ -22,18 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kongflow/workerqueue/v1/redrive.proto\x12\x17kongflow.workerqueue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x04\n\x07Redrive\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.kongflow.workerqueue.v1.Redrive.StateR\x05state\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12%\n\x0e\x65nvironment_id\x18\x04 \x01(\tR\renvironmentId\x12&\n\x0fjobs_per_second\x18\x05 \x01(\x05R\rjobsPerSecond\x12\x1f\n\x0btotal_count\x18\x06 \x01(\x03R\ntotalCount\x12%\n\x0eredriven_count\x18\x07 \x01(\x03R\rredrivenCount\x12#\n\rskipped_count\x18\x08 \x01(\x03R\x0cskippedCount\x12;\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1f\n\x0b\x63\x61ller_name\x18\x0b \x01(\tR\ncallerName\x12\x16\n\x06reason\x18\x0c \x01(\tR\x06reason\"[\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kongflow/workerqueue/v1/redrive.proto\x12\x17kongflow.workerqueue.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x05\n\x07Redrive\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.kongflow.workerqueue.v1.Redrive.StateR\x05state\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\x12%\n\x0e\x65nvironment_id\x18\x04 \x01(\tR\renvironmentId\x12&\n\x0fjobs_per_second\x18\x05 \x01(\x05R\rjobsPerSecond\x12\x1f\n\x0btotal_count\x18\x06 \x01(\x03R\ntotalCount\x12%\n\x0eredriven_count\x18\x07 \x01(\x03R\rredrivenCount\x12#\n\rskipped_count\x18\x08 \x01(\x03R\x0cskippedCount\x12;\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1f\n\x0b\x63\x61ller_name\x18\x0b \x01(\tR\ncallerName\x12\x16\n\x06reason\x18\x0c \x01(\tR\x06reason\x12+\n\x04\x61rgs\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\x04\x61rgs\x12\x36\n\nargs_patch\x18\x0e \x01(\x0b\x32\x17.google.protobuf.StructR\targsPatch\x12#\n\rrefused_count\x18\x0f \x01(\x03R\x0crefusedCount\"[\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kongflow.workerqueue.v1.redrive_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REDRIVE']._serialized_start=100
-  _globals['_REDRIVE']._serialized_end=665
-  _globals['_REDRIVE_STATE']._serialized_start=574
-  _globals['_REDRIVE_STATE']._serialized_end=665
+  _globals['_REDRIVE']._serialized_start=130
+  _globals['_REDRIVE']._serialized_end=833
+  _globals['_REDRIVE_STATE']._serialized_start=742
+  _globals['_REDRIVE_STATE']._serialized_end=833
 # @@protoc_insertion_point(module_scope)

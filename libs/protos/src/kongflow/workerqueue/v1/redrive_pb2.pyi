@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -65,6 +66,9 @@ class Redrive(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     CALLER_NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    ARGS_PATCH_FIELD_NUMBER: _builtins.int
+    REFUSED_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Output only. A UUID of version 7."""
     state: Global___Redrive.State.ValueType
@@ -87,6 +91,10 @@ class Redrive(_message.Message):
     """Output only. Who began it."""
     reason: _builtins.str
     """Output only. Why."""
+    refused_count: _builtins.int
+    """Output only. How many stay as they are: their arguments would be no request
+    of their kind.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it began."""
@@ -94,6 +102,19 @@ class Redrive(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it ended."""
+
+    @_builtins.property
+    def args(self) -> _struct_pb2.Struct:
+        """Output only. The arguments that the jobs run with instead of their own.
+        Operators without the scope `queue:arguments` do not see it.
+        """
+
+    @_builtins.property
+    def args_patch(self) -> _struct_pb2.Struct:
+        """Output only. The JSON merge patch (RFC 7396) that the arguments of each job
+        are changed by. Operators without the scope `queue:arguments` do not see
+        it.
+        """
 
     def __init__(
         self,
@@ -110,10 +131,13 @@ class Redrive(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         caller_name: _builtins.str = ...,
         reason: _builtins.str = ...,
+        args: _struct_pb2.Struct | None = ...,
+        args_patch: _struct_pb2.Struct | None = ...,
+        refused_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "args_patch", b"args_patch", "create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_name", b"caller_name", "create_time", b"create_time", "end_time", b"end_time", "environment_id", b"environment_id", "filter", b"filter", "id", b"id", "jobs_per_second", b"jobs_per_second", "reason", b"reason", "redriven_count", b"redriven_count", "skipped_count", b"skipped_count", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "args_patch", b"args_patch", "caller_name", b"caller_name", "create_time", b"create_time", "end_time", b"end_time", "environment_id", b"environment_id", "filter", b"filter", "id", b"id", "jobs_per_second", b"jobs_per_second", "reason", b"reason", "redriven_count", b"redriven_count", "refused_count", b"refused_count", "skipped_count", b"skipped_count", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,10 +85,11 @@ class ListQueuedJobsRequest(_message.Message):
     """The `next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Which jobs, as AIP-160 writes it, over `state`, `kind`, `queue`,
-    `priority`, `environment_id`, `tag`, `error_code` (of the newest error, as
-    `INTERNAL`), `create_time`, `run_time` and `end_time`, and, for operators
-    with the scope `queue:arguments`, over any value of the arguments, as
-    `args.event.id`; for example `state = "RETRYABLE" AND queue = "events"`.
+    `priority`, `environment_id`, `tag`, `tags` (as `tags:"urgent"`),
+    `error_code` (of the newest error, as `INTERNAL`), `create_time`,
+    `run_time` and `end_time`, and, for operators with the scope
+    `queue:arguments`, over any value of the arguments, as `args.event.id`; for
+    example `state = "RETRYABLE" AND queue = "events"`.
     """
     def __init__(
         self,
@@ -621,6 +622,8 @@ class RedriveQueuedJobsRequest(_message.Message):
     JOBS_PER_SECOND_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    ARGS_PATCH_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """Which discarded jobs, as AIP-160 writes it, over the fields of
     ListQueuedJobs but for `state`; all when left out.
@@ -633,6 +636,15 @@ class RedriveQueuedJobsRequest(_message.Message):
     """Only tells what would be done."""
     reason: _builtins.str
     """Why, for the audit trail; at most 512 characters."""
+    args: _builtins.bytes
+    """The arguments that all of them run with instead of their own, a request
+    of the kind as proto JSON.
+    """
+    args_patch: _builtins.bytes
+    """A JSON merge patch (RFC 7396) for the arguments of each: members replace
+    those that there are, null takes one away. A job whose arguments would be
+    no request of the kind stays as it is.
+    """
     def __init__(
         self,
         *,
@@ -640,12 +652,16 @@ class RedriveQueuedJobsRequest(_message.Message):
         jobs_per_second: _builtins.int = ...,
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        args: _builtins.bytes = ...,
+        args_patch: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "args_patch", b"args_patch", "edit", b"edit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "jobs_per_second", b"jobs_per_second", "reason", b"reason", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "args_patch", b"args_patch", "edit", b"edit", "filter", b"filter", "jobs_per_second", b"jobs_per_second", "reason", b"reason", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["args", "args_patch"]  # noqa: Y015
+    _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_edit) -> _WhichOneofReturnType_edit | None: ...
 
 Global___RedriveQueuedJobsRequest: _TypeAlias = RedriveQueuedJobsRequest  # noqa: Y015
 
@@ -657,6 +673,7 @@ class RedriveQueuedJobsResponse(_message.Message):
 
     REDRIVE_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def redrive(self) -> _redrive_pb2.Redrive:
         """The redrive; without an id when it was only to be told."""
@@ -664,22 +681,53 @@ class RedriveQueuedJobsResponse(_message.Message):
     @_builtins.property
     def sample(self) -> _containers.RepeatedCompositeFieldContainer[_queued_job_pb2.QueuedJob]:
         """With `validate_only`: some of the jobs, the newest, at most 10, without
-        arguments.
+        arguments; when they are to be edited with those that they would have.
         """
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedEdit]:
+        """With `validate_only`: those of the sample that would stay as they are."""
 
     def __init__(
         self,
         *,
         redrive: _redrive_pb2.Redrive | None = ...,
         sample: _abc.Iterable[_queued_job_pb2.QueuedJob] | None = ...,
+        refused: _abc.Iterable[Global___RefusedEdit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive", "sample", b"sample"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redrive", b"redrive", "refused", b"refused", "sample", b"sample"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedriveQueuedJobsResponse: _TypeAlias = RedriveQueuedJobsResponse  # noqa: Y015
+
+@_typing.final
+class RefusedEdit(_message.Message):
+    """Tells why the arguments of a job cannot be edited as was asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_JOB_ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    queued_job_id: _builtins.str
+    """The id of the job."""
+    description: _builtins.str
+    """What is wrong with the arguments that it would have."""
+    def __init__(
+        self,
+        *,
+        queued_job_id: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "queued_job_id", b"queued_job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedEdit: _TypeAlias = RefusedEdit  # noqa: Y015
 
 @_typing.final
 class GetRedriveRequest(_message.Message):

@@ -236,6 +236,9 @@ class WorkerQueueServiceServicer:
         """Makes dead letters run again with their attempts anew, at a chosen rate,
         as an operation that goes on over restarts. Those that are discarded
         later, its own included, are not part of it. Begin with `validate_only`.
+        Errors: INVALID_ARGUMENT for arguments that are no request of the kind, or
+        a patch that makes none of any job of the sample; PERMISSION_DENIED
+        ARGUMENTS_HIDDEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -108,6 +108,9 @@ class WorkerQueueServiceStub:
     """Makes dead letters run again with their attempts anew, at a chosen rate,
     as an operation that goes on over restarts. Those that are discarded
     later, its own included, are not part of it. Begin with `validate_only`.
+    Errors: INVALID_ARGUMENT for arguments that are no request of the kind, or
+    a patch that makes none of any job of the sample; PERMISSION_DENIED
+    ARGUMENTS_HIDDEN.
     """
     GetRedrive: _grpc.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetRedriveRequest, _workerqueue_service_pb2.GetRedriveResponse]
     """Gets how far a redrive is.
@@ -202,6 +205,9 @@ class WorkerQueueServiceAsyncStub(WorkerQueueServiceStub):
     """Makes dead letters run again with their attempts anew, at a chosen rate,
     as an operation that goes on over restarts. Those that are discarded
     later, its own included, are not part of it. Begin with `validate_only`.
+    Errors: INVALID_ARGUMENT for arguments that are no request of the kind, or
+    a patch that makes none of any job of the sample; PERMISSION_DENIED
+    ARGUMENTS_HIDDEN.
     """
     GetRedrive: _aio.UnaryUnaryMultiCallable[_workerqueue_service_pb2.GetRedriveRequest, _workerqueue_service_pb2.GetRedriveResponse]  # type: ignore[assignment]
     """Gets how far a redrive is.
@@ -365,6 +371,9 @@ class WorkerQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes dead letters run again with their attempts anew, at a chosen rate,
         as an operation that goes on over restarts. Those that are discarded
         later, its own included, are not part of it. Begin with `validate_only`.
+        Errors: INVALID_ARGUMENT for arguments that are no request of the kind, or
+        a patch that makes none of any job of the sample; PERMISSION_DENIED
+        ARGUMENTS_HIDDEN.
         """
 
     @_abc_1.abstractmethod
