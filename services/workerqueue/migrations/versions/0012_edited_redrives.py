@@ -1,12 +1,12 @@
 """Dead letters that are redriven with other arguments.
 
-Revision ID: 0013
+Revision ID: 0012
 Revises: 0011
 """
 
 from alembic import op
 
-revision = "0013"
+revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
