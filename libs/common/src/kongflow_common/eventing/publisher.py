@@ -11,7 +11,7 @@ queued job of it for each method that consumes its type.
 What nobody consumes costs nothing: no row is written for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -20,6 +20,7 @@ import orjson
 from kongflow_common.clock import Clock
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
 from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.typed_data import EventData, TypedData
 from kongflow_common.outbox.message import OutboxMessage
 
 __all__ = ["PUBLISH", "Always", "EventPublisher", "IntegrationEvents", "Interest"]
@@ -55,7 +56,7 @@ class IntegrationEvents(Protocol):
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -71,7 +72,7 @@ class IntegrationEvents(Protocol):
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         environment_id: UUID | None,
         user_id: str = "",
@@ -96,7 +97,7 @@ class EventPublisher:
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -124,7 +125,7 @@ class EventPublisher:
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         environment_id: UUID | None,
         user_id: str = "",
