@@ -36,22 +36,19 @@ __all__ = [
 
 
 @event_data
-class ProjectCreated(TypedData):
-    """Of `project.created`."""
-
-    project_id: str = says("the project")
-    name: str = says("its name")
-    organization_id: str = says("the organization it belongs to")
-    created_by: str = says("who created it")
-
-
-@event_data
 class ProjectUpdated(TypedData):
     """Of `project.updated`."""
 
     project_id: str = says("the project")
     name: str = says("its name")
     organization_id: str = says("the organization it belongs to")
+
+
+@event_data
+class ProjectCreated(ProjectUpdated):
+    """Of `project.created`."""
+
+    created_by: str = says("who created it")
 
 
 @event_data
@@ -77,18 +74,16 @@ class ProjectInitData(TypedData):
 
 
 @event_data
-class ProjectInitStepCompleted(TypedData):
+class ProjectInitStepCompleted(ProjectInitData):
     """Of `project.init.step_completed`."""
 
-    project_id: str = says("the project")
     step: str = says("which one")
 
 
 @event_data
-class ProjectInitFailed(TypedData):
+class ProjectInitFailed(ProjectInitData):
     """Of `project.init.failed`."""
 
-    project_id: str = says("the project")
     message: str = says("why")
 
 
@@ -109,11 +104,9 @@ class DeploymentData(TypedData):
 
 
 @event_data
-class DeploymentFailed(TypedData):
+class DeploymentFailed(DeploymentData):
     """Of `deployment.failed`."""
 
-    deployment_id: str = says("the deployment")
-    project_id: str = says("the project it deploys")
     message: str = says("why")
 
 
@@ -126,11 +119,9 @@ class SyncData(TypedData):
 
 
 @event_data
-class SyncFailed(TypedData):
+class SyncFailed(SyncData):
     """Of `gitops.sync.failed`."""
 
-    sync_id: str = says("the synchronisation")
-    project_id: str = says("the project")
     message: str = says("why")
 
 
@@ -161,11 +152,17 @@ class NotificationSent(TypedData):
 
 
 @event_data
-class EventIngested(TypedData):
-    """Of `event.ingested`."""
+class EventCancelled(TypedData):
+    """Of `event.cancelled`."""
 
     event_id: str = says("the sender's id of the event")
     name: str = says("what happened")
+
+
+@event_data
+class EventIngested(EventCancelled):
+    """Of `event.ingested`."""
+
     source: str = says("who said so")
     matched_count: int | None = says(
         "how many dispatchers took it; null while it is to be delivered",
@@ -179,14 +176,6 @@ class EventDelivered(TypedData):
     """Of `event.delivered`."""
 
     matched_count: int = says("how many dispatchers took it", at_least=0)
-
-
-@event_data
-class EventCancelled(TypedData):
-    """Of `event.cancelled`."""
-
-    event_id: str = says("the sender's id of the event")
-    name: str = says("what happened")
 
 
 @event_data

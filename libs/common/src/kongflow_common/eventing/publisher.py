@@ -3,12 +3,12 @@
 An event is a message in the outbox of the service that publishes it. The worker queue makes one
 queued job of it for each method that consumes its type.
 
+    event = events.event(RUN_FAILED, str(run.id), RunFailed(...), belonging=belonging)
     if await events.wanted(RUN_FAILED):
-        event = events.message(RUN_FAILED, str(run.id), {}, environment_id=run.environment_id)
-        await uow.outbox.add(event)
+        await uow.outbox.add(events.enqueued(event))
     await uow.commit()
 
-What nobody consumes costs nothing: no row is written for it.
+For what nobody consumes no message is written; logged it is all the same (`PublishedRows`).
 """
 
 from collections.abc import Callable
@@ -68,18 +68,6 @@ class IntegrationEvents(Protocol):
         """What to add to the outbox for those who consume it."""
         ...
 
-    def message(
-        self,
-        type_: EventType,
-        resource_id: str,
-        data: TypedData | EventData,
-        *,
-        environment_id: UUID | None,
-        user_id: str = "",
-    ) -> OutboxMessage:
-        """What to add to the outbox. `resource_id` is what the event happened to."""
-        ...
-
 
 class EventPublisher:
     """The IntegrationEvents of a service. `new_id` makes UUIDs."""
@@ -119,24 +107,4 @@ class EventPublisher:
         document = {**event.document(), "timestamp": str(event.milliseconds)}
         return OutboxMessage.enqueue(
             PUBLISH, orjson.dumps(document), environment_id=event.belonging.environment_id
-        )
-
-    def message(
-        self,
-        type_: EventType,
-        resource_id: str,
-        data: TypedData | EventData,
-        *,
-        environment_id: UUID | None,
-        user_id: str = "",
-    ) -> OutboxMessage:
-        """See IntegrationEvents.message."""
-        return self.enqueued(
-            self.event(
-                type_,
-                resource_id,
-                data,
-                belonging=Belonging(environment_id),
-                user_id=user_id,
-            )
         )
