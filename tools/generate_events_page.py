@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.event_type import EventType, Layer
+from kongflow_common.eventing.typed_data import FieldOfData
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "events.md"
 
@@ -35,9 +36,14 @@ def _table(layer: Layer) -> str:
 
 
 def _row(type_: EventType) -> str:
-    fields = "; ".join(f"`{name}`: {meaning}" for name, meaning in type_.fields.items())
+    fields = "; ".join(map(_field, type_.fields))
     scope = type_.scope.value
     return f"| `{type_.name}` | {type_.version} | {scope} | {type_.summary} | {fields} |\n"
+
+
+def _field(field: FieldOfData) -> str:
+    optional = ", if any" if field.optional else ""
+    return f"`{field.name}` ({field.kind}{optional}): {field.meaning}"
 
 
 def page(present: str) -> str:

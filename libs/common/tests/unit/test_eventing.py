@@ -5,6 +5,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from kongflow_common.eventing.envelope import Belonging
 from kongflow_common.eventing.event_type import EventType, InvalidEventType, domain_of
 from kongflow_common.eventing.publisher import PUBLISH, EventPublisher
 from kongflow_common.ids import new_id
@@ -43,9 +44,14 @@ def test_an_event_is_a_message_in_the_outbox() -> None:
     clock, event_id, environment = FixedClock(), new_id(), uuid4()
     publisher = EventPublisher(FixedInterest(), clock, lambda: event_id)
     with use_trace(new_trace()):
-        message = publisher.message(
-            ENDED, "run-1", {"state": "SUCCESS"}, environment_id=environment, user_id="user-7"
+        event = publisher.event(
+            ENDED,
+            "run-1",
+            {"state": "SUCCESS"},
+            belonging=Belonging(environment),
+            user_id="user-7",
         )
+        message = publisher.enqueued(event)
     assert (message.operation, message.kind) == (Operation.ENQUEUE, PUBLISH)
     assert message.environment_id == environment
     assert message.traceparent
@@ -62,7 +68,8 @@ def test_an_event_is_a_message_in_the_outbox() -> None:
 
 def test_nobody_in_particular_is_left_out() -> None:
     publisher = EventPublisher(FixedInterest(), FixedClock(), new_id)
-    message = publisher.message(ENDED, "run-1", {}, environment_id=None)
+    event = publisher.event(ENDED, "run-1", {}, belonging=Belonging())
+    message = publisher.enqueued(event)
     assert "userId" not in orjson.loads(message.args)
     assert message.environment_id is None
 

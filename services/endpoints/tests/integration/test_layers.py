@@ -3,6 +3,11 @@
 import pytest
 
 from kongflow_common.db.engine import Database
+from kongflow_common.eventing.declared_data import (
+    DeploymentFailed,
+    ProgressUpdated,
+    ProjectCreated,
+)
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import InvalidEventType
@@ -19,6 +24,9 @@ from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 CREATED = DECLARED_TYPES["project.created"]
 FAILED = DECLARED_TYPES["deployment.failed"]
 PROGRESS = DECLARED_TYPES["progress.updated"]
+OF_PROJECT = ProjectCreated(project_id="p", name="Shop", organization_id="o", created_by="ada")
+OF_FAILURE = DeploymentFailed(deployment_id="d", project_id="p", message="no")
+OF_PROGRESS = ProgressUpdated(project_id="p", step="build", progress=7, message="on it")
 
 
 class Handled:
@@ -74,9 +82,9 @@ async def test_every_layer_is_logged_with_the_commit(
 ) -> None:
     interest.types.add(FAILED.name)
     async with OutboxUnitOfWork(database, relay) as uow:
-        created = await layers.publish_domain(uow, CREATED, "p", {}, belonging=belonging)
-        failed = await layers.publish_integration(uow, FAILED, "d", {}, belonging=belonging)
-        await layers.publish_realtime(uow, PROGRESS, "p", {"progress": 7}, belonging=belonging)
+        created = await layers.publish_domain(uow, CREATED, "p", OF_PROJECT, belonging=belonging)
+        failed = await layers.publish_integration(uow, FAILED, "d", OF_FAILURE, belonging=belonging)
+        await layers.publish_realtime(uow, PROGRESS, "p", OF_PROGRESS, belonging=belonging)
         assert await logged(database, belonging) == []
         await uow.commit()
     assert await logged(database, belonging) == [CREATED.name, FAILED.name, PROGRESS.name]
@@ -96,8 +104,8 @@ async def test_what_a_handler_refuses_has_not_happened(
 
     async def publish() -> None:
         async with OutboxUnitOfWork(database, relay) as uow:
-            await layers.publish_realtime(uow, PROGRESS, "p", {}, belonging=belonging)
-            await layers.publish_domain(uow, CREATED, "p", {}, belonging=belonging)
+            await layers.publish_realtime(uow, PROGRESS, "p", OF_PROGRESS, belonging=belonging)
+            await layers.publish_domain(uow, CREATED, "p", OF_PROJECT, belonging=belonging)
             await uow.commit()
 
     with pytest.raises(RuntimeError, match="not so"):
@@ -109,7 +117,7 @@ async def test_what_nobody_consumes_is_logged_and_not_enqueued(
     database: Database, relay: OutboxRelay, layers: LayeredPublisher, belonging: Belonging
 ) -> None:
     async with OutboxUnitOfWork(database, relay) as uow:
-        await layers.publish_integration(uow, FAILED, "d", {}, belonging=belonging)
+        await layers.publish_integration(uow, FAILED, "d", OF_FAILURE, belonging=belonging)
         assert not uow.outbox.messages
         await uow.commit()
     assert await logged(database, belonging) == [FAILED.name]
@@ -120,9 +128,9 @@ async def test_a_type_is_published_in_its_layer_only(
 ) -> None:
     async with OutboxUnitOfWork(database, relay) as uow:
         with pytest.raises(InvalidEventType, match="realtime"):
-            await layers.publish_domain(uow, PROGRESS, "p", {}, belonging=belonging)
+            await layers.publish_domain(uow, PROGRESS, "p", OF_PROGRESS, belonging=belonging)
         with pytest.raises(InvalidEventType, match="domain"):
-            await layers.publish_integration(uow, CREATED, "p", {}, belonging=belonging)
+            await layers.publish_integration(uow, CREATED, "p", OF_PROJECT, belonging=belonging)
         with pytest.raises(InvalidEventType, match="integration"):
-            await layers.publish_realtime(uow, FAILED, "p", {}, belonging=belonging)
+            await layers.publish_realtime(uow, FAILED, "p", OF_FAILURE, belonging=belonging)
         assert not uow.published.events

@@ -8,6 +8,12 @@ import pytest
 
 from kongflow.events.v1 import resource_events_service_pb2 as pb
 from kongflow.events.v1.resource_event_pb2 import ResourceEvent
+from kongflow_common.eventing.declared_data import (
+    EventCancelled,
+    EventDelivered,
+    EventIngested,
+)
+from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.testing.polling import eventually
 from kongflow_events.application import watch_events
 from services.events.tests.events_context import EventsContext
@@ -93,3 +99,19 @@ async def test_a_watch_sees_it_all_and_it_causes_no_event(context: EventsContext
         ("event.delivered", record.id, ResourceEvent.LAYER_DOMAIN),
     ]
     assert await context.count("event_records") == 1
+
+
+async def test_what_statements_say_is_the_data_of_its_type(context: EventsContext) -> None:
+    await context.put("job", "order.created")
+    record = await context.send(event_id="e1")
+    await context.deliver(record)
+    cancelled = await context.send(event_id="e2", deliver_after=timedelta(hours=1).total_seconds())
+    await context.cancel(cancelled.id)
+    events = [*await told(context, record.id), *await told(context, cancelled.id)]
+    data = [DECLARED_TYPES[type_].read(1, fields) for type_, fields in events]  # type: ignore[arg-type]
+    assert data == [
+        EventIngested(event_id="e1", name="order.created", source="trigger.dev"),
+        EventDelivered(matched_count=1),
+        EventIngested(event_id="e2", name="order.created", source="trigger.dev"),
+        EventCancelled(event_id="e2", name="order.created"),
+    ]

@@ -11,6 +11,7 @@ from uuid import UUID
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.eventing.declared_data import RunCompleted
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
 from kongflow_common.ids import new_id
@@ -186,7 +187,7 @@ def logged() -> PublishedEvent:
     return published_event(
         DECLARED_TYPES["run.completed.success"],
         "run",
-        {},
+        RunCompleted(state="SUCCESS"),
         belonging=Belonging(ENVIRONMENT),
         clock=SystemClock(),
         new_id=new_id,

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
-from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
+from kongflow_common.eventing.event_type import EventType
 from kongflow_common.ids import new_id
 from kongflow_common.supervision import BackgroundTasks
 from kongflow_events.adapters import realtime_channel
@@ -26,7 +26,7 @@ SECONDS = 10
 
 def progress(resource_id: str, type_: str = "progress.updated") -> PublishedEvent:
     return published_event(
-        DECLARED_TYPES[type_],
+        EventType(type_),
         resource_id,
         {"projectId": "p", "step": "build", "progress": 7, "message": "on it"},
         belonging=Belonging(project_id=uuid4()),

@@ -10,6 +10,7 @@ from uuid import UUID
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
+from kongflow_common.eventing.declared_data import RunCompleted
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
 from kongflow_common.ids import new_id
 from kongflow_common.outbox.message import OutboxMessage
@@ -81,7 +82,7 @@ def ended(id_: UUID) -> PublishedEvent:
     return published_event(
         RUN_COMPLETED[RunState.SUCCESS],
         str(id_),
-        {},
+        RunCompleted(state="SUCCESS"),
         belonging=Belonging(RUN.environment_id),
         clock=SystemClock(),
         new_id=new_id,

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from kongflow_common.eventing import declared_data as declared
 from kongflow_common.eventing.event_type import (
-    EventData,
     EventType,
     InvalidEventType,
     Layer,
     Scope,
     domain_of,
 )
+from kongflow_common.eventing.typed_data import EventData, TypedData
 
 __all__ = ["DECLARED_TYPES", "DeclaredTypes"]
 
@@ -52,28 +53,11 @@ class DeclaredTypes:
 # Whose domain events are replayed by a queued job of theirs.
 _OWNERS: Final = {"event": "events", "job": "jobs", "project": "tenancy", "run": "runs"}
 
-_PROJECT: Final = {
-    "projectId": "the project",
-    "name": "its name",
-    "organizationId": "the organization it belongs to",
-}
-_USER: Final = {"userId": "the user", "organizationId": "the organization of the user"}
-_DEPLOYMENT: Final = {"deploymentId": "the deployment", "projectId": "the project it deploys"}
-_SYNC: Final = {"syncId": "the synchronisation", "projectId": "the project"}
-_EVENT: Final = {"eventId": "the sender's id of the event", "name": "what happened"}
-_VERSION: Final = {"slug": "the job", "version": "its version"}
-_INDEX: Final = {"endpointId": "the endpoint"}
-_RUN: Final = {
-    "state": "how it ended",
-    "jobSlug": "the job, where it was found",
-    "jobVersion": "the job's version, where it was found",
-}
-
 
 def _above_environments(
     name: str,
     summary: str,
-    fields: Mapping[str, str],
+    data: type[TypedData],
     *,
     layer: Layer = Layer.DOMAIN,
     scope: Scope = Scope.PROJECT,
@@ -84,19 +68,17 @@ def _above_environments(
         layer=layer,
         scope=scope,
         summary=summary,
-        fields=fields,
+        data=data,
         replayed_by=_replayed_by(name, layer) if own else "",
     )
 
 
-def _own(
-    name: str, summary: str, fields: Mapping[str, str], layer: Layer = Layer.DOMAIN
-) -> EventType:
+def _own(name: str, summary: str, data: type[TypedData], layer: Layer = Layer.DOMAIN) -> EventType:
     return EventType(
         name,
         layer=layer,
         summary=summary,
-        fields=fields,
+        data=data,
         replayed_by=_replayed_by(name, layer),
     )
 
@@ -107,16 +89,13 @@ def _replayed_by(name: str, layer: Layer) -> str:
 
 _PROJECTS: Final = (
     _above_environments(
-        "project.created",
-        "A project was created.",
-        {**_PROJECT, "createdBy": "who created it"},
-        own=True,
+        "project.created", "A project was created.", declared.ProjectCreated, own=True
     ),
-    _above_environments("project.updated", "A project was changed.", _PROJECT),
+    _above_environments("project.updated", "A project was changed.", declared.ProjectUpdated),
     _above_environments(
         "project.deleted",
         "A project was deleted.",
-        {"organizationId": "the organization it belonged to"},
+        declared.ProjectDeleted,
         layer=Layer.INTEGRATION,
         # Nobody sees the project any more.
         scope=Scope.ORGANIZATION,
@@ -124,78 +103,63 @@ _PROJECTS: Final = (
     _above_environments(
         "environment.deleted",
         "An environment was deleted, alone or with its project.",
-        {"projectId": "the project", "organizationId": "the organization it belonged to"},
+        declared.EnvironmentDeleted,
         layer=Layer.INTEGRATION,
     ),
-    *(
-        _above_environments(
-            f"project.init.{status}", summary, {"projectId": "the project", **more}, layer=layer
-        )
-        for status, summary, more, layer in (
-            ("queued", "Setting a project up waits for its turn.", {}, Layer.INTEGRATION),
-            ("started", "Setting a project up has begun.", {}, Layer.DOMAIN),
-            (
-                "step_completed",
-                "A step of setting a project up is done.",
-                {"step": "which one"},
-                Layer.DOMAIN,
-            ),
-            ("completed", "A project is set up.", {}, Layer.INTEGRATION),
-            ("failed", "A project could not be set up.", {"message": "why"}, Layer.INTEGRATION),
-        )
+    _above_environments(
+        "project.init.queued",
+        "Setting a project up waits for its turn.",
+        declared.ProjectInitData,
+        layer=Layer.INTEGRATION,
     ),
-    _above_environments("user.created", "A user was created.", _USER, scope=Scope.ORGANIZATION),
-    _above_environments("user.updated", "A user was changed.", _USER, scope=Scope.ORGANIZATION),
-)
-
-_DEPLOYMENTS: Final = (
-    *(
-        _above_environments(
-            f"deployment.{status}", summary, {**_DEPLOYMENT, **more}, layer=Layer.INTEGRATION
-        )
-        for status, summary, more in (
-            ("queued", "A deployment waits for its turn.", {}),
-            ("processing", "A deployment has begun.", {}),
-            ("completed", "A deployment is done.", {}),
-            ("failed", "A deployment has failed.", {"message": "why"}),
-        )
+    _above_environments(
+        "project.init.started", "Setting a project up has begun.", declared.ProjectInitData
     ),
-    *(
-        _above_environments(
-            f"gitops.sync.{status}", summary, {**_SYNC, **more}, layer=Layer.INTEGRATION
-        )
-        for status, summary, more in (
-            ("queued", "A synchronisation waits for its turn.", {}),
-            ("completed", "A synchronisation is done.", {}),
-            ("failed", "A synchronisation has failed.", {"message": "why"}),
-        )
+    _above_environments(
+        "project.init.step_completed",
+        "A step of setting a project up is done.",
+        declared.ProjectInitStepCompleted,
+    ),
+    _above_environments(
+        "project.init.completed",
+        "A project is set up.",
+        declared.ProjectInitData,
+        layer=Layer.INTEGRATION,
+    ),
+    _above_environments(
+        "project.init.failed",
+        "A project could not be set up.",
+        declared.ProjectInitFailed,
+        layer=Layer.INTEGRATION,
+    ),
+    _above_environments(
+        "user.created", "A user was created.", declared.UserData, scope=Scope.ORGANIZATION
+    ),
+    _above_environments(
+        "user.updated", "A user was changed.", declared.UserData, scope=Scope.ORGANIZATION
     ),
 )
 
-_REALTIME: Final = (
-    _above_environments(
-        "progress.updated",
-        "Something gets on.",
-        {
-            "projectId": "the project",
-            "step": "what is being done",
-            "progress": "how much of it is done, from 0 to 100",
-            "message": "the same in words",
-        },
-        layer=Layer.REALTIME,
-    ),
-    _above_environments(
-        "status.changed",
-        "Something has another status.",
-        {"status": "the new one", "previous": "the one before"},
-        layer=Layer.REALTIME,
-    ),
-    _above_environments(
-        "notification.sent",
-        "Somebody is told something.",
-        {"title": "what it is about", "message": "what it says"},
-        layer=Layer.REALTIME,
-    ),
+_DEPLOYMENTS: Final = tuple(
+    _above_environments(name, summary, data, layer=Layer.INTEGRATION)
+    for name, summary, data in (
+        ("deployment.queued", "A deployment waits for its turn.", declared.DeploymentData),
+        ("deployment.processing", "A deployment has begun.", declared.DeploymentData),
+        ("deployment.completed", "A deployment is done.", declared.DeploymentData),
+        ("deployment.failed", "A deployment has failed.", declared.DeploymentFailed),
+        ("gitops.sync.queued", "A synchronisation waits for its turn.", declared.SyncData),
+        ("gitops.sync.completed", "A synchronisation is done.", declared.SyncData),
+        ("gitops.sync.failed", "A synchronisation has failed.", declared.SyncFailed),
+    )
+)
+
+_REALTIME: Final = tuple(
+    _above_environments(name, summary, data, layer=Layer.REALTIME)
+    for name, summary, data in (
+        ("progress.updated", "Something gets on.", declared.ProgressUpdated),
+        ("status.changed", "Something has another status.", declared.StatusChanged),
+        ("notification.sent", "Somebody is told something.", declared.NotificationSent),
+    )
 )
 
 _RUN_ENDS: Final = {
@@ -213,64 +177,42 @@ _SYSTEM: Final = (
         "event.ingested",
         "An event is stored. One that is matched as it is stored says so here, and has no "
         "`event.delivered`.",
-        {
-            **_EVENT,
-            "source": "who said so",
-            "matchedCount": "how many dispatchers took it; null while it is to be delivered",
-        },
+        declared.EventIngested,
     ),
+    _own("event.delivered", "A stored event was matched.", declared.EventDelivered),
     _own(
-        "event.delivered",
-        "A stored event was matched.",
-        {"matchedCount": "how many dispatchers took it"},
+        "event.cancelled", "An event was taken back before its delivery.", declared.EventCancelled
     ),
-    _own("event.cancelled", "An event was taken back before its delivery.", _EVENT),
     _own(
         "account.deleted",
         "An account of a sender was deleted.",
-        {},
+        declared.AccountDeleted,
         Layer.INTEGRATION,
     ),
-    _own(
-        "job.registered",
-        "A version of a job was registered.",
-        _VERSION,
-    ),
-    _own("job.disabled", "A version of a job was disabled.", _VERSION),
+    _own("job.registered", "A version of a job was registered.", declared.JobVersionData),
+    _own("job.disabled", "A version of a job was disabled.", declared.JobVersionData),
     _above_environments(
         "job.deleted",
         "A job was deleted, in all environments of its project.",
-        {"slug": "the job"},
+        declared.JobDeleted,
         own=True,
     ),
     _own(
         "endpoint.index.success",
         "An endpoint was indexed.",
-        {**_INDEX, "statistics": "how many of what was found"},
+        declared.EndpointIndexed,
         Layer.INTEGRATION,
     ),
     _own(
         "endpoint.index.failure",
         "An endpoint could not be indexed.",
-        {**_INDEX, "message": "why"},
+        declared.EndpointIndexFailed,
         Layer.INTEGRATION,
     ),
-    _own(
-        "run.created",
-        "A run is stored, and waits for its start.",
-        {
-            "jobId": "the job",
-            "eventRecordId": "the record of its event",
-            "dispatcherId": "the dispatcher that took the event, unless the job was called by name",
-        },
-    ),
-    _own(
-        "run.started",
-        "The first execution of a run has begun.",
-        {"queuedJobId": "the queued job that executes it"},
-    ),
+    _own("run.created", "A run is stored, and waits for its start.", declared.RunCreated),
+    _own("run.started", "The first execution of a run has begun.", declared.RunStarted),
     *(
-        _own(f"run.completed.{status}", summary, _RUN, Layer.INTEGRATION)
+        _own(f"run.completed.{status}", summary, declared.RunCompleted, Layer.INTEGRATION)
         for status, summary in _RUN_ENDS.items()
     ),
 )

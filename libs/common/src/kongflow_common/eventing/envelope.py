@@ -1,5 +1,6 @@
 """An event as it is published, whatever its layer."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,8 @@ import orjson
 
 from kongflow_common.clock import Clock
 from kongflow_common.errors import InvalidField
-from kongflow_common.eventing.event_type import EventData, EventType
+from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.typed_data import EventData, TypedData
 
 __all__ = [
     "MAX_DATA_BYTES",
@@ -23,6 +25,8 @@ __all__ = [
 MAX_DATA_BYTES: Final = 65_536
 """What an event may have to say: it is read by many, and kept for a month."""
 MAX_RESOURCE_ID_LENGTH: Final = 512
+# An escaped NUL, not an escaped backslash before these letters.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class PublishedEvent:
 def published_event(
     type_: EventType,
     resource_id: str,
-    data: EventData,
+    data: TypedData | EventData,
     *,
     belonging: Belonging,
     clock: Clock,
@@ -89,9 +93,12 @@ def published_event(
     """Fill in an envelope. Raises InvalidField for what cannot be published."""
     if not 0 < len(resource_id) <= MAX_RESOURCE_ID_LENGTH or "\x00" in resource_id:
         raise InvalidField("resource_id", f"has 1 to {MAX_RESOURCE_ID_LENGTH} characters, no NUL")
-    dumped = orjson.dumps(data)
+    dumped = orjson.dumps(type_.checked(data))
     if len(dumped) > MAX_DATA_BYTES:
         raise InvalidField("data", f"is {len(dumped)} bytes long; {MAX_DATA_BYTES} are allowed")
+    if _NUL.search(dumped):
+        # jsonb holds none: the log would refuse it, again and again.
+        raise InvalidField("data", "has a NUL in a text")
     return PublishedEvent(
         id=new_id(),
         type=type_.name,

@@ -1,11 +1,13 @@
 """The types of events: declared once, with a layer, a version and what their data says."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+
+from kongflow_common.errors import InvalidField
+from kongflow_common.eventing.typed_data import EventData, FieldOfData, TypedData, fields_of
 
 __all__ = [
     "EventData",
@@ -21,8 +23,6 @@ __all__ = [
 MAX_NAME_LENGTH = 128
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 
-EventData = Mapping[str, Any]
-"""What there is to say about an event, by the names that the wire has."""
 Upcast = Callable[[EventData], EventData]
 """Makes the data of a version from that of the version before."""
 
@@ -69,11 +69,11 @@ def domain_of(name: str) -> str:
 class EventType:
     """A type of event, and the version of its data that is published.
 
-    `fields` say what the data of this version holds. `upcasts` has, by the version that it
-    starts from, the step to the next one: one for every older version. `replayed_by` is the kind
-    of queued job by which the service that owns a domain type publishes its events again; empty
-    where no service here does. Raises InvalidEventType, so that a mistake is found where the type
-    is declared.
+    `data` is the class of this version's data; a type without one takes any. `upcasts` has, by the
+    version that it starts from, the step to the next one: one for every older version.
+    `replayed_by` is the kind of queued job by which the service that owns a domain type publishes
+    its events again; empty where no service here does. Raises InvalidEventType, so that a mistake
+    is found where the type is declared.
     """
 
     name: str
@@ -81,7 +81,7 @@ class EventType:
     layer: Layer = Layer.INTEGRATION
     scope: Scope = Scope.ENVIRONMENT
     summary: str = ""
-    fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    data: type[TypedData] | None = None
     upcasts: Mapping[int, Upcast] = field(
         default_factory=lambda: MappingProxyType({}), hash=False, repr=False
     )
@@ -100,6 +100,34 @@ class EventType:
                 f"{self.name} has the version {self.version} and steps from the versions "
                 f"{sorted(steps)}; every older one needs its step, and no other"
             )
+
+    @property
+    def fields(self) -> Sequence[FieldOfData]:
+        """What the data of this version hold."""
+        return fields_of(self.data) if self.data is not None else ()
+
+    def checked(self, data: TypedData | EventData) -> EventData:
+        """Data that are to be published, as they are on the wire.
+
+        Raises InvalidField for data that this type cannot have.
+        """
+        if self.data is None:
+            return data.document() if isinstance(data, TypedData) else data
+        if not isinstance(data, TypedData):
+            return self.data.of(data).document()
+        if type(data) is not self.data:
+            found, wanted = type(data).__name__, self.data.__name__
+            raise InvalidField("data", f"is {found}; {self.name} has {wanted}")
+        return data.document()
+
+    def read(self, version: int, data: EventData) -> TypedData:
+        """Stored data of any version as the newest one's class.
+
+        Raises InvalidField for data that are none, and InvalidEventType for a type without a class.
+        """
+        if self.data is None:
+            raise InvalidEventType(f"{self.name} takes any data")
+        return self.data.read(self.upcast(version, data))
 
     def upcast(self, version: int, data: EventData) -> EventData:
         """The data of a version as the newest one has it.

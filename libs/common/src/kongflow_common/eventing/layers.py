@@ -3,7 +3,8 @@
     layers = LayeredPublisher(publisher, {PROJECT_CREATED.name: [start_trial]})
     async with self._unit_of_work() as uow:
         await uow.projects.add(project)
-        await layers.publish_domain(uow, PROJECT_CREATED, str(project.id), {...}, belonging=...)
+        data = ProjectCreated(project_id=str(project.id), name=project.name, ...)
+        await layers.publish_domain(uow, PROJECT_CREATED, str(project.id), data, belonging=...)
         await uow.commit()
 
 Whatever the layer, the event is logged with the commit, or not at all.
@@ -14,8 +15,9 @@ from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
-from kongflow_common.eventing.event_type import EventData, EventType, InvalidEventType, Layer
+from kongflow_common.eventing.event_type import EventType, InvalidEventType, Layer
 from kongflow_common.eventing.publisher import IntegrationEvents
+from kongflow_common.eventing.typed_data import EventData, TypedData
 from kongflow_common.outbox.message import OutboxMessage
 
 __all__ = ["DomainHandler", "EventSink", "LayeredPublisher"]
@@ -60,7 +62,7 @@ class LayeredPublisher:
         sink: EventSink,
         type_: EventType,
         resource_id: str,
-        data: EventData,
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -76,7 +78,7 @@ class LayeredPublisher:
         sink: EventSink,
         type_: EventType,
         resource_id: str,
-        data: EventData,
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -98,7 +100,7 @@ class LayeredPublisher:
         sink: EventSink,
         type_: EventType,
         resource_id: str,
-        data: EventData,
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",

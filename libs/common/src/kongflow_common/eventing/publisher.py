@@ -3,15 +3,15 @@
 An event is a message in the outbox of the service that publishes it. The worker queue makes one
 queued job of it for each method that consumes its type.
 
+    event = events.event(RUN_FAILED, str(run.id), RunFailed(...), belonging=belonging)
     if await events.wanted(RUN_FAILED):
-        event = events.message(RUN_FAILED, str(run.id), {}, environment_id=run.environment_id)
-        await uow.outbox.add(event)
+        await uow.outbox.add(events.enqueued(event))
     await uow.commit()
 
-What nobody consumes costs nothing: no row is written for it.
+For what nobody consumes no message is written; logged it is all the same (`PublishedRows`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -20,6 +20,7 @@ import orjson
 from kongflow_common.clock import Clock
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
 from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.typed_data import EventData, TypedData
 from kongflow_common.outbox.message import OutboxMessage
 
 __all__ = ["PUBLISH", "Always", "EventPublisher", "IntegrationEvents", "Interest"]
@@ -55,7 +56,7 @@ class IntegrationEvents(Protocol):
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -65,18 +66,6 @@ class IntegrationEvents(Protocol):
 
     def enqueued(self, event: PublishedEvent) -> OutboxMessage:
         """What to add to the outbox for those who consume it."""
-        ...
-
-    def message(
-        self,
-        type_: EventType,
-        resource_id: str,
-        data: Mapping[str, object],
-        *,
-        environment_id: UUID | None,
-        user_id: str = "",
-    ) -> OutboxMessage:
-        """What to add to the outbox. `resource_id` is what the event happened to."""
         ...
 
 
@@ -96,7 +85,7 @@ class EventPublisher:
         self,
         type_: EventType,
         resource_id: str,
-        data: Mapping[str, object],
+        data: TypedData | EventData,
         *,
         belonging: Belonging,
         user_id: str = "",
@@ -118,24 +107,4 @@ class EventPublisher:
         document = {**event.document(), "timestamp": str(event.milliseconds)}
         return OutboxMessage.enqueue(
             PUBLISH, orjson.dumps(document), environment_id=event.belonging.environment_id
-        )
-
-    def message(
-        self,
-        type_: EventType,
-        resource_id: str,
-        data: Mapping[str, object],
-        *,
-        environment_id: UUID | None,
-        user_id: str = "",
-    ) -> OutboxMessage:
-        """See IntegrationEvents.message."""
-        return self.enqueued(
-            self.event(
-                type_,
-                resource_id,
-                data,
-                belonging=Belonging(environment_id),
-                user_id=user_id,
-            )
         )

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from kongflow_common.eventing.declared_data import EndpointIndexed, EndpointIndexFailed
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
@@ -34,7 +35,7 @@ class IndexNews:
         return self._events.event(
             INDEX_SUCCESS,
             str(index_id),
-            {"endpointId": str(endpoint_id), "statistics": statistics},
+            EndpointIndexed(endpoint_id=str(endpoint_id), statistics=statistics),
             belonging=Belonging(environment_id),
         )
 
@@ -45,7 +46,7 @@ class IndexNews:
         return self._events.event(
             INDEX_FAILURE,
             str(index_id),
-            {"endpointId": str(endpoint_id), "message": _shortened(failure.message)},
+            EndpointIndexFailed(endpoint_id=str(endpoint_id), message=_shortened(failure.message)),
             belonging=Belonging(environment_id),
         )
 

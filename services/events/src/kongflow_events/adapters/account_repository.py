@@ -7,6 +7,7 @@ from sqlalchemy import Text, cast, null, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.clock import SystemClock
+from kongflow_common.eventing.declared_data import AccountDeleted
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging
 from kongflow_common.eventing.publisher import Always, EventPublisher
@@ -56,7 +57,6 @@ class SqlAccountRepository:
         # It happens once: nobody asks whether anybody listens.
         publisher = EventPublisher(Always(), SystemClock(), new_id)
         belonging = Belonging(tenancy.environment_id, tenancy.project_id, tenancy.organization_id)
-        # Without the account's name: the log keeps what it is told.
-        event = publisher.event(_DELETED, str(id_), {}, belonging=belonging)
+        event = publisher.event(_DELETED, str(id_), AccountDeleted(), belonging=belonging)
         await self._connection.exec_driver_sql(RECORD, dict(record_parameters([event])))
         await self._outbox.add(publisher.enqueued(event))

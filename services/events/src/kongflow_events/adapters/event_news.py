@@ -8,9 +8,11 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.clock import SystemClock
+from kongflow_common.eventing.declared_data import EventCancelled, EventDelivered
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, published_event
-from kongflow_common.eventing.event_type import EventData, EventType
+from kongflow_common.eventing.event_type import EventType
+from kongflow_common.eventing.typed_data import TypedData
 from kongflow_common.ids import new_id
 from kongflow_events.adapters.resource_log_writer import RECORD, record_parameters
 from kongflow_events.domain.event_record import EventRecord
@@ -29,13 +31,15 @@ class SqlEventNews:
 
     async def delivered(self, record: EventRecord, matched_count: int) -> None:
         """Says that an event was matched."""
-        await self._publish(_DELIVERED, record, {"matchedCount": matched_count})
+        await self._publish(_DELIVERED, record, EventDelivered(matched_count=matched_count))
 
     async def cancelled(self, record: EventRecord) -> None:
         """Says that an event was taken back."""
-        await self._publish(_CANCELLED, record, {"eventId": record.event_id, "name": record.name})
+        await self._publish(
+            _CANCELLED, record, EventCancelled(event_id=record.event_id, name=record.name)
+        )
 
-    async def _publish(self, type_: EventType, record: EventRecord, data: EventData) -> None:
+    async def _publish(self, type_: EventType, record: EventRecord, data: TypedData) -> None:
         tenancy = record.tenancy
         event = published_event(
             type_,

@@ -5,10 +5,12 @@ from uuid import UUID
 
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.connection_pool import Connection
+from kongflow_common.eventing.declared_data import JobDeleted, JobVersionData
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, published_event
-from kongflow_common.eventing.event_type import EventData, EventType
+from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.published_rows import PublishedRows
+from kongflow_common.eventing.typed_data import TypedData
 from kongflow_common.ids import new_id
 from kongflow_jobs.domain.job import JobPlace
 
@@ -32,20 +34,20 @@ class PostgresJobNews:
 
     async def registered(self, job_id: UUID, slug: str, version: str) -> None:
         """Says that a version was registered."""
-        data = {"slug": slug, "version": version}
+        data = JobVersionData(slug=slug, version=version)
         await self._publish(_REGISTERED, job_id, data, self._of_environment)
 
     async def disabled(self, job_id: UUID, slug: str, version: str) -> None:
         """Says that a version was disabled."""
-        data = {"slug": slug, "version": version}
+        data = JobVersionData(slug=slug, version=version)
         await self._publish(_DISABLED, job_id, data, self._of_environment)
 
     async def deleted(self, job_id: UUID, slug: str) -> None:
         """Says that a job was deleted, which is its project's."""
-        await self._publish(_DELETED, job_id, {"slug": slug}, self._of_project)
+        await self._publish(_DELETED, job_id, JobDeleted(slug=slug), self._of_project)
 
     async def _publish(
-        self, type_: EventType, job_id: UUID, data: EventData, belonging: Belonging
+        self, type_: EventType, job_id: UUID, data: TypedData, belonging: Belonging
     ) -> None:
         event = published_event(
             type_, str(job_id), data, belonging=belonging, clock=SystemClock(), new_id=new_id

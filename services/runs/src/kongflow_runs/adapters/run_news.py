@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
+from kongflow_common.eventing.declared_data import RunCompleted, RunCreated, RunStarted
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
@@ -35,9 +36,11 @@ class RunNews:
 
     def created(self, run: NewRun) -> PublishedEvent:
         """Says that a run is stored."""
-        data = {"jobId": str(run.job_id), "eventRecordId": str(run.event_record_id)}
-        if run.dispatcher_id is not None:
-            data["dispatcherId"] = str(run.dispatcher_id)
+        data = RunCreated(
+            job_id=str(run.job_id),
+            event_record_id=str(run.event_record_id),
+            dispatcher_id=str(run.dispatcher_id) if run.dispatcher_id is not None else None,
+        )
         return self._events.event(
             _CREATED, str(run.id), data, belonging=Belonging(run.environment_id)
         )
@@ -47,7 +50,7 @@ class RunNews:
         return self._events.event(
             _STARTED,
             str(run_id),
-            {"queuedJobId": str(queued_job_id)},
+            RunStarted(queued_job_id=str(queued_job_id)),
             belonging=Belonging(environment_id),
         )
 
@@ -61,11 +64,10 @@ class RunNews:
         job_version: str | None,
     ) -> PublishedEvent:
         """Says that a run has ended; a job that was never found out is left out."""
-        data = {"state": state.value, "jobSlug": job_slug, "jobVersion": job_version}
         return self._events.event(
             RUN_COMPLETED[state],
             str(run_id),
-            {name: value for name, value in data.items() if value is not None},
+            RunCompleted(state=state.value, job_slug=job_slug, job_version=job_version),
             belonging=Belonging(environment_id),
         )
 

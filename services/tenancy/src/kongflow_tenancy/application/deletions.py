@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from kongflow_common.clock import Clock
+from kongflow_common.eventing.declared_data import EnvironmentDeleted, ProjectDeleted
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.publisher import IntegrationEvents
 from kongflow_common.outbox.message import OutboxMessage
@@ -129,10 +130,10 @@ class _News:
         return self._events.event(
             ENVIRONMENT_DELETED,
             str(environment.id),
-            {
-                "projectId": str(environment.project_id),
-                "organizationId": str(environment.organization_id),
-            },
+            EnvironmentDeleted(
+                project_id=str(environment.project_id),
+                organization_id=str(environment.organization_id),
+            ),
             # The jobs are nobody's: their environment is gone.
             belonging=Belonging(None, environment.project_id, environment.organization_id),
         )
@@ -141,7 +142,7 @@ class _News:
         return self._events.event(
             PROJECT_DELETED,
             str(project.id),
-            {"organizationId": str(project.organization_id)},
+            ProjectDeleted(organization_id=str(project.organization_id)),
             belonging=Belonging(organization_id=project.organization_id),
         )
 

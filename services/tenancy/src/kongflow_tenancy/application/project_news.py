@@ -1,5 +1,6 @@
 """What is told of projects that come to be."""
 
+from kongflow_common.eventing.declared_data import ProjectCreated
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.publisher import IntegrationEvents
@@ -22,12 +23,12 @@ class ProjectNews:
         return self._events.event(
             _CREATED,
             str(project.id),
-            {
-                "projectId": str(project.id),
-                "name": project.name,
-                "organizationId": str(project.organization_id),
-                "createdBy": str(write.operator_id),
-            },
+            ProjectCreated(
+                project_id=str(project.id),
+                name=project.name,
+                organization_id=str(project.organization_id),
+                created_by=str(write.operator_id),
+            ),
             belonging=Belonging(None, project.id, project.organization_id),
             user_id=str(write.operator_id),
         )
