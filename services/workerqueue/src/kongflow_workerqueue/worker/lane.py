@@ -262,7 +262,8 @@ class Lane(Worker):
         if popped is not None:
             # What stands in the window goes first.
             await self._backlog.claim_into(jobs, 0 if self._more else room - len(jobs))
-        self._more = self._more or self._ask_ledger or self._backlog.is_expected
+            self._more = self._more or self._backlog.is_expected
+        self._more = self._more or self._ask_ledger
 
     async def _claim_waiting(self, room: int) -> list[ClaimedJob]:
         return await self._ledger.claim_waiting(self._lease.worker_id, self.queue, room)
