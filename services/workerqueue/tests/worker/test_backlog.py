@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from arq.connections import ArqRedis
 
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.dispatch import Dispatch
+from kongflow_workerqueue.application.intervention import Intervention
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
     deliver_event,
@@ -14,6 +16,7 @@ from services.workerqueue.tests.worker.queue_under_test import (
 )
 from services.workerqueue.tests.worker.tasks_server import Gate, Received, TasksServer
 
+BY = Intervention("operator", "ops")
 CAP = 10
 OLD = 60
 NEW = 60
@@ -29,18 +32,24 @@ async def is_marked(queue: QueueUnderTest) -> bool:
     return (await queue.window.look("events")).backlog
 
 
+class NewComes:
+    """For each job that runs another one is enqueued, NEW altogether."""
+
+    def __init__(self, queue: QueueUnderTest) -> None:
+        self._queue = queue
+        self._left = NEW
+
+    async def __call__(self, _method: str, jobs: Sequence[Received]) -> None:
+        for _ in jobs:
+            if self._left:
+                self._left -= 1
+                await self._queue.enqueue([deliver_event()])
+
+
 async def test_what_keeps_coming_does_not_pass_by_it(
     bounded: QueueUnderTest, target: TasksServer
 ) -> None:
-    new = [deliver_event() for _ in range(NEW)]
-    coming = iter(new)
-
-    async def another_comes(_method: str, jobs: Sequence[Received]) -> None:
-        for _ in jobs:
-            if (job := next(coming, None)) is not None:
-                await bounded.enqueue([job])
-
-    target.on_call = another_comes
+    target.on_call = NewComes(bounded)
     old = [deliver_event() for _ in range(OLD)]
     await bounded.enqueue(old)
     settings = bounded.settings(
@@ -77,6 +86,30 @@ async def test_a_worker_without_room_leaves_it_to_the_others(
             await eventually(lambda: bounded.all_completed(OLD))
     assert not await is_marked(bounded)
     assert await bounded.dispatch.queues_with_room(["events"]) == {"events"}
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+async def test_what_comes_does_not_pass_by_what_a_pause_has_piled_up(
+    bounded: QueueUnderTest, target: TasksServer, redis: ArqRedis, is_emptied: bool
+) -> None:
+    settings = bounded.settings(
+        {"events": target.address}, worker_slots={"events": 2}, window_cap=CAP
+    )
+    async with running(settings) as worker:
+        [lane] = worker.lanes
+        await bounded.enqueue([deliver_event()])
+        await eventually(lambda: bounded.all_completed(1))
+        await bounded.operators.set_paused("events", BY, paused=True)
+        await eventually(lambda: lane.is_paused)
+        old = [deliver_event() for _ in range(OLD)]
+        await bounded.enqueue(old)
+        if is_emptied:
+            await redis.flushall()
+        target.on_call = NewComes(bounded)
+        await bounded.operators.set_paused("events", BY, paused=False)
+        await eventually(lambda: len(target.received) == 1 + OLD + NEW, deadline=30)
+    order = target.ids()
+    assert max(order.index(str(job.id)) for job in old) < 1 + OLD + CAP
 
 
 async def _running(queue: QueueUnderTest, count: int) -> bool:

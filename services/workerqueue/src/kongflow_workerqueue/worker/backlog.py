@@ -57,6 +57,13 @@ class Backlog:
         is_crowded = len(popped.entries) + popped.remaining >= self._crowded
         self.is_expected = self.is_expected or popped.backlog or is_crowded
 
+    def note_full_look(self) -> None:
+        """Notes that a look at all that is available found as much as there was room for.
+
+        What is left of it shall not be passed by, be it in the window or outside.
+        """
+        self.is_expected = True
+
     async def claim_into(self, jobs: list[ClaimedJob], room: int) -> None:
         """Claims up to `room` of them, in their order, if they are expected or it is time to look.
 

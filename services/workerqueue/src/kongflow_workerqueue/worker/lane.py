@@ -259,6 +259,8 @@ class Lane(Worker):
             self._empty_polls = 0 if found else self._empty_polls + 1
             self._ask_ledger = len(found) == asked
             jobs += found
+            if self._ask_ledger:
+                self._backlog.note_full_look()
         if popped is not None:
             # What stands in the window goes first.
             await self._backlog.claim_into(jobs, 0 if self._more else room - len(jobs))
