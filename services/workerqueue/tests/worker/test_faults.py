@@ -19,6 +19,7 @@ from kongflow_embedded.temporary import RunningServer, temporary_postgres, tempo
 from kongflow_embedded.valkey import ValkeyServer
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
 from kongflow_workerqueue.application.ports import ClaimedJob
+from kongflow_workerqueue.domain.states import Priority
 from services.workerqueue.tests.worker.conftest import MIGRATIONS
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
@@ -123,6 +124,31 @@ class TestRedis:
             await eventually(lambda: len(looks) > at + 10)
         assert looks[10] - looks[0] > 0.5
         assert looks[at + 10] - looks[at] > 0.5
+
+    @pytest.mark.parametrize("trouble", ["away", "full"])
+    async def test_priorities_count_without_it(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+        trouble: str,
+    ) -> None:
+        if trouble == "away":
+            valkey.kill()
+        else:
+            redis = Redis.from_url(shaky.redis_url)
+            await redis.config_set("maxmemory", "1")
+            await redis.aclose()
+        low = [deliver_event(priority=Priority.VERY_LOW) for _ in range(50)]
+        for job in low:
+            await shaky.enqueue([job])
+        high = deliver_event(priority=Priority.HIGH)
+        await shaky.enqueue([high])
+        settings = shaky.settings({"events": target.address}, worker_slots={"events": 1})
+        async with running(settings):
+            await eventually(lambda: shaky.all_completed(51), deadline=30)
+        # Behind those that were admitted before it was noticed, or to try.
+        assert target.ids().index(str(high.id)) < 5
 
     async def test_stopped_in_its_tracks(
         self,
