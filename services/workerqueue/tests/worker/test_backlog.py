@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from arq.connections import ArqRedis
@@ -9,6 +11,7 @@ from arq.connections import ArqRedis
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.intervention import Intervention
+from kongflow_workerqueue.worker import backlog, lane
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
     deliver_event,
@@ -96,11 +99,11 @@ async def test_what_comes_does_not_pass_by_what_a_pause_has_piled_up(
         {"events": target.address}, worker_slots={"events": 2}, window_cap=CAP
     )
     async with running(settings) as worker:
-        [lane] = worker.lanes
+        [events] = worker.lanes
         await bounded.enqueue([deliver_event()])
         await eventually(lambda: bounded.all_completed(1))
         await bounded.operators.set_paused("events", BY, paused=True)
-        await eventually(lambda: lane.is_paused)
+        await eventually(lambda: events.is_paused)
         old = [deliver_event() for _ in range(OLD)]
         await bounded.enqueue(old)
         if is_emptied:
@@ -132,3 +135,22 @@ async def test_a_mark_without_a_backlog_is_taken_away(
 
 async def _is_unmarked(queue: QueueUnderTest) -> bool:
     return not await is_marked(queue)
+
+
+async def test_what_becomes_due_is_told_to_those_who_serve_its_queue(
+    queue: QueueUnderTest, target: TasksServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody looks without a word.
+    for module in (backlog, lane):
+        monkeypatch.setattr(module, "_NET_SECONDS", 3_600.0)
+    others = queue.settings({"events": target.address}, worker_slots={"maintenance": 2})
+    async with (
+        running(others),
+        running(others),
+        running(others.model_copy(update={"worker_slots": {"events": 2}})),
+    ):
+        # Whose turn it is to make them due is left to chance.
+        for count in range(1, 9):
+            soon = datetime.now(UTC) + timedelta(milliseconds=50)
+            await queue.enqueue([deliver_event(run_at=soon)])
+            await eventually(partial(queue.all_completed, count))
