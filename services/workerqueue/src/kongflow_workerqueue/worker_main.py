@@ -1,6 +1,7 @@
 """Puts a worker together: the only place that constructs its parts."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -35,6 +36,7 @@ from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
 from kongflow_workerqueue.application.admit_limited import AdmitLimited
 from kongflow_workerqueue.application.periodic_jobs import DeclaredPeriodicJob
+from kongflow_workerqueue.application.ports import Window, WindowUnavailable
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue, read_catalogue
 from kongflow_workerqueue.catalogue.periodic_reader import periodic_jobs
 from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
@@ -149,8 +151,11 @@ class _Assembly:
                 lanes[queue].wake_for_ledger()
 
         def queues_filled(jobs: Mapping[str, int]) -> None:
-            for queue in jobs.keys() & lanes.keys():
-                lanes[queue].wake_for_backlog()
+            for queue in jobs:
+                if queue in lanes:
+                    lanes[queue].wake_for_backlog()
+                else:
+                    _ = self.tasks.supervise(f"word of {queue}", partial(_tell, window, queue))
             keeper.request_sweep()
 
         window = self._window()
@@ -309,6 +314,13 @@ class _Assembly:
         known = self.settings.task_targets.keys() | self.settings.task_descriptor_sets.keys()
         mine = [kind for kind in self.catalogue if kind.target in known]
         return list(periodic_jobs(mine))
+
+
+async def _tell(window: Window, queue: str) -> None:
+    """Tells those who serve a queue that jobs wait outside its window."""
+    # Without the window they poll.
+    with contextlib.suppress(WindowUnavailable):
+        await window.mark_backlog(queue, exists=True)
 
 
 def _retention(settings: WorkerSettings) -> Retention:

@@ -1,10 +1,11 @@
 """When a lane looks into the ledger for what waits outside the window, and what it says of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
 
+from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.ids import new_id
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.ports import ClaimedJob, PopResult, WindowUnavailable
@@ -43,22 +44,29 @@ class Outside:
         self.looks: list[int] = []
         self.marks: list[bool] = []
         self.is_away = False
+        self.is_down = False
         self.woken = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while it is asked, unseen by the answer."""
         self.time = 0.0
         self.backlog = Backlog(
             self.claim, self.mark, crowded=CROWDED, wake=self.wake, now=lambda: self.time
         )
 
     async def claim(self, room: int) -> Sequence[ClaimedJob]:
+        if self.is_down:
+            raise DependencyUnavailable("postgresql")
         self.looks.append(room)
         found = min(room, self.waiting, self.a_look)
         self.waiting -= found
+        self.meanwhile()
         return [job() for _ in range(found)]
 
     async def mark(self, exists: bool) -> None:
         if self.is_away:
             raise WindowUnavailable
         self.marks.append(exists)
+        self.meanwhile()
 
     def wake(self) -> None:
         self.woken += 1
@@ -153,3 +161,42 @@ async def test_a_mark_that_cannot_be_made_is_made_later() -> None:
     outside.is_away = False
     assert await outside.take(NOTHING, 10) == 10
     assert outside.marks == [True]
+
+
+async def test_what_is_heard_of_during_a_look_is_looked_after() -> None:
+    outside = Outside()
+
+    def another_comes() -> None:
+        outside.meanwhile = lambda: None
+        outside.waiting = 1
+        outside.backlog.expect()
+
+    outside.meanwhile = another_comes
+    assert await outside.take(NOTHING, 10) == 0
+    assert outside.backlog.is_expected
+    assert await outside.take(NOTHING, 10) == 1
+
+
+async def test_what_is_heard_of_while_the_mark_is_taken_away_is_marked() -> None:
+    outside = Outside()
+    marked = PopResult((), 0, backlog=True)
+
+    def another_comes() -> None:
+        if outside.marks:
+            outside.meanwhile = lambda: None
+            outside.backlog.expect()
+
+    outside.meanwhile = another_comes
+    await outside.take(marked, 10)
+    assert outside.marks == [False]
+    await outside.backlog.tell_others()
+    assert outside.marks == [False, True]
+
+
+async def test_a_look_that_fails_is_made_again() -> None:
+    outside = Outside(3)
+    outside.is_down = True
+    with pytest.raises(DependencyUnavailable):
+        await outside.take(NOTHING, 10)
+    outside.is_down = False
+    assert await outside.take(NOTHING, 10) == 3

@@ -32,10 +32,13 @@ class FewEntriesWindow:
         self.lengths: dict[str, int] = {}
         self.backlogs: set[str] = set()
         self.away = False
+        self.full = False
         self.asked = 0
 
     async def push(self, queue: str, entries: Sequence[Admitted], *, cap: int) -> PushResult:
         self._ask()
+        if self.full:
+            raise WindowUnavailable
         length = self.lengths.get(queue, 0)
         accepted = min(len(entries), cap - length)
         self.lengths[queue] = length + accepted
@@ -207,3 +210,36 @@ async def test_what_is_not_available_goes_nowhere(
     kept = InsertOutcome(InsertResult.SKIPPED_AS_DUPLICATE, new_id())
     await dispatch.hand_over([("events", kept)])
     assert (window.asked, ledger.woken) == (0, [])
+
+
+async def test_a_window_that_is_away_gets_nothing_admitted_until_it_is_back(
+    window: FewEntriesWindow, ledger: RecordingLedger
+) -> None:
+    clock = 0.0
+    dispatch = Dispatch(window, ledger, cap=CAP, now=lambda: clock)
+    window.away = True
+    assert await dispatch.queues_with_room(["events"]) == {"events"}
+    await dispatch.hand_over(stored(1))
+    for clock in (0.1, 0.6, 1.2):
+        assert await dispatch.queues_with_room(["events"]) == frozenset()
+        await dispatch.hand_over(stored(1, admitted=False))
+    # Whoever polls the ledger is told of each.
+    assert ledger.woken == [{"events"}] * 4
+    window.away = False
+    clock = 2.0
+    assert await dispatch.queues_with_room(["events"]) == {"events"}
+
+
+async def test_a_window_that_takes_nothing_is_tried_now_and_then(
+    window: FewEntriesWindow, ledger: RecordingLedger
+) -> None:
+    clock = 0.0
+    dispatch = Dispatch(window, ledger, cap=CAP, now=lambda: clock)
+    window.full = True
+    tried = []
+    for clock in (0.0, 0.1, 0.4, 0.5, 0.6):
+        has_room = bool(await dispatch.queues_with_room(["events"]))
+        tried.append(has_room)
+        await dispatch.hand_over(stored(1, admitted=has_room))
+    assert tried == [True, False, False, True, False]
+    assert ledger.woken == [{"events"}] * 5

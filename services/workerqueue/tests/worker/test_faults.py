@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
@@ -16,6 +17,9 @@ from kongflow_common.testing.polling import eventually
 from kongflow_embedded.postgres import PostgresServer
 from kongflow_embedded.temporary import RunningServer, temporary_postgres, temporary_valkey
 from kongflow_embedded.valkey import ValkeyServer
+from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
+from kongflow_workerqueue.application.ports import ClaimedJob
+from kongflow_workerqueue.domain.states import Priority
 from services.workerqueue.tests.worker.conftest import MIGRATIONS
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
@@ -83,6 +87,68 @@ class TestRedis:
             valkey.start()
             await eventually(lambda: shaky.window.is_up)
             await _enqueue_and_run(shaky, target, 20)
+
+    async def test_away_the_ledger_is_polled_at_a_pace(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        looks: list[float] = []
+        claim_available = PostgresWorkerLedger.claim_available
+
+        async def noted(
+            ledger: PostgresWorkerLedger, worker_id: UUID, queue: str, limit: int
+        ) -> list[ClaimedJob]:
+            looks.append(time.monotonic())
+            return await claim_available(ledger, worker_id, queue, limit)
+
+        monkeypatch.setattr(PostgresWorkerLedger, "claim_available", noted)
+        valkey.kill()
+        settings = shaky.settings({"events": target.address}, worker_slots={"events": 2})
+        async with running(settings):
+            await eventually(lambda: len(looks) > 10)
+            # Not even if it knows of a backlog when it goes away.
+            valkey.start()
+            await eventually(lambda: shaky.window.is_up)
+            gate = Gate()
+            target.on_call = gate
+            await shaky.enqueue([deliver_event() for _ in range(3)])
+            await eventually(lambda: target.calls > 0)
+            await shaky.window.mark_backlog("events", exists=True)
+            valkey.kill()
+            gate.open()
+            await eventually(lambda: shaky.all_completed(3))
+            at = len(looks)
+            await eventually(lambda: len(looks) > at + 10)
+        assert looks[10] - looks[0] > 0.5
+        assert looks[at + 10] - looks[at] > 0.5
+
+    @pytest.mark.parametrize("trouble", ["away", "full"])
+    async def test_priorities_count_without_it(
+        self,
+        shaky: QueueUnderTest,
+        target: TasksServer,
+        valkey: RunningServer[ValkeyServer],
+        trouble: str,
+    ) -> None:
+        if trouble == "away":
+            valkey.kill()
+        else:
+            redis = Redis.from_url(shaky.redis_url)
+            await redis.config_set("maxmemory", "1")
+            await redis.aclose()
+        low = [deliver_event(priority=Priority.VERY_LOW) for _ in range(50)]
+        for job in low:
+            await shaky.enqueue([job])
+        high = deliver_event(priority=Priority.HIGH)
+        await shaky.enqueue([high])
+        settings = shaky.settings({"events": target.address}, worker_slots={"events": 1})
+        async with running(settings):
+            await eventually(lambda: shaky.all_completed(51), deadline=30)
+        # Behind those that were admitted before it was noticed, or to try.
+        assert target.ids().index(str(high.id)) < 5
 
     async def test_stopped_in_its_tracks(
         self,

@@ -1,7 +1,8 @@
 """Brings available jobs to the workers: into the window while it has room, else by a wake-up."""
 
 import logging
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 
 from kongflow_common.errors import Contended, DependencyUnavailable
 from kongflow_workerqueue.application.ports import (
@@ -15,18 +16,33 @@ from kongflow_workerqueue.application.ports import (
 
 _logger = logging.getLogger(__name__)
 
+_REFUSED_SECONDS = 0.5
+"""How long nothing more is admitted to a window that took nothing."""
+
 
 class Dispatch:
     """Decides what is admitted as it is stored, and pushes it after the commit.
 
     A job is admitted as it is stored only while its queue's window is less than half full and no
     job waits outside it: nothing new passes by what waits already. `cap` is the size of a window.
+    Nor is it while the window takes nothing: workers have only the ledger then, and the ledger's
+    order, with its priorities and turns, is that of the jobs that are not admitted.
     """
 
-    def __init__(self, window: Window, ledger: EnqueueLedger, *, cap: int) -> None:
+    def __init__(
+        self,
+        window: Window,
+        ledger: EnqueueLedger,
+        *,
+        cap: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._window = window
         self._ledger = ledger
         self._cap = cap
+        self._now = now
+        self._refused_until: dict[str, float] = {}
+        """The windows that took nothing, until when they are not tried."""
         self._with_room: dict[str, bool] = {}
         """Which windows had room when last heard of; one without is asked again."""
         self._answered = False
@@ -36,17 +52,26 @@ class Dispatch:
         """Tell which queues' jobs are to be admitted as they are stored."""
         return frozenset([queue for queue in queues if await self._has_room(queue)])
 
+    def _is_refused(self, queue: str) -> bool:
+        return self._now() < self._refused_until.get(queue, 0.0)
+
     async def _has_room(self, queue: str) -> bool:
+        if self._is_refused(queue):
+            return False
         if self._with_room.get(queue, True):
             return True
         try:
             self._note(queue, await self._window.look(queue))
         except WindowUnavailable:
-            # The push will say so too, and workers find admitted jobs all the same.
-            self._with_room.pop(queue, None)
+            self._refuse(queue)
             return False
         self._answered = True
         return self._with_room[queue]
+
+    def _refuse(self, queue: str) -> None:
+        self._refused_until[queue] = self._now() + _REFUSED_SECONDS
+        # Whether it is there again is asked before anything is admitted to it.
+        self._with_room[queue] = False
 
     def _note(self, queue: str, state: WindowState) -> None:
         self._with_room[queue] = state.length < self._cap // 2 and not state.backlog
@@ -76,6 +101,7 @@ class Dispatch:
             queue for queue, entries in admitted.items() if not await self._push(queue, entries)
         ]
         missed += held_back
+        missed += [queue for queue in unadmitted if self._is_refused(queue)]
         try:
             if missed:
                 await self._ledger.wake(missed)
@@ -88,6 +114,7 @@ class Dispatch:
         try:
             pushed = await self._window.push(queue, entries, cap=self._cap)
         except WindowUnavailable:
+            self._refuse(queue)
             return False
         self._note(queue, pushed.state)
         surplus = entries[pushed.accepted :]

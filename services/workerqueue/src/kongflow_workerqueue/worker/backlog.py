@@ -57,6 +57,13 @@ class Backlog:
         is_crowded = len(popped.entries) + popped.remaining >= self._crowded
         self.is_expected = self.is_expected or popped.backlog or is_crowded
 
+    def note_full_look(self) -> None:
+        """Notes that a look at all that is available found as much as there was room for.
+
+        What is left of it shall not be passed by, be it in the window or outside.
+        """
+        self.is_expected = True
+
     async def claim_into(self, jobs: list[ClaimedJob], room: int) -> None:
         """Claims up to `room` of them, in their order, if they are expected or it is time to look.
 
@@ -69,25 +76,36 @@ class Backlog:
         for _ in range(_LOOKS):
             if room <= 0:
                 break
-            found = await self._claim(room)
-            self._looked_at = self._now()
+            found = await self._look(room)
             jobs += found
             room -= len(found)
-            self.is_expected = bool(found)
             if not found:
                 break
         await self.tell_others()
 
+    async def _look(self, room: int) -> Sequence[ClaimedJob]:
+        # Who speaks of jobs while the statement runs means such as it does not see.
+        self.is_expected, had_been_expected = False, self.is_expected
+        try:
+            found = await self._claim(room)
+        except BaseException:
+            self.is_expected = self.is_expected or had_been_expected
+            raise
+        self._looked_at = self._now()
+        self.is_expected = self.is_expected or bool(found)
+        return found
+
     async def tell_others(self) -> None:
         """Corrects what the window knows; a new backlog wakes the queue's other workers."""
-        if self.is_expected is self._is_known:
+        exists = self.is_expected
+        if exists is self._is_known:
             return
         try:
-            await self._mark(self.is_expected)
+            await self._mark(exists)
         except WindowUnavailable as error:
             logger.debug("what the window knows of the backlog stays as it is: %s", error)
             return
-        self._is_known = self.is_expected
-        if not self.is_expected:
+        self._is_known = exists
+        if not exists:
             # Who read the mark before it was taken away may store a job after this look.
             asyncio.get_running_loop().call_later(_LATE_SECONDS, self.expect)

@@ -259,10 +259,13 @@ class Lane(Worker):
             self._empty_polls = 0 if found else self._empty_polls + 1
             self._ask_ledger = len(found) == asked
             jobs += found
+            if self._ask_ledger:
+                self._backlog.note_full_look()
         if popped is not None:
             # What stands in the window goes first.
             await self._backlog.claim_into(jobs, 0 if self._more else room - len(jobs))
-        self._more = self._more or self._ask_ledger or self._backlog.is_expected
+            self._more = self._more or self._backlog.is_expected
+        self._more = self._more or self._ask_ledger
 
     async def _claim_waiting(self, room: int) -> list[ClaimedJob]:
         return await self._ledger.claim_waiting(self._lease.worker_id, self.queue, room)
