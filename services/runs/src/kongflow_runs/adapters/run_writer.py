@@ -14,6 +14,7 @@ from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.first_starts import FirstStarts
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.errors import RunPlaceTaken
 from kongflow_runs.domain.run import NewRun
@@ -84,11 +85,17 @@ _NO_DISPATCHER = UUID(int=0)
 
 
 class BatchingRunWriter:
-    """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction."""
+    """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction.
 
-    def __init__(self, database: Database, relay: OutboxRelay) -> None:
+    With `first_starts` new runs are started here at once, where that can be.
+    """
+
+    def __init__(
+        self, database: Database, relay: OutboxRelay, first_starts: FirstStarts | None = None
+    ) -> None:
         self._database = database
         self._relay = relay
+        self._first_starts = first_starts
         self._batcher: Batcher[NewRun, UUID] = Batcher(self._flush, name="new runs")
 
     async def __aenter__(self) -> Self:
@@ -119,10 +126,15 @@ class BatchingRunWriter:
             },
         )
         stored = {row[0] for row in rows}
-        self._relay.committed(
-            [message for run, message in zip(ordered, messages, strict=True) if run.id in stored],
-            claimed_by,
-        )
+        created = [
+            (run, message)
+            for run, message in zip(ordered, messages, strict=True)
+            if run.id in stored
+        ]
+        if self._first_starts is not None and claimed_by is not None:
+            self._first_starts.take(created)
+        else:
+            self._relay.committed([message for _, message in created], claimed_by)
         holders: dict[UUID, UUID] = {}
         if len(stored) < len(runs):
             holders = await self._find_holders([run for run in ordered if run.id not in stored])
