@@ -31,13 +31,15 @@ _CONTENDED_PAUSE_SECONDS: Final = 0.01
 class BatchingEventIntake:
     """Implements EventIntake: calls that wait at the same time become one transaction.
 
-    Events that come many at a time are their own batch, and do not hold up the others.
+    Events that come many at a time are their own batches, and do not hold up the others.
     """
 
     def __init__(self, database: Database, relay: OutboxRelay, *, max_batch: int = 500) -> None:
         self._database = database
         self._relay = relay
         self._max_batch = max_batch
+        # The others need connections too.
+        self._bulk_turns = asyncio.Semaphore(max(1, database.pool.size // 2))
         self._batcher: Batcher[NewEvent, StoredEvent] = Batcher(
             self._flush, name="event intake", max_items=max_batch
         )
@@ -73,11 +75,13 @@ class BatchingEventIntake:
     ) -> Sequence[StoredEvent | Exception]:
         for attempt in range(1, _CONTENDED_ATTEMPTS):
             try:
-                return await self._flush(events)
+                async with self._bulk_turns:
+                    return await self._flush(events)
             except Contended:
                 # Whoever was in the way goes first, or is met again.
                 await asyncio.sleep(attempt * _CONTENDED_PAUSE_SECONDS)
-        return await self._flush(events)
+        async with self._bulk_turns:
+            return await self._flush(events)
 
     async def _flush(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent | Exception]:
         records: dict[UUID, EventRecord] = {}
