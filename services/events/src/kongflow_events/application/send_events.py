@@ -18,6 +18,7 @@ from kongflow_events.application.ports import (
     StoredEvent,
     UnitOfWorkFactory,
 )
+from kongflow_events.domain.event_record import EventState
 
 __all__ = ["SendEvents", "SentEvent", "log_events"]
 
@@ -41,10 +42,6 @@ class _Item:
     place: int
     command: SendEvent
     event: NewEvent
-
-    @property
-    def size(self) -> int:
-        return len(self.event.content.payload.text) + len(self.event.content.context.text)
 
 
 class SendEvents:
@@ -105,11 +102,22 @@ class _Call:
         for place, command in enumerate(commands):
             if turns.is_over:
                 await turns.pass_on()
-            item = await self._item(place, command, traceparent)
-            if item is None:
+            # What its outcome is, if nothing more is said of it.
+            self.outcomes.append(self.failure)
+            if self.failure is not None:
                 continue
-            part.append(item)
-            size += item.size
+            if isinstance(command, InvalidFields):
+                self.outcomes[place] = command
+                continue
+            try:
+                event = self._entrance.prepare_now(command, traceparent=traceparent)
+                if event is None:
+                    event = await self._entrance.prepare(command, traceparent=traceparent)
+            except InvalidFields as error:
+                self.outcomes[place] = error
+                continue
+            part.append(_Item(place, command, event))
+            size += len(event.content.payload.text) + len(event.content.context.text)
             if len(part) >= _PART_EVENTS or size >= _PART_BYTES:
                 await self._begin(part)
                 part, size = [], 0
@@ -123,23 +131,6 @@ class _Call:
         for storing, _ in self._storing:
             storing.cancel()
         await asyncio.gather(*(storing for storing, _ in self._storing), return_exceptions=True)
-
-    async def _item(
-        self, place: int, command: SendEvent | InvalidFields, traceparent: str
-    ) -> _Item | None:
-        """The event made ready; None when its outcome is known already."""
-        self.outcomes.append(self.failure)
-        if self.failure is not None:
-            return None
-        if isinstance(command, InvalidFields):
-            self.outcomes[place] = command
-            return None
-        try:
-            event = await self._entrance.prepare(command, traceparent=traceparent)
-        except InvalidFields as error:
-            self.outcomes[place] = error
-            return None
-        return _Item(place, command, event)
 
     async def _begin(self, part: Sequence[_Item]) -> None:
         """Have a part stored, when there is room and nothing that it may repeat is under way."""
@@ -177,7 +168,7 @@ class _Call:
                     outdated.append(item)
                 continue
             if outcome.is_new:
-                self._entry.refresh(item.event, outcome.record)
+                self._entry.refresh(item.event, outcome)
             elif self._entry.may_replace(outcome):
                 repeats += await self._current(item)
         # In one order everywhere, so that two calls do not wait for each other crosswise; those
@@ -240,13 +231,13 @@ class _Call:
 def log_events(outcomes: Sequence[SentEvent]) -> None:
     """Say what came in, in one line: one for each event would take longer than the events."""
     stored = [each for each in outcomes if isinstance(each, StoredEvent)]
-    new = [each.record for each in stored if each.is_new]
+    new = [each for each in stored if each.is_new]
     _logger.info(
         "events accepted",
         extra={
             "fields": {
                 "accepted": len(new),
-                "delivered": sum(record.processed_at is not None for record in new),
+                "delivered": sum(each.state is not EventState.PENDING for each in new),
                 "repeated": len(stored) - len(new),
                 "refused": len(outcomes) - len(stored),
                 **(
