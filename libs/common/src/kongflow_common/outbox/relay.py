@@ -81,7 +81,7 @@ class OutboxRelay:
         self._backoff = backoff or Backoff(initial=0.1, longest=2.0)
         self._claims = OutboxClaims(database, schema, instance, batch_size)
         self._deletions: Batcher[UUID, None] = Batcher(
-            self._delete, name=f"{schema} outbox deletions", max_items=1000, linger=0.010
+            self._delete, name=f"{schema} outbox deletions", max_items=1000, linger=0.100
         )
         self._tasks = BackgroundTasks()
         self._loop: asyncio.Task[None] | None = None

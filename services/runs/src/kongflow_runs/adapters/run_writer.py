@@ -1,7 +1,6 @@
 """New runs, those of many callers in one statement."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -113,6 +112,10 @@ class BatchingRunWriter:
         """Stores a run with its queued start; answers who holds its place."""
         return await self._batcher.submit(run)
 
+    async def create_many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
+        """The same for each of the runs; an error stands in its run's place."""
+        return await self._batcher.submit_all(runs)
+
     async def _flush(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
         # In one order everywhere: transactions that create the same runs wait for each other.
         ordered = sorted(runs, key=_place)
@@ -192,7 +195,9 @@ def _row(run: NewRun) -> tuple[object, ...]:
 
 
 def _start(run: NewRun) -> OutboxMessage:
-    message = OutboxMessage.enqueue(
-        START_RUN, orjson.dumps({"runId": str(run.id)}), environment_id=run.environment_id
+    return OutboxMessage.enqueue(
+        START_RUN,
+        orjson.dumps({"runId": str(run.id)}),
+        environment_id=run.environment_id,
+        traceparent=run.traceparent,
     )
-    return replace(message, traceparent=run.traceparent)
