@@ -56,9 +56,7 @@ async def end_to_end(system: System, name: str) -> EndToEnd:
         started = time.perf_counter()
         await send_count(system, name=name, callers=CALLERS, count=EVENTS)
         # Before the last event there is no last run: to count earlier takes time from the system.
-        await wait_for_count(
-            connection, COUNT_RUNS, EVENTS, started + DEADLINE_S, {"since": since}
-        )
+        await wait_for_count(connection, COUNT_RUNS, EVENTS, started + DEADLINE_S, {"since": since})
         elapsed = time.perf_counter() - started
         # What follows the last run row (its start, the bookkeeping) is part of an event's cost.
         await wait_quiet(connection)
