@@ -228,8 +228,7 @@ def main() -> None:
     if not Endpoint.api_key:
         parser.error("TRIGGER_API_KEY is not set")
     with Server((options.host, options.port), Endpoint) as server:
-        host, port = server.server_address[:2]
-        print(f"listening on http://{host}:{port}", flush=True)
+        print(f"listening on http://{options.host}:{server.server_port}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
 

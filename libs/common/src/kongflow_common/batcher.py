@@ -103,6 +103,34 @@ class Batcher(Generic[In, Out]):
         self._append(_Entry(item, waiter), loop)
         return await waiter
 
+    async def submit_all(self, items: Sequence[In]) -> list[Out | Exception]:
+        """Hand items over and wait for all results; what `submit` would raise stands in place.
+
+        A task for each of many items costs several times as much as the item's place here.
+        """
+        loop = asyncio.get_running_loop()
+        waiters: list[asyncio.Future[Out]] = []
+        results: list[Out | Exception] = []
+        try:
+            for item in items:
+                waiter: asyncio.Future[Out] = loop.create_future()
+                # Before it is appended: an item that is refused has its error here too.
+                waiters.append(waiter)
+                try:
+                    self._append(_Entry(item, waiter), loop)
+                except ResourceExhausted as error:
+                    waiter.set_exception(error)
+            for waiter in waiters:
+                try:
+                    results.append(await waiter)
+                except Exception as error:  # noqa: BLE001 - each has its own result
+                    results.append(error)
+        finally:
+            # The caller was cancelled: what is not being flushed yet is withdrawn.
+            for waiter in waiters[len(results) :]:
+                waiter.cancel()
+        return results
+
     def post(self, item: In) -> None:
         """Hand an item over without waiting; it may linger for company.
 

@@ -60,6 +60,42 @@ async def test_items_of_one_turn_leave_together_and_get_their_own_answers() -> N
     await batcher.close()
 
 
+async def test_many_items_of_one_caller_leave_together_and_each_has_its_own_result() -> None:
+    flush = Flush()
+    flush.poison = {3}
+    batcher = Batcher(flush, name="test")
+    results = await batcher.submit_all(range(8))
+    assert flush.batches[0] == list(range(8))
+    assert [str(each) if isinstance(each, ValueError) else each for each in results] == [
+        0, 2, 4, "poison in [3]", 8, 10, 12, 14,
+    ]  # fmt: skip
+    assert await batcher.submit_all([]) == []
+    await batcher.close()
+
+
+async def test_items_that_find_no_place_have_that_for_a_result() -> None:
+    flush = Flush()
+    batcher = Batcher(flush, name="test", max_pending=3)
+    results = await batcher.submit_all(range(5))
+    assert results[:3] == [0, 2, 4]
+    assert [type(each) for each in results[3:]] == [ResourceExhausted] * 2
+    await batcher.close()
+
+
+async def test_a_caller_of_many_that_is_cancelled_withdraws_what_is_not_being_flushed() -> None:
+    flush = Flush()
+    batcher = Batcher(flush, name="test", max_items=2)
+    flush.gate.clear()
+    waiting = asyncio.create_task(batcher.submit_all(range(5)))
+    await _turns()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    flush.gate.set()
+    assert await batcher.submit(9) == 18
+    assert flush.batches == [[0, 1], [9]]
+    await batcher.close()
+
+
 async def test_one_batch_at_a_time_and_never_more_than_max_items() -> None:
     flush = Flush()
     batcher = Batcher(flush, name="test", max_items=10, max_wait=0.001)

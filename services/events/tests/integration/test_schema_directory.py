@@ -7,7 +7,8 @@ from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
 from kongflow_events.adapters.event_intake import BatchingEventIntake
 from kongflow_events.adapters.schema_directory import MemorySchemaDirectory
-from kongflow_events.application.ports import NewEvent, SchemasChanged, StoredEvent
+from kongflow_events.application.new_event import NewEvent, NewlyStored
+from kongflow_events.application.ports import SchemasChanged
 from kongflow_events.domain.event_record import EventContent, PayloadType, Priority, Tenancy
 
 
@@ -50,8 +51,8 @@ async def test_one_environments_change_holds_up_no_other(
     )
     assert [type(each) for each in outcomes] == [
         SchemasChanged,
-        StoredEvent,
-        StoredEvent,
+        NewlyStored,
+        NewlyStored,
         SchemasChanged,
     ]
     assert await database.pool.execute("SELECT count(*) FROM events.event_records") == [(2,)]

@@ -33,6 +33,7 @@ from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
+from kongflow_runs.adapters.first_starts import FirstStarts
 from kongflow_runs.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT, OF_PROJECT
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
@@ -101,19 +102,21 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
         consumed = ConsumedTypes(worker_queue)
         stack.push_async_callback(consumed.close)
         news = EventPublisher(consumed, SystemClock(), new_id)
-        writer = await stack.enter_async_context(BatchingRunWriter(database, relay, RunNews(news)))
-        client_services, tasks_services = grpc_services(
-            database,
-            relay,
-            writer,
-            Neighbours(
-                versions=GrpcVersionResolver(await caller(settings.jobs_target, "jobs")),
-                environments=DescribedEnvironments(environments),
-                events=GrpcEvents(events),
-                endpoints=endpoints,
-                news=news,
-            ),
+        neighbours = Neighbours(
+            versions=GrpcVersionResolver(await caller(settings.jobs_target, "jobs")),
+            environments=DescribedEnvironments(environments),
+            events=GrpcEvents(events),
+            endpoints=endpoints,
+            news=news,
         )
+        first_starts = None
+        if settings.start_runs_at_once:
+            start_runs = runs_starter(database, relay, neighbours)
+            first_starts = await stack.enter_async_context(FirstStarts(start_runs.created, relay))
+        writer = await stack.enter_async_context(
+            BatchingRunWriter(database, relay, RunNews(news), first_starts)
+        )
+        client_services, tasks_services = grpc_services(database, relay, writer, neighbours)
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
@@ -136,6 +139,12 @@ class Neighbours:
     news: IntegrationEvents
 
 
+def runs_starter(database: Database, relay: OutboxRelay, neighbours: Neighbours) -> StartRuns:
+    """Starts runs, whoever asks for it."""
+    starter = PostgresRunStarter(database, relay, RunNews(neighbours.news))
+    return StartRuns(starter, neighbours.versions, neighbours.environments)
+
+
 def grpc_services(
     database: Database, relay: OutboxRelay, writer: RunWriter, neighbours: Neighbours
 ) -> tuple[list[GrpcService], list[GrpcService]]:
@@ -145,9 +154,7 @@ def grpc_services(
     canceller = PostgresRunCanceller(database, relay, news)
     executions = PostgresRunExecutions(database, relay, news)
     tasks = RunsTasksServicer(
-        StartRuns(
-            PostgresRunStarter(database, relay, news), neighbours.versions, neighbours.environments
-        ),
+        runs_starter(database, relay, neighbours),
         PerformRunExecutions(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),

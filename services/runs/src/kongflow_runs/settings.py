@@ -4,4 +4,7 @@ from kongflow_common.settings import ServiceSettings
 
 
 class RunsSettings(ServiceSettings):
-    """Settings of the runs service: those that every service has."""
+    """Settings of the runs service, beside those that every service has."""
+
+    start_runs_at_once: bool = True
+    """Whether a new run is started where it is created, and only what fails is queued."""

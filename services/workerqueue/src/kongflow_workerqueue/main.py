@@ -118,6 +118,12 @@ class Services:
     tasks: Sequence[GrpcService]
 
 
+def _redrives(database: Database, catalogue: KindCatalogue) -> RedriveQueuedJobs:
+    edits = EditDeadLetters(catalogue)
+    ledger = PostgresRedriveLedger(database, partial(parse_filter, fields=REDRIVE_FIELDS), edits)
+    return RedriveQueuedJobs(ledger, edits, new_id)
+
+
 @asynccontextmanager
 async def open_services(
     database: Database,
@@ -139,11 +145,7 @@ async def open_services(
     )
     operators = PostgresOperatorLedger(database)
     queues = QueueQueries(PostgresQueueReader(database))
-    edits = EditDeadLetters(catalogue)
-    parse_redrive = partial(parse_filter, fields=REDRIVE_FIELDS)
-    redrives = RedriveQueuedJobs(
-        PostgresRedriveLedger(database, parse_redrive, edits), edits, new_id
-    )
+    redrives = _redrives(database, catalogue)
     servicer = WorkerQueueServicer(
         queries,
         queues,

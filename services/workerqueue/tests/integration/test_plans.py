@@ -101,6 +101,14 @@ def statements() -> dict[str, Statement]:
             queue_reader._THROUGHPUT,
             {"queue": "events", "within": timedelta()},
         ),
+        **edits(),
+        **upkeep(),
+    }
+
+
+def edits() -> dict[str, Statement]:
+    """What redrives dead letters with other arguments."""
+    return {
         "lock dead letters": (
             edited_letters._LOCK,
             {"ids": array_parameter("uuid", [new_id()]), "discarded": "discarded"},
@@ -113,7 +121,6 @@ def statements() -> dict[str, Statement]:
                 "discarded": "discarded",
             },
         ),
-        **upkeep(),
     }
 
 

@@ -220,7 +220,8 @@ async def test_a_window_that_is_away_gets_nothing_admitted_until_it_is_back(
     window.away = True
     assert await dispatch.queues_with_room(["events"]) == {"events"}
     await dispatch.hand_over(stored(1))
-    for clock in (0.1, 0.6, 1.2):
+    for moment in (0.1, 0.6, 1.2):
+        clock = moment
         assert await dispatch.queues_with_room(["events"]) == frozenset()
         await dispatch.hand_over(stored(1, admitted=False))
     # Whoever polls the ledger is told of each.
@@ -237,7 +238,8 @@ async def test_a_window_that_takes_nothing_is_tried_now_and_then(
     dispatch = Dispatch(window, ledger, cap=CAP, now=lambda: clock)
     window.full = True
     tried = []
-    for clock in (0.0, 0.1, 0.4, 0.5, 0.6):
+    for moment in (0.0, 0.1, 0.4, 0.5, 0.6):
+        clock = moment
         has_room = bool(await dispatch.queues_with_room(["events"]))
         tried.append(has_room)
         await dispatch.hand_over(stored(1, admitted=has_room))

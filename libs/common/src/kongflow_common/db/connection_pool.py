@@ -105,6 +105,7 @@ class ConnectionPool:
         wait_seconds: float = 5.0,
         deadline_seconds: float = 15.0,
     ) -> None:
+        self.size = size
         self._connect_once = connect
         self._slots = asyncio.Semaphore(size)
         self._idle: list[tuple[Connection, float]] = []

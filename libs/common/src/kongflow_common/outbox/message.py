@@ -127,8 +127,11 @@ class OutboxMessage:
         limits: JobLimits | None = None,
         delay: timedelta | None = None,
         longest_wait: timedelta | None = None,
+        traceparent: str | None = None,
     ) -> Self:
-        """Have a job stored, as part of the current trace. `run_at` is aware.
+        """Have a job stored, as part of the current trace or that of `traceparent`.
+
+        `run_at` is aware.
 
         `delay`, in place of `run_at`, counts from the moment at which the worker queue takes it.
         `longest_wait` debounces a job key: however often it is enqueued again, the job runs no
@@ -150,7 +153,7 @@ class OutboxMessage:
             tags=tuple(tags),
             metadata=metadata or {},
             environment_id=environment_id,
-            traceparent=current_traceparent(),
+            traceparent=current_traceparent() if traceparent is None else traceparent,
             unique=unique,
             limits=limits,
             delay=delay,

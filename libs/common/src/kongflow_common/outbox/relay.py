@@ -81,7 +81,7 @@ class OutboxRelay:
         self._backoff = backoff or Backoff(initial=0.1, longest=2.0)
         self._claims = OutboxClaims(database, schema, instance, batch_size)
         self._deletions: Batcher[UUID, None] = Batcher(
-            self._delete, name=f"{schema} outbox deletions", max_items=1000, linger=0.010
+            self._delete, name=f"{schema} outbox deletions", max_items=1000, linger=0.100
         )
         self._tasks = BackgroundTasks()
         self._loop: asyncio.Task[None] | None = None
@@ -151,6 +151,14 @@ class OutboxRelay:
         self._offered.extend((message, expires_at) for message in messages)
         if len(self._offered) >= self._alarm_count:
             self._sound_alarm()
+
+    def carried_out(self, messages: Sequence[OutboxMessage]) -> None:
+        """Say that what could have been offered was done without the worker queue.
+
+        The messages are deleted, a little later.
+        """
+        for message in messages:
+            self._delete_later(message.id)
 
     def wake(self) -> None:
         """Have the table looked at now: it holds committed messages that nobody has claimed."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.errors import InvalidField
 from kongflow_common.ids import parse_id
+from kongflow_common.rpc.field_parsing import shared_id
 from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
 
 __all__ = ["Envelope", "envelopes_of_batch"]
@@ -80,7 +81,7 @@ class Envelope:
             attempt=message.attempt,
             fencing_token=message.fencing_token,
             environment_id=(
-                parse_id(environment, f"{field}.environment_id") if environment else None
+                shared_id(environment, f"{field}.environment_id") if environment else None
             ),
             idempotency_key=message.idempotency_key,
             deadline=(

@@ -1,6 +1,7 @@
 """Reading request fields: each function names the field that it refuses."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
 
@@ -20,6 +21,7 @@ __all__ = [
     "required_message",
     "required_one_of",
     "required_text",
+    "shared_id",
     "texts",
 ]
 
@@ -64,6 +66,12 @@ def required_id(value: str, field: str) -> UUID:
     if not value:
         raise InvalidField(field, "is required")
     return parse_id(value, field)
+
+
+@lru_cache(maxsize=4_096)
+def shared_id(value: str, field: str) -> UUID:
+    """The same, for ids that many requests have in common: they are read once."""
+    return required_id(value, field)
 
 
 def optional_id(value: str, field: str) -> UUID | None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
-from uuid import UUID
 
 from kongflow_common.batcher import Batcher, is_data_error
 from kongflow_common.db.engine import Database
@@ -20,7 +19,6 @@ from kongflow_events.adapters.new_event_rows import (
     keys_of_missing,
 )
 from kongflow_events.application.ports import NewEvent, StoredEvent
-from kongflow_events.domain.event_record import EventRecord
 
 __all__ = ["BatchingEventIntake"]
 
@@ -31,13 +29,15 @@ _CONTENDED_PAUSE_SECONDS: Final = 0.01
 class BatchingEventIntake:
     """Implements EventIntake: calls that wait at the same time become one transaction.
 
-    Events that come many at a time are their own batch, and do not hold up the others.
+    Events that come many at a time are their own batches, and do not hold up the others.
     """
 
     def __init__(self, database: Database, relay: OutboxRelay, *, max_batch: int = 500) -> None:
         self._database = database
         self._relay = relay
         self._max_batch = max_batch
+        # The others need connections too.
+        self._bulk_turns = asyncio.Semaphore(max(1, database.pool.size // 2))
         self._batcher: Batcher[NewEvent, StoredEvent] = Batcher(
             self._flush, name="event intake", max_items=max_batch
         )
@@ -73,33 +73,35 @@ class BatchingEventIntake:
     ) -> Sequence[StoredEvent | Exception]:
         for attempt in range(1, _CONTENDED_ATTEMPTS):
             try:
-                return await self._flush(events)
+                async with self._bulk_turns:
+                    return await self._flush(events)
             except Contended:
                 # Whoever was in the way goes first, or is met again.
                 await asyncio.sleep(attempt * _CONTENDED_PAUSE_SECONDS)
-        return await self._flush(events)
+        async with self._bulk_turns:
+            return await self._flush(events)
 
     async def _flush(self, events: Sequence[NewEvent]) -> Sequence[StoredEvent | Exception]:
-        records: dict[UUID, EventRecord] = {}
+        stored: dict[int, StoredEvent] = {}
         for part in bounded_parts(events, self._max_batch):
-            records.update(await self._add(part))
+            stored.update(await self._add(part))
         existing: Sequence[Sequence[object]] = ()
-        if len(records) < len(events):
-            keys = keys_of_missing(events, records)
+        if len(stored) < len(events):
+            keys = keys_of_missing(events, stored)
             existing = await self._database.pool.execute(READ_EXISTING, keys)
-        return answers(events, records, existing)
+        return answers(events, stored, existing)
 
-    async def _add(self, events: Sequence[NewEvent]) -> dict[UUID, EventRecord]:
-        """Store the events whose ids are new; gives the records that were stored."""
+    async def _add(self, events: Sequence[NewEvent]) -> dict[int, StoredEvent]:
+        """Store the events whose ids are new; gives those, by the numbers of their ids."""
         batch = NewEventRows(events, self._relay.claimed_by_for_new_rows())
         rows: list[StoredRow]
         if batch.has_accounts:
             rows = await self._add_with_accounts(batch)
         else:
             rows = await self._database.pool.execute(batch.statement, batch.parameters)
-        records, messages = batch.stored(rows)
+        stored, messages = batch.stored(rows)
         self._relay.committed(messages, batch.claimed_by)
-        return records
+        return stored
 
     async def _add_with_accounts(self, batch: NewEventRows) -> list[StoredRow]:
         async with self._database.pool.connection() as connection, connection.transaction():

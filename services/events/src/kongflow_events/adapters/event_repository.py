@@ -48,18 +48,18 @@ class SqlEventRepository:
         ordered = sorted(events, key=event_key)
         if any(event.account_id is not None for event in ordered):
             await self._execute(ADD_ACCOUNTS, account_parameters(ordered))
-        records: dict[UUID, EventRecord] = {}
+        added: dict[int, StoredEvent] = {}
         for part in bounded_parts(ordered, _STATEMENT_ROWS):
             # Unclaimed: what is enqueued may be more than a relay holds in memory.
             batch = NewEventRows(part, claimed_by=None)
             rows = await self._execute(batch.statement, batch.parameters)
-            records.update(batch.stored(rows)[0])
-        self.has_added = self.has_added or bool(records)
+            added.update(batch.stored(rows)[0])
+        self.has_added = self.has_added or bool(added)
         existing: Sequence[Any] = ()
-        if len(records) < len(events):
-            existing = await self._execute(READ_EXISTING, keys_of_missing(events, records))
+        if len(added) < len(events):
+            existing = await self._execute(READ_EXISTING, keys_of_missing(events, added))
         stored: list[StoredEvent] = []
-        for answer in answers(events, records, existing):
+        for answer in answers(events, added, existing):
             if isinstance(answer, SchemasChanged):
                 raise answer
             stored.append(answer)

@@ -18,7 +18,8 @@ from kongflow_events.adapters.record_rows import (
     to_record,
 )
 from kongflow_events.adapters.resource_log_writer import LOG_INGESTED
-from kongflow_events.application.ports import NewEvent, SchemasChanged, StoredEvent
+from kongflow_events.application.new_event import NewEvent, NewlyStored, StoredEvent
+from kongflow_events.application.ports import SchemasChanged
 from kongflow_events.domain.event_record import EventRecord
 
 __all__ = [
@@ -188,7 +189,9 @@ class NewEventRows:
         self.statement = ADD_EVENTS_WITH_ACCOUNTS if self.has_accounts else ADD_EVENTS
         self.parameters: Mapping[str, object] = {
             **EVENTS.bind([each.row for each in self._arrivals]),
-            **INVOCATIONS.bind([row for each in self._arrivals for row in each.invocation_rows]),
+            **INVOCATIONS.bind(
+                [row for each in self._arrivals if each.invocations for row in each.invocation_rows]
+            ),
             "claimed_by": claimed_by,
         }
 
@@ -199,19 +202,23 @@ class NewEventRows:
 
     def stored(
         self, rows: Sequence[StoredRow]
-    ) -> tuple[dict[UUID, EventRecord], Sequence[OutboxMessage]]:
-        """The records that the statement made, by id, and what it enqueued and claimed."""
-        by_id = {row[0]: row for row in rows}
-        records: dict[UUID, EventRecord] = {}
+    ) -> tuple[dict[int, StoredEvent], Sequence[OutboxMessage]]:
+        """What the statement stored, by the ids' numbers, and what it enqueued and claimed."""
+        # A UUID's hash is Python code, its number's is not.
+        by_id = {row[0].int: row for row in rows}
+        stored: dict[int, StoredEvent] = {}
         messages: list[OutboxMessage] = []
         for arrival in self._arrivals:
             event = arrival.event
-            row = by_id.get(event.id)
+            row = by_id.get(event.id.int)
             if row is not None:
-                records[event.id] = _record(event, row)
+                _, created_at, external_account_id, processed_at = row
+                stored[event.id.int] = NewlyStored(
+                    event, created_at, external_account_id, processed_at
+                )
                 if self.claimed_by is not None:
-                    messages.extend(arrival.messages(is_matched=row[3] is not None))
-        return records, messages
+                    messages.extend(arrival.messages(is_matched=processed_at is not None))
+        return stored, messages
 
 
 def account_parameters(events: Sequence[NewEvent]) -> Mapping[str, ArrayParameter]:
@@ -238,6 +245,9 @@ class Arrival:
 
     @classmethod
     def of(cls, event: NewEvent) -> Self:
+        taking = _taking(event)
+        if not taking:
+            return cls(event, ())
         invocations = [
             invoke_dispatcher(
                 dispatcher_id,
@@ -246,7 +256,7 @@ class Arrival:
                 priority=event.priority,
                 traceparent=event.traceparent,
             )
-            for dispatcher_id in _taking(event)
+            for dispatcher_id in taking
         ]
         return cls(event, invocations)
 
@@ -284,11 +294,11 @@ class Arrival:
             tenancy.project_id,
             event.deliver_at,
             event.is_test,
-            event.priority.value,
+            event.priority,
             event.account_id,
             event.traceparent,
             event.matched.version if event.matched is not None else None,
-            len(_taking(event)),
+            len(self.invocations),
             event.schemas_version,
             notes_document(event),
         )
@@ -326,16 +336,16 @@ def bounded_parts(events: Sequence[NewEvent], most_rows: int) -> Iterator[Sequen
 
 
 def keys_of_missing(
-    events: Sequence[NewEvent], records: Mapping[UUID, EventRecord]
+    events: Sequence[NewEvent], stored: Mapping[int, StoredEvent]
 ) -> Mapping[str, ArrayParameter]:
     """What READ_EXISTING takes for the events that have no record of their own."""
-    keys = {event_key(event) for event in events if event.id not in records}
+    keys = {event_key(event) for event in events if event.id.int not in stored}
     return KEYS.bind([(event_id, environment_id) for environment_id, event_id in keys])
 
 
 def answers(
     events: Sequence[NewEvent],
-    records: Mapping[UUID, EventRecord],
+    stored: Mapping[int, StoredEvent],
     existing_rows: Sequence[Sequence[object]],
 ) -> Sequence[StoredEvent | SchemasChanged]:
     """What became of each event; `existing_rows` are those that READ_EXISTING gave.
@@ -345,43 +355,10 @@ def answers(
     """
     found = [to_record(row) for row in existing_rows]
     existing = {(record.tenancy.environment_id, record.event_id): record for record in found}
-    return [_answer(event, records, existing) for event in events]
+    return [stored.get(event.id.int) or _answer(event, existing) for event in events]
 
 
-def _record(event: NewEvent, row: StoredRow) -> EventRecord:
-    _, created_at, external_account_id, processed_at = row
-    matched_count = len(_taking(event)) if processed_at is not None else 0
-    return EventRecord(
-        id=event.id,
-        event_id=event.event_id,
-        name=event.name,
-        source=event.source,
-        timestamp=event.timestamp or created_at,
-        payload_type=event.payload_type,
-        tenancy=event.tenancy,
-        deliver_at=event.deliver_at or created_at,
-        created_at=created_at,
-        updated_at=created_at,
-        delivered_at=processed_at if matched_count > 0 else None,
-        processed_at=processed_at,
-        matched_count=matched_count,
-        is_test=event.is_test,
-        priority=event.priority,
-        account_id=event.account_id,
-        external_account_id=external_account_id,
-        schema_check=event.schema_check,
-        replay_of=event.replay_of,
-    )
-
-
-def _answer(
-    event: NewEvent,
-    records: Mapping[UUID, EventRecord],
-    existing: Mapping[Key, EventRecord],
-) -> StoredEvent | SchemasChanged:
-    record = records.get(event.id)
-    if record is not None:
-        return StoredEvent(record, is_new=True)
+def _answer(event: NewEvent, existing: Mapping[Key, EventRecord]) -> StoredEvent | SchemasChanged:
     record = existing.get(event_key(event))
     if record is None:
         return SchemasChanged()

@@ -120,7 +120,7 @@ class AdvanceEventReplay:
             await uow.commit()
         for event, stored in step.stored:
             if stored.is_new:
-                self._entry.refresh(event, stored.record)
+                self._entry.refresh(event, stored)
         _log(after)
         return self._nothing_due(after)
 

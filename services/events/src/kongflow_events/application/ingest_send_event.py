@@ -11,6 +11,7 @@ from kongflow_events.application.ports import (
     EventIntake,
     NewEvent,
     SchemasChanged,
+    StoredEvent,
     UnitOfWorkFactory,
 )
 from kongflow_events.domain.event_record import EventRecord
@@ -48,7 +49,7 @@ class IngestSendEvent:
                 event = await entrance.prepare(command)
                 continue
             if stored.is_new:
-                self._note(event, stored.record)
+                self._note(event, stored)
                 return stored.record
             if not self._entry.may_replace(stored):
                 _log("event repeated", stored.record)
@@ -63,13 +64,14 @@ class IngestSendEvent:
                 return repeat.record
         raise Contended("the event, or schemas, change all the time; nothing was stored")
 
-    def _note(self, event: NewEvent, record: EventRecord) -> None:
+    def _note(self, event: NewEvent, stored: StoredEvent) -> None:
+        record = stored.record
         _log("event accepted", record)
         if event.matched is None:
             return
         if record.processed_at is not None:
             log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
-        self._entry.refresh(event, record)
+        self._entry.refresh(event, stored)
 
 
 def _log(message: str, record: EventRecord) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.application.new_event import NewEvent, StoredEvent
 from kongflow_events.application.ports_accounts import AccountRepository
 from kongflow_events.application.ports_replays import ReplayRepository
 from kongflow_events.application.ports_schemas import SchemaRepository, SchemasChanged
@@ -18,12 +19,9 @@ from kongflow_events.domain.event_dispatcher import DispatcherSpecification, Eve
 from kongflow_events.domain.event_record import (
     EventContent,
     EventRecord,
-    PayloadType,
-    Priority,
     Tenancy,
 )
 from kongflow_events.domain.event_replay import EventReplay
-from kongflow_events.domain.schema_check import SchemaCheck
 
 __all__ = [
     "Delivery",
@@ -49,43 +47,6 @@ __all__ = [
 
 EventKey: TypeAlias = UUID | str
 """Which event, or which dispatcher: the id of its row, or the sender's name of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to be stored. Times that are None are the time of the transaction."""
-
-    id: UUID
-    event_id: str
-    name: str
-    source: str
-    timestamp: datetime | None
-    payload_type: PayloadType
-    content: EventContent
-    tenancy: Tenancy
-    deliver_at: datetime | None
-    is_test: bool
-    priority: Priority
-    account_id: str | None
-    traceparent: str
-    matched: MatchedDispatchers | None = None
-    """The dispatchers that take it; None when it is to be matched later."""
-    schemas_version: int = 0
-    """Of which version of its environment's schemas it was checked."""
-    schema_check: SchemaCheck | None = None
-    source_context: JsonDocument | None = None
-    replay_of: UUID | None = None
-    """The record that it repeats."""
-    is_addressed: bool = False
-    """Whether `matched` was chosen by its sender, and does not go out of date."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """The record that holds the event's id now: the new one, or the one that was there."""
-
-    record: EventRecord
-    is_new: bool
 
 
 class EventIntake(Protocol):

@@ -106,7 +106,7 @@ class ReplayEvent:
                 await entrance.renew(new)
                 continue
             if stored.is_new:
-                self._entry.refresh(event, stored.record)
+                self._entry.refresh(event, stored)
                 _log(stored.record)
                 return stored.record
             if command.new_event_id is not None:

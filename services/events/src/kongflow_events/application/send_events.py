@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -19,6 +18,7 @@ from kongflow_events.application.ports import (
     StoredEvent,
     UnitOfWorkFactory,
 )
+from kongflow_events.domain.event_record import EventState
 
 __all__ = ["SendEvents", "SentEvent", "log_events"]
 
@@ -27,8 +27,10 @@ _logger = logging.getLogger(__name__)
 SentEvent: TypeAlias = StoredEvent | Exception
 """What became of an event: its record, or why it was refused."""
 
-_PART_EVENTS: Final = 500
-_PART_BYTES: Final = 4 * 1024 * 1024
+_PART_EVENTS: Final = 250
+_PART_BYTES: Final = 2 * 1024 * 1024
+# While the database works on one the next is on its way to it.
+_PARTS_AT_ONCE: Final = 2
 _REPEATS_AT_ONCE: Final = 100
 _ROUNDS: Final = 3
 
@@ -41,15 +43,12 @@ class _Item:
     command: SendEvent
     event: NewEvent
 
-    @property
-    def size(self) -> int:
-        return len(self.event.content.payload.text) + len(self.event.content.context.text)
-
 
 class SendEvents:
-    """Stores events part by part, in their order, each as IngestSendEvent would.
+    """Stores events part by part, each as IngestSendEvent would.
 
-    While one part is stored the next is made ready; no more than these two are held.
+    While two parts are stored the next is made ready; no more than these three are held. Parts
+    that share an event id are stored one after the other, so that a repeat comes second.
     """
 
     def __init__(
@@ -89,7 +88,8 @@ class _Call:
         self._unit_of_work = unit_of_work
         self._entry = entry
         self._entrance = entry.begin()
-        self._storing: asyncio.Task[None] | None = None
+        self._storing: list[tuple[asyncio.Task[None], Set[str]]] = []
+        """The parts that are being stored, oldest first, with the ids of their events."""
         self.outcomes: list[SentEvent | None] = []
         self.failure: DependencyUnavailable | Contended | None = None
         """Why no more are stored."""
@@ -102,48 +102,50 @@ class _Call:
         for place, command in enumerate(commands):
             if turns.is_over:
                 await turns.pass_on()
-            item = await self._item(place, command, traceparent)
-            if item is None:
+            # What its outcome is, if nothing more is said of it.
+            self.outcomes.append(self.failure)
+            if self.failure is not None:
                 continue
-            part.append(item)
-            size += item.size
+            if isinstance(command, InvalidFields):
+                self.outcomes[place] = command
+                continue
+            try:
+                event = self._entrance.prepare_now(command, traceparent=traceparent)
+                if event is None:
+                    event = await self._entrance.prepare(command, traceparent=traceparent)
+            except InvalidFields as error:
+                self.outcomes[place] = error
+                continue
+            part.append(_Item(place, command, event))
+            size += len(event.content.payload.text) + len(event.content.context.text)
             if len(part) >= _PART_EVENTS or size >= _PART_BYTES:
-                await self._stored()
-                self._storing = asyncio.create_task(self._store(part))
+                await self._begin(part)
                 part, size = [], 0
-        await self._stored()
         if part:
-            await self._store(part)
+            await self._begin(part)
+        while self._storing:
+            await self._oldest()
 
     async def end(self) -> None:
         """Leave nothing running behind, also when the call was cancelled."""
-        if self._storing is not None and not self._storing.done():
-            self._storing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._storing
+        for storing, _ in self._storing:
+            storing.cancel()
+        await asyncio.gather(*(storing for storing, _ in self._storing), return_exceptions=True)
 
-    async def _item(
-        self, place: int, command: SendEvent | InvalidFields, traceparent: str
-    ) -> _Item | None:
-        """The event made ready; None when its outcome is known already."""
-        self.outcomes.append(self.failure)
-        if self.failure is not None:
-            return None
-        if isinstance(command, InvalidFields):
-            self.outcomes[place] = command
-            return None
-        try:
-            event = await self._entrance.prepare(command, traceparent=traceparent)
-        except InvalidFields as error:
-            self.outcomes[place] = error
-            return None
-        return _Item(place, command, event)
+    async def _begin(self, part: Sequence[_Item]) -> None:
+        """Have a part stored, when there is room and nothing that it may repeat is under way."""
+        ids = {item.event.event_id for item in part}
+        while len(self._storing) >= _PARTS_AT_ONCE or any(
+            not ids.isdisjoint(others) for _, others in self._storing
+        ):
+            await self._oldest()
+        self._storing.append((asyncio.create_task(self._store(part)), ids))
 
-    async def _stored(self) -> None:
-        """Wait for the part that is being stored, if one is."""
-        if self._storing is not None:
-            await self._storing
-            self._storing = None
+    async def _oldest(self) -> None:
+        """Wait for the part that was begun first; raises as storing it did."""
+        storing, _ = self._storing[0]
+        await storing
+        del self._storing[0]
 
     async def _store(self, part: Sequence[_Item]) -> None:
         try:
@@ -166,7 +168,7 @@ class _Call:
                     outdated.append(item)
                 continue
             if outcome.is_new:
-                self._entry.refresh(item.event, outcome.record)
+                self._entry.refresh(item.event, outcome)
             elif self._entry.may_replace(outcome):
                 repeats += await self._current(item)
         # In one order everywhere, so that two calls do not wait for each other crosswise; those
@@ -229,13 +231,13 @@ class _Call:
 def log_events(outcomes: Sequence[SentEvent]) -> None:
     """Say what came in, in one line: one for each event would take longer than the events."""
     stored = [each for each in outcomes if isinstance(each, StoredEvent)]
-    new = [each.record for each in stored if each.is_new]
+    new = [each for each in stored if each.is_new]
     _logger.info(
         "events accepted",
         extra={
             "fields": {
                 "accepted": len(new),
-                "delivered": sum(record.processed_at is not None for record in new),
+                "delivered": sum(each.state is not EventState.PENDING for each in new),
                 "repeated": len(stored) - len(new),
                 "refused": len(outcomes) - len(stored),
                 **(

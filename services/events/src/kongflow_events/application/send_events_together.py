@@ -90,7 +90,7 @@ class SendEventsTogether:
             await uow.commit()
         for (_, event), outcome in zip(items, outcomes, strict=True):
             if outcome.is_new:
-                self._entry.refresh(event, outcome.record)
+                self._entry.refresh(event, outcome)
         log_events(outcomes)
         return outcomes
 

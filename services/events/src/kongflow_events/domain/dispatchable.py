@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeAlias, assert_never, cast
 from uuid import UUID
 
@@ -89,6 +90,8 @@ def write_dispatchable(dispatchable: Dispatchable) -> JsonDocument:
     return JsonDocument.dump(stored)
 
 
+# A dispatcher is read anew for each of its events, and seldom changes.
+@lru_cache(maxsize=1_024)
 def parse_dispatchable(document: JsonDocument) -> Dispatchable:
     """Read the stored form. Raises UnparsableDispatchable."""
     stored = document.load()

@@ -107,6 +107,8 @@ class DispatcherIndex:
         waiting = self._waiting(name, source, at_most)
         if waiting is None:
             return None
+        if not waiting:
+            return MatchedDispatchers(self.version, ())
         if len(waiting) == 1:
             candidates = waiting[0].candidates(event, at_most)
         else:

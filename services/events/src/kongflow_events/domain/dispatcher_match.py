@@ -22,9 +22,13 @@ class MatchableEvent:
     ) -> None:
         self._payload_type = payload_type
         self._content = content
+        self._external_account_id = external_account_id
         self._whole: MatchTarget | None = None
-        self.outside = MatchTarget(None, None, external_account_id)
+
+    @property
+    def outside(self) -> MatchTarget:
         """The event without its content."""
+        return MatchTarget(None, None, self._external_account_id)
 
     @property
     def whole(self) -> MatchTarget:
@@ -32,7 +36,7 @@ class MatchableEvent:
         if self._whole is None:
             payload = self._content.payload.load()
             context = self._content.context.load()
-            account = self.outside.external_account_id
+            account = self._external_account_id
             size = len(self._content.payload.text) + len(self._content.context.text)
             if self._payload_type is PayloadType.REQUEST:
                 self._whole = MatchTarget.of_request(payload, context, account, size)

@@ -57,13 +57,13 @@ async def write_results(
             room -= status.ByteSize()
             results.add(status=status if room > 0 else _bare(status))
         else:
-            record = outcome.record
-            results.add(
-                event_record_id=str(record.id),
-                state=STATES_TO_PROTO[record.state],
+            result = results.add(
+                event_record_id=str(outcome.id),
+                state=STATES_TO_PROTO[outcome.state],
                 is_new=outcome.is_new,
-                schema_warnings=record.schema_check.warnings if record.schema_check else (),
             )
+            if (check := outcome.schema_check) is not None:
+                result.schema_warnings.extend(check.warnings)
 
 
 def _bare(status: status_pb2.Status) -> status_pb2.Status:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from kongflow.common.v1.payload_pb2 import Payload
 from kongflow.events.v1 import event_record_pb2, events_service_pb2
 from kongflow.workerqueue.v1 import job_options_pb2
@@ -114,12 +116,22 @@ class SendOptions:
     schema_version: int | None
 
 
+_NO_OPTIONS: Final = SendOptions(None, None, None, None, None)
+
+
 def to_options(
     request: events_service_pb2.SendEventRequest | events_service_pb2.SendCloudEventRequest,
 ) -> SendOptions:
     """Read what stands beside an event. Raises InvalidField."""
     delivery = request.WhichOneof("delivery")
-    if request.schema_version < 0:
+    account_id, priority, schema_version = (
+        request.account_id,
+        request.priority,
+        request.schema_version,
+    )
+    if delivery is None and not (account_id or priority or schema_version):
+        return _NO_OPTIONS
+    if schema_version < 0:
         raise InvalidField("schema_version", "must not be negative")
     return SendOptions(
         deliver_at=(
@@ -128,9 +140,9 @@ def to_options(
             else None
         ),
         deliver_after=_deliver_after(request) if delivery == "deliver_after" else None,
-        account_id=optional_text(request.account_id, "account_id"),
-        priority=optional_enum(request.priority, "priority", _PRIORITIES),
-        schema_version=request.schema_version or None,
+        account_id=optional_text(account_id, "account_id"),
+        priority=optional_enum(priority, "priority", _PRIORITIES),
+        schema_version=schema_version or None,
     )
 
 
@@ -199,14 +211,20 @@ def to_event_key(
 
 def to_event(record: EventRecord) -> _Record:
     """Write a record without its content."""
+    created = to_timestamp(record.created_at)
+
+    def at(time: datetime) -> Timestamp:
+        # Of a new event they are nearly all the same.
+        return created if time == record.created_at else to_timestamp(time)
+
     message = _Record(
         id=str(record.id),
         event_id=record.event_id,
         name=record.name,
         payload_type=_PAYLOAD_TYPES_TO_PROTO[record.payload_type],
         source=record.source,
-        event_time=to_timestamp(record.timestamp),
-        deliver_time=to_timestamp(record.deliver_at),
+        event_time=at(record.timestamp),
+        deliver_time=at(record.deliver_at),
         matched_count=record.matched_count,
         state=STATES_TO_PROTO[record.state],
         test=record.is_test,
@@ -214,13 +232,13 @@ def to_event(record: EventRecord) -> _Record:
         account_id=record.account_id or "",
         priority=_PRIORITIES_TO_PROTO[record.priority],
         delivery_revision=record.delivery_revision,
-        create_time=to_timestamp(record.created_at),
-        update_time=to_timestamp(record.updated_at),
+        create_time=created,
+        update_time=at(record.updated_at),
     )
     if record.delivered_at is not None:
-        message.delivered_time.CopyFrom(to_timestamp(record.delivered_at))
+        message.delivered_time.CopyFrom(at(record.delivered_at))
     if record.processed_at is not None:
-        message.processed_time.CopyFrom(to_timestamp(record.processed_at))
+        message.processed_time.CopyFrom(at(record.processed_at))
     if record.cancelled_at is not None:
         message.cancelled_time.CopyFrom(to_timestamp(record.cancelled_at))
     if record.replay_of is not None:

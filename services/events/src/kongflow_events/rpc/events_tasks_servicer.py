@@ -21,7 +21,7 @@ from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
 from kongflow_common.rpc.envelope import envelopes_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
-from kongflow_common.rpc.field_parsing import bounded_int, required_id
+from kongflow_common.rpc.field_parsing import bounded_int, required_id, shared_id
 from kongflow_common.rpc.purge_call import purged_rows
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.advance_event_replay import AdvanceEventReplay
@@ -208,7 +208,7 @@ def _to_invoke_dispatcher(
     request: pb.InvokeDispatcherRequest, environment_id: UUID | None, traceparent: str
 ) -> InvokeDispatcher:
     return InvokeDispatcher(
-        dispatcher_id=required_id(request.dispatcher_id, "dispatcher_id"),
+        dispatcher_id=shared_id(request.dispatcher_id, "dispatcher_id"),
         event_record_id=required_id(request.event_record_id, "event_record_id"),
         environment_id=environment_id,
         traceparent=traceparent,

@@ -183,10 +183,10 @@ def execution_key(run_id: UUID) -> str:
 
 
 def _execution(run_id: UUID, environment_id: UUID, traceparent: str) -> OutboxMessage:
-    message = OutboxMessage.enqueue(
+    return OutboxMessage.enqueue(
         PERFORM_RUN_EXECUTION,
         orjson.dumps({"runId": str(run_id)}),
         environment_id=environment_id,
         job_key=execution_key(run_id),
+        traceparent=traceparent,
     )
-    return replace(message, traceparent=traceparent)

@@ -1,7 +1,6 @@
 """New runs, those of many callers in one statement."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -15,6 +14,7 @@ from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.first_starts import FirstStarts
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.errors import RunPlaceTaken
@@ -87,12 +87,22 @@ _NO_DISPATCHER = UUID(int=0)
 
 
 class BatchingRunWriter:
-    """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction."""
+    """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction.
 
-    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
+    With `first_starts` new runs are started here at once, where that can be.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        relay: OutboxRelay,
+        news: RunNews,
+        first_starts: FirstStarts | None = None,
+    ) -> None:
         self._database = database
         self._relay = relay
         self._news = news
+        self._first_starts = first_starts
         self._batcher: Batcher[NewRun, UUID] = Batcher(self._flush, name="new runs")
 
     async def __aenter__(self) -> Self:
@@ -110,6 +120,10 @@ class BatchingRunWriter:
         """Stores a run with its queued start; answers who holds its place."""
         return await self._batcher.submit(run)
 
+    async def create_many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
+        """The same for each of the runs; an error stands in its run's place."""
+        return await self._batcher.submit_all(runs)
+
     async def _flush(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
         # In one order everywhere: transactions that create the same runs wait for each other.
         ordered = sorted(runs, key=_place)
@@ -124,10 +138,15 @@ class BatchingRunWriter:
             },
         )
         stored = {row[0] for row in rows}
-        self._relay.committed(
-            [message for run, message in zip(ordered, messages, strict=True) if run.id in stored],
-            claimed_by,
-        )
+        created = [
+            (run, message)
+            for run, message in zip(ordered, messages, strict=True)
+            if run.id in stored
+        ]
+        if self._first_starts is not None and claimed_by is not None:
+            self._first_starts.take(created)
+        else:
+            self._relay.committed([message for _, message in created], claimed_by)
         holders: dict[UUID, UUID] = {}
         if len(stored) < len(runs):
             holders = await self._find_holders([run for run in ordered if run.id not in stored])
@@ -185,7 +204,9 @@ def _row(run: NewRun) -> tuple[object, ...]:
 
 
 def _start(run: NewRun) -> OutboxMessage:
-    message = OutboxMessage.enqueue(
-        START_RUN, orjson.dumps({"runId": str(run.id)}), environment_id=run.environment_id
+    return OutboxMessage.enqueue(
+        START_RUN,
+        orjson.dumps({"runId": str(run.id)}),
+        environment_id=run.environment_id,
+        traceparent=run.traceparent,
     )
-    return replace(message, traceparent=run.traceparent)

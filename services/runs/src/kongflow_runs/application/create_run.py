@@ -1,6 +1,5 @@
 """Creates runs: one per event record, dispatcher and job, whatever is repeated."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from uuid import UUID
@@ -20,15 +19,23 @@ class CreateRun:
     async def __call__(self, run: NewRun) -> UUID:
         """Creates one run; answers its id, or that of the run that is there already."""
         run_id = await self._writer.create(run)
-        logger.info(
-            "run created" if run_id == run.id else "run found",
-            extra={
-                "trace_id": run.traceparent[3:35],
-                "fields": {"run_id": str(run_id), "event_record_id": str(run.event_record_id)},
-            },
-        )
+        _log(run, run_id)
         return run_id
 
-    async def many(self, runs: Sequence[NewRun]) -> list[UUID | BaseException]:
+    async def many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
         """Creates runs in one transaction where it can; a failure stands in its run's place."""
-        return await asyncio.gather(*map(self, runs), return_exceptions=True)
+        created = await self._writer.create_many(runs)
+        for run, run_id in zip(runs, created, strict=True):
+            if isinstance(run_id, UUID):
+                _log(run, run_id)
+        return created
+
+
+def _log(run: NewRun, run_id: UUID) -> None:
+    logger.info(
+        "run created" if run_id == run.id else "run found",
+        extra={
+            "trace_id": run.traceparent[3:35],
+            "fields": {"run_id": str(run_id), "event_record_id": str(run.event_record_id)},
+        },
+    )

@@ -32,6 +32,10 @@ class RunWriter(Protocol):
         """
         ...
 
+    async def create_many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
+        """The same for each of the runs, in their order; what would be raised in its place."""
+        ...
+
 
 class RunStarter(Protocol):
     """Numbers pending runs, marks them queued and enqueues their execution."""

@@ -2,13 +2,13 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from kongflow_runs.application.ports import Environments, RunStarter, VersionResolver
-from kongflow_runs.domain.run import RunState
-from kongflow_runs.domain.start import start
+from kongflow_runs.domain.run import NewRun, RunState
+from kongflow_runs.domain.start import PendingRun, start
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,30 @@ class StartRuns:
         for environment_id, group in by_environment.items():
             await self._start(environment_id, group)
 
+    async def created(self, runs: Sequence[NewRun]) -> None:
+        """Starts runs that were stored a moment ago; raises as the call does.
+
+        What of them is read otherwise is known; that they are still pending is asked by the
+        statement that starts them.
+        """
+        by_environment: defaultdict[UUID, list[NewRun]] = defaultdict(list)
+        for run in runs:
+            by_environment[run.environment_id].append(run)
+        for environment_id, group in by_environment.items():
+            pending = [
+                PendingRun(run.id, run.job_id, run.selector, run.version_id) for run in group
+            ]
+            traces = {run.id: Start(environment_id, run.id, run.traceparent) for run in group}
+            await self._start_pending(environment_id, pending, traces)
+
     async def _start(self, environment_id: UUID, group: Sequence[Start]) -> None:
         traces = {each.run_id: each for each in group}
         pending = await self._starter.pending(environment_id, list(traces))
+        await self._start_pending(environment_id, pending, traces)
+
+    async def _start_pending(
+        self, environment_id: UUID, pending: Sequence[PendingRun], traces: Mapping[UUID, Start]
+    ) -> None:
         started: dict[UUID, RunState] = {}
         if pending:
             versions = await self._versions.resolve(environment_id, pending)

@@ -17,6 +17,7 @@ from kongflow_common.rpc.field_parsing import (
     required_id,
     required_one_of,
     required_text,
+    shared_id,
 )
 from kongflow_common.rpc.payload_mapping import to_payload
 from kongflow_common.rpc.timestamps import to_timestamp
@@ -31,7 +32,9 @@ _STATES = {state: run_pb2.Run.State.Value(f"STATE_{state.name}") for state in Ru
 
 def new_run(request: internal_pb.CreateRunRequest) -> NewRun:
     """The run that is asked for; raises InvalidField."""
-    dispatcher_id = optional_id(request.dispatcher_id, "dispatcher_id")
+    dispatcher_id = (
+        shared_id(request.dispatcher_id, "dispatcher_id") if request.dispatcher_id else None
+    )
     request_id = optional_text(request.request_id, "request_id", max_length=_MAX_REQUEST_ID)
     if dispatcher_id is None and request_id is None:
         raise InvalidField("request_id", "is required for a run that no dispatcher starts")
@@ -39,12 +42,12 @@ def new_run(request: internal_pb.CreateRunRequest) -> NewRun:
         raise InvalidField("request_id", "is only for runs that no dispatcher starts")
     return NewRun(
         id=new_id(),
-        environment_id=required_id(request.environment_id, "environment_id"),
-        project_id=required_id(request.project_id, "project_id"),
-        organization_id=required_id(request.organization_id, "organization_id"),
+        environment_id=shared_id(request.environment_id, "environment_id"),
+        project_id=shared_id(request.project_id, "project_id"),
+        organization_id=shared_id(request.organization_id, "organization_id"),
         event_record_id=required_id(request.event_record_id, "event_record_id"),
         dispatcher_id=dispatcher_id,
-        job_id=required_id(request.job_id, "job_id"),
+        job_id=shared_id(request.job_id, "job_id"),
         selector=_selector(request),
         external_account_id=optional_id(request.external_account_id, "external_account_id"),
         is_test=request.test,
