@@ -41,7 +41,6 @@ from kongflow_workerqueue.duties.duty import Duty, QueuesFilled, keep_doing
 from kongflow_workerqueue.duties.make_due import MakeDue
 from kongflow_workerqueue.duties.prune_finished import PruneFinished, Retention
 from kongflow_workerqueue.duties.readmit_stale import ReadmitStale
-from kongflow_workerqueue.duties.refill_window import RefillWindow
 from kongflow_workerqueue.duties.report_depths import ReportDepths
 from kongflow_workerqueue.duties.sweep_limits import SweepLimits
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
@@ -136,7 +135,6 @@ class _Assembly:
 
     def worker(self, database_url: str) -> QueueWorker:
         lanes: dict[str, Lane] = {}
-        refills: dict[str, RefillWindow] = {}
 
         def wake(queue: str, count: int) -> None:
             lanes[queue].wake(count)
@@ -151,13 +149,13 @@ class _Assembly:
                 lanes[queue].wake_for_ledger()
 
         def queues_filled(jobs: Mapping[str, int]) -> None:
-            for queue in jobs.keys() & refills.keys():
-                refills[queue].request()
+            for queue in jobs.keys() & lanes.keys():
+                lanes[queue].wake_for_backlog()
             keeper.request_sweep()
 
         window = self._window()
         lease = self._lease(wake_all)
-        keeper = self._keeper(window, refills)
+        keeper = self._keeper(window, lanes)
         finisher = Finisher(
             self.ledger, lease, on_claimed=keeper.claimed, on_written=keeper.written
         )
@@ -166,9 +164,8 @@ class _Assembly:
         runner = self._runner(gates, finisher)
         queues = [kind.queue for kind in self.catalogue]
         for queue, slots in self.settings.slots_for(queues).items():
-            refills[queue] = self._refill(queue, window, partial(ask_ledger, queue))
             lanes[queue] = Lane(
-                LaneSettings(queue, slots, self.settings.drain_seconds, self.burst),
+                self._lane_settings(queue, slots),
                 self.redis,
                 window,
                 self.ledger,
@@ -176,7 +173,6 @@ class _Assembly:
                 runner,
                 finisher,
                 queue_key=queue_key(queue),
-                on_popped=refills[queue].note_pop,
             )
         orders = Orders(self.oversight, runner, lanes, keeper.set_limited_queues)
         from_postgres = PostgresWakeUps(database_url, list(lanes), ask_ledger, orders.hear)
@@ -187,7 +183,7 @@ class _Assembly:
             "limits": keeper.run,
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
-            **_in_background(refills, gates),
+            **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},
             **self._touches(),
             **self._kept_duties(self._duties(window, queues_filled, ask_ledger)),
             **self._kept_duties([SweepLimits(keeper.request_sweep)]),
@@ -211,16 +207,19 @@ class _Assembly:
         )
         return Suspects(self.ledger, self.maintenance, lease, gates, runner, finisher, settings)
 
-    def _refill(
-        self, queue: str, window: RedisWindow, ask_ledger: Callable[[], None]
-    ) -> RefillWindow:
-        cap = self.settings.window_cap
-        return RefillWindow(queue, self.ledger, window, cap=cap, ask_ledger=ask_ledger)
+    def _lane_settings(self, queue: str, slots: int) -> LaneSettings:
+        return LaneSettings(
+            queue,
+            slots,
+            crowded=self.settings.window_cap // 2,
+            drain_seconds=self.settings.drain_seconds,
+            burst=self.burst,
+        )
 
-    def _keeper(self, window: RedisWindow, refills: Mapping[str, RefillWindow]) -> LimitKeeper:
+    def _keeper(self, window: RedisWindow, lanes: Mapping[str, Lane]) -> LimitKeeper:
         def freed(queue: str) -> None:
-            if queue in refills:
-                refills[queue].request()
+            if queue in lanes:
+                lanes[queue].wake_for_backlog()
 
         admit = AdmitLimited(self.limits, window, cap=self.settings.window_cap)
         return LimitKeeper(admit, freed)
@@ -310,15 +309,6 @@ class _Assembly:
         known = self.settings.task_targets.keys() | self.settings.task_descriptor_sets.keys()
         mine = [kind for kind in self.catalogue if kind.target in known]
         return list(periodic_jobs(mine))
-
-
-def _in_background(
-    refills: Mapping[str, RefillWindow], gates: Mapping[str, TargetGate]
-) -> dict[str, Callable[[], Awaitable[None]]]:
-    return {
-        **{f"refill of {queue}": refill.run for queue, refill in refills.items()},
-        **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},
-    }
 
 
 def _retention(settings: WorkerSettings) -> Retention:

@@ -80,7 +80,7 @@ async def test_a_job_that_is_due_stands_in_the_window(server: ServerUnderTest) -
 async def test_a_full_window_takes_no_more_and_nothing_is_lost(server: ServerUnderTest) -> None:
     for size in (8, 15, 15):
         await server.enqueue(*(command() for _ in range(size)))
-    assert await server.window.length("events") == WINDOW_CAP
+    assert (await server.window.look("events")).length == WINDOW_CAP
     rows = await server.database.pool.execute(
         "SELECT count(*) FILTER (WHERE admitted_at IS NOT NULL), count(*)"
         " FROM workerqueue.queued_jobs"
@@ -89,7 +89,7 @@ async def test_a_full_window_takes_no_more_and_nothing_is_lost(server: ServerUnd
     # A window that empties is admitted to again.
     await server.window.pop("events", WINDOW_CAP)
     await server.enqueue(command())
-    assert await server.window.length("events") == 1
+    assert (await server.window.look("events")).length == 1
 
 
 async def test_a_repeat_has_the_same_answer(server: ServerUnderTest) -> None:

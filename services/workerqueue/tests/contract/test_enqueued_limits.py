@@ -56,7 +56,7 @@ async def test_an_empty_limit_is_none(server: ServerUnderTest) -> None:
     )
     [result] = await server.enqueue(sent)
     assert result.status.code == 0
-    assert await server.window.length("events") == 1
+    assert (await server.window.look("events")).length == 1
 
 
 @pytest.mark.parametrize(

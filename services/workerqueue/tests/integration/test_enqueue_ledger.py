@@ -310,7 +310,9 @@ async def test_withdrawn_jobs_wait_among_the_others_again(ledger: LedgerUnderTes
     await ledger.enqueue.withdraw([(job.id, 1), (gone.id, 1)])
     assert (await ledger.row(job.id))["admitted_at"] is None
     assert (await ledger.row(gone.id))["state"] == "running"
-    assert [each.id for each in await ledger.worker.admit("events", 10)] == [job.id]
+    assert [
+        each.id for each in await ledger.worker.claim_waiting(ledger.worker_id, "events", 10)
+    ] == [job.id]
 
 
 async def test_a_wake_up_reaches_whoever_listens(ledger: LedgerUnderTest, ledger_url: str) -> None:

@@ -138,7 +138,10 @@ def statements() -> dict[str, Statement]:
         "long line": _admission({"line": None}),
         "long lane": _admission({"wide": "wide"}),
         "sweep": _admission({}, sweep=True),
-        "admit": (ledger_admission.ADMIT, {"queue": "capped", "limit": 20}),
+        "claim waiting": (
+            ledger_worker._CLAIM_WAITING,
+            {"worker_id": ALL, "queue": "capped", "limit": 20},
+        ),
         "grant": (
             ledger_worker._CLAIM_RATED,
             {
@@ -161,7 +164,7 @@ BOUNDS = {
     "long lane": 300,
     "sweep": LANES_A_SWEEP * 10,
     # What runs is counted.
-    "admit": 300,
+    "claim waiting": 300,
     "grant": 100,
 }
 

@@ -47,7 +47,7 @@ async def test_no_way_past_the_admission(ledger: LedgerUnderTest) -> None:
     jobs = [limited(at_most(1)) for _ in range(5)]
     outcomes = await ledger.enqueue.insert(jobs, admit_to=["events"])
     assert [(each.available, each.admitted) for each in outcomes] == [(True, None)] * 5
-    assert await ledger.worker.admit("events", 10) == []
+    assert await ledger.worker.claim_waiting(ledger.worker_id, "events", 10) == []
     assert await ledger.worker.claim(ledger.worker_id, [(job.id, 1) for job in jobs]) == []
     assert await ledger.worker.claim_available(ledger.worker_id, "events", 10) == []
     # With Redis away, what is admitted is found in the ledger.

@@ -100,15 +100,15 @@ class Model:
     async def admit(self) -> None:
         admission = await self.ledger.limits.admit_limited([], share=10, sweep_after=UUID(int=0))
         found = [entry for queue in admission.admitted.values() for entry in queue]
-        for queue in QUEUES:
-            found += await self.ledger.worker.admit(queue, 5)
         self.window += [(entry.id, entry.turn) for entry in found]
 
     async def claim(self) -> None:
         worker = await self.ledger.another_worker()
-        if self.chance.random() < 0.3:
-            queue = self.chance.choice(QUEUES)
-            claimed = await self.ledger.worker.claim_available(worker, queue, 3)
+        way = self.chance.random()
+        if way < 0.5:
+            ledger = self.ledger.worker
+            claim = ledger.claim_available if way < 0.2 else ledger.claim_waiting
+            claimed = await claim(worker, self.chance.choice(QUEUES), 3)
         else:
             taken = [self.window.pop(0) for _ in range(min(4, len(self.window)))]
             if self.chance.random() < 0.2:

@@ -115,7 +115,7 @@ async def test_nothing_of_a_paused_queue_is_begun(ledger: LedgerUnderTest) -> No
     claimed = await ledger.worker.claim(ledger.worker_id, entries)
     assert [job.id for job in claimed] == [other.id]
     assert await ledger.worker.claim_available(ledger.worker_id, "events", 10) == []
-    assert await ledger.worker.admit("events", 10) == []
+    assert await ledger.worker.claim_waiting(ledger.worker_id, "events", 10) == []
     stale = await ledger.maintenance.readmit_stale(older_than=timedelta(days=-1), limit=10)
     assert stale == []
     # What runs is finished, and new jobs are taken.

@@ -17,8 +17,9 @@ OLD = datetime(2020, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-async def admitted(ledger: LedgerUnderTest, limit: int) -> list[UUID]:
-    return [each.id for each in await ledger.worker.admit("events", limit)]
+async def waiting(ledger: LedgerUnderTest, limit: int) -> list[UUID]:
+    jobs = await ledger.worker.claim_waiting(ledger.worker_id, "events", limit)
+    return [job.id for job in jobs]
 
 
 async def claimed(ledger: LedgerUnderTest, limit: int) -> list[UUID]:
@@ -37,16 +38,14 @@ async def test_first_by_run_time_with_a_step_of_priority_worth_half_a_minute(
     elsewhere = new_job(queue="execution")
     ahead = new_job(run_at=datetime(2090, 1, 1, tzinfo=UTC))
     await ledger.insert(elsewhere, ahead, late, low, normal, high, twin)
-    entries = await ledger.worker.admit("events", 4)
-    assert [each.id for each in entries] == [high.id, twin.id, normal.id, low.id]
-    assert entries[0].run_at == high.run_at
-    assert entries[3].priority is Priority.LOW
-    assert entries[3].admitted_at is not None
-    assert await admitted(ledger, 4) == [late.id]
-    assert await admitted(ledger, 4) == []
+    jobs = await ledger.worker.claim_waiting(ledger.worker_id, "events", 4)
+    assert [job.id for job in jobs] == [high.id, twin.id, normal.id, low.id]
+    assert jobs[3].priority is Priority.LOW
+    assert await waiting(ledger, 4) == [late.id]
+    assert await waiting(ledger, 4) == []
 
 
-@pytest.mark.parametrize("take", [admitted, claimed])
+@pytest.mark.parametrize("take", [waiting, claimed])
 async def test_a_flood_of_high_ones_holds_up_the_lowest_for_its_bound_only(
     ledger: LedgerUnderTest, take: object
 ) -> None:
@@ -66,7 +65,7 @@ def jobs_of(environment: UUID | None, count: int, run_at: datetime = OLD) -> Seq
     return [new_job(environment_id=environment, run_at=run_at) for _ in range(count)]
 
 
-@pytest.mark.parametrize("take", [admitted, claimed])
+@pytest.mark.parametrize("take", [waiting, claimed])
 async def test_environments_have_turns(ledger: LedgerUnderTest, take: object) -> None:
     flooding, other, third = new_id(), new_id(), new_id()
     flood = jobs_of(flooding, 300)
@@ -86,7 +85,7 @@ async def test_the_order_of_a_batch_goes_round(ledger: LedgerUnderTest) -> None:
     flood = jobs_of(flooding, 10)
     pair = jobs_of(other, 2, OLD + timedelta(days=1))
     await ledger.insert(*flood, *pair)
-    order = await admitted(ledger, 12)
+    order = await waiting(ledger, 12)
     assert order[:4] == [flood[0].id, pair[0].id, flood[1].id, pair[1].id]
     assert order[4:] == [job.id for job in flood[2:]]
 
@@ -97,6 +96,6 @@ async def test_no_environment_is_forgotten_when_there_are_more_than_places(
     jobs = [job for _ in range(50) for job in jobs_of(new_id(), 2)]
     await ledger.insert(*jobs)
     seen: list[UUID] = []
-    while entries := await admitted(ledger, 7):
-        seen += entries
+    while found := await waiting(ledger, 7):
+        seen += found
     assert sorted(seen) == sorted(job.id for job in jobs)

@@ -1,7 +1,6 @@
 """How many jobs of a queue run, over all workers."""
 
 import asyncio
-from uuid import UUID
 
 from services.workerqueue.tests.integration.ledger_under_test import (
     BY,
@@ -25,17 +24,17 @@ async def test_admission_and_polling_keep_it(ledger: LedgerUnderTest) -> None:
     # Nothing passes by it as it is stored.
     [outcome] = await ledger.enqueue.insert([new_job()], admit_to=["events"])
     assert (outcome.available, outcome.admitted) == (True, None)
-    first = await ledger.worker.admit("events", 2)
+    first = await ledger.worker.claim_waiting(ledger.worker_id, "events", 2)
     assert len(first) == 2
     assert len(entries(await sweep(ledger))) == 1
-    assert await ledger.worker.admit("events", 10) == []
-    claimed = await ledger.worker.claim_available(ledger.worker_id, "events", 10)
-    assert {job.id for job in claimed} == {*(each.id for each in first), keyed.id}
+    assert await ledger.worker.claim_waiting(ledger.worker_id, "events", 10) == []
+    [claimed] = await ledger.worker.claim_available(ledger.worker_id, "events", 10)
+    assert claimed.id == keyed.id
     assert await ledger.worker.claim_available(ledger.worker_id, "events", 10) == []
     await finish(ledger, first[0].id)
     assert len(await ledger.worker.claim_available(ledger.worker_id, "events", 10)) == 1
     await ledger.operators.set_limit("events", None, BY)
-    assert len(await ledger.worker.admit("events", 10)) == 4
+    assert len(await ledger.worker.claim_waiting(ledger.worker_id, "events", 10)) == 4
 
 
 async def test_what_stands_in_the_window_is_not_begun_beyond_it(ledger: LedgerUnderTest) -> None:
@@ -44,8 +43,8 @@ async def test_what_stands_in_the_window_is_not_begun_beyond_it(ledger: LedgerUn
     await ledger.operators.set_limit("events", 2, BY)
     window = [(job.id, 1) for job in jobs]
     assert await ledger.worker.claim(ledger.worker_id, window) == []
-    assert len(await ledger.worker.admit("events", 10)) == 2
-    assert len(await ledger.worker.claim(ledger.worker_id, window)) == 2
+    assert len(await ledger.worker.claim_waiting(ledger.worker_id, "events", 10)) == 2
+    assert await ledger.worker.claim(ledger.worker_id, window) == []
 
 
 async def test_workers_that_ask_together_never_exceed_it(ledger: LedgerUnderTest) -> None:
@@ -53,18 +52,14 @@ async def test_workers_that_ask_together_never_exceed_it(ledger: LedgerUnderTest
     await ledger.operators.set_limit("events", 7, BY)
     other = await ledger.another_worker()
 
-    async def admit() -> list[UUID]:
-        return [each.id for each in await ledger.worker.admit("events", 5)]
-
-    async def claim(worker: UUID) -> list[UUID]:
-        claimed = await ledger.worker.claim_available(worker, "events", 5)
-        return [job.id for job in claimed]
-
     taken = await asyncio.gather(
-        *(admit() for _ in range(4)),
-        *(claim(worker) for worker in (ledger.worker_id, other) * 2),
+        *(
+            claim(worker, "events", 5)
+            for claim in (ledger.worker.claim_waiting, ledger.worker.claim_available)
+            for worker in (ledger.worker_id, other) * 2
+        )
     )
-    ids = {id_ for batch in taken for id_ in batch}
+    ids = {job.id for batch in taken for job in batch}
     assert len(ids) == 7
 
 

@@ -274,11 +274,19 @@ async def test_handing_back_spends_no_attempt_and_is_the_workers_own(
     assert await ledger.worker.hand_back(ledger.worker_id, []) == 0
 
 
-async def test_admitting_at_the_same_time_admits_each_once(ledger: LedgerUnderTest) -> None:
+async def test_claiming_what_waits_at_the_same_time_claims_each_once(
+    ledger: LedgerUnderTest,
+) -> None:
     await ledger.insert(*(new_job() for _ in range(50)))
-    admitted = await asyncio.gather(*(ledger.worker.admit("events", 15) for _ in range(5)))
-    ids = [each.id for batch in admitted for each in batch]
-    assert len(ids) == len(set(ids))
+    other = await ledger.another_worker()
+    claimed = await asyncio.gather(
+        *(
+            ledger.worker.claim_waiting(worker, "events", 15)
+            for worker in (ledger.worker_id, other) * 3
+        )
+    )
+    ids = [job.id for batch in claimed for job in batch]
+    assert len(ids) == len(set(ids)) == 50
 
 
 @pytest.mark.parametrize("unique", [True, False])

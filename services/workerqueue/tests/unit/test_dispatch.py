@@ -17,6 +17,7 @@ from kongflow_workerqueue.application.ports import (
     PopResult,
     PushResult,
     Removal,
+    WindowState,
     WindowUnavailable,
 )
 from kongflow_workerqueue.domain.states import Priority
@@ -29,6 +30,7 @@ class FewEntriesWindow:
 
     def __init__(self) -> None:
         self.lengths: dict[str, int] = {}
+        self.backlogs: set[str] = set()
         self.away = False
         self.asked = 0
 
@@ -37,15 +39,18 @@ class FewEntriesWindow:
         length = self.lengths.get(queue, 0)
         accepted = min(len(entries), cap - length)
         self.lengths[queue] = length + accepted
-        return PushResult(accepted, length + accepted)
+        return PushResult(accepted, WindowState(length + accepted, backlog=queue in self.backlogs))
 
     async def pop(self, queue: str, limit: int) -> PopResult:
         raise NotImplementedError
 
-    async def length(self, queue: str) -> int:
+    async def look(self, queue: str) -> WindowState:
         self.asked += 1
         self._ask()
-        return self.lengths.get(queue, 0)
+        return WindowState(self.lengths.get(queue, 0), backlog=queue in self.backlogs)
+
+    async def mark_backlog(self, queue: str, *, exists: bool) -> None:
+        raise NotImplementedError
 
     def _ask(self) -> None:
         if self.away:
@@ -113,7 +118,18 @@ async def test_an_empty_window_has_room_without_being_asked(
     assert window.asked == 0
 
 
-async def test_a_window_that_is_half_full_is_the_workers_to_fill(
+async def test_nothing_new_passes_by_a_backlog(
+    dispatch: Dispatch, window: FewEntriesWindow
+) -> None:
+    window.backlogs = {"events"}
+    # The first push hears of it.
+    await dispatch.hand_over(stored(1))
+    assert await dispatch.queues_with_room(["events", "execution"]) == {"execution"}
+    window.backlogs = set()
+    assert await dispatch.queues_with_room(["events"]) == {"events"}
+
+
+async def test_a_window_that_is_half_full_is_left_to_empty(
     dispatch: Dispatch, window: FewEntriesWindow
 ) -> None:
     await dispatch.hand_over(stored(CAP // 2))

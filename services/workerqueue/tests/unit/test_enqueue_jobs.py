@@ -19,6 +19,7 @@ from kongflow_workerqueue.application.ports import (
     PopResult,
     PushResult,
     Removal,
+    WindowState,
 )
 from kongflow_workerqueue.catalogue.catalogue import KindCatalogue
 from kongflow_workerqueue.domain.states import JobKeyMode
@@ -35,8 +36,11 @@ class NoWindow:
     async def pop(self, queue: str, limit: int) -> PopResult:
         raise NotImplementedError
 
-    async def length(self, queue: str) -> int:
-        return 1_000
+    async def look(self, queue: str) -> WindowState:
+        return WindowState(1_000)
+
+    async def mark_backlog(self, queue: str, *, exists: bool) -> None:
+        raise NotImplementedError
 
 
 class NoLimits:

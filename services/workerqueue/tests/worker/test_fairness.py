@@ -42,5 +42,5 @@ async def test_a_flood_holds_up_a_single_job_for_the_window_only(
         opened.set()
         await eventually(lambda: len(target.received) == FLOOD + 1, deadline=60)
     before = target.ids().index(str(single.id))
-    # In the calls, in the window, and what a refill under way brings into it.
+    # In the calls, in the window, and what was claimed while it was stored.
     assert before <= SLOTS + 2 * CAP, before

@@ -105,7 +105,7 @@ class TestRedis:
         self, shaky: QueueUnderTest, target: TasksServer
     ) -> None:
         await shaky.enqueue([deliver_event() for _ in range(300)])
-        assert await shaky.window.length("events") > 0
+        assert (await shaky.window.look("events")).length > 0
         redis = Redis.from_url(shaky.redis_url)
         await redis.flushall()
         await redis.aclose()

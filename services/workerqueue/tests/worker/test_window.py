@@ -19,7 +19,7 @@ from kongflow_embedded.valkey import ValkeyServer
 from kongflow_workerqueue.adapters.redis_connection import open_redis
 from kongflow_workerqueue.adapters.wake_redis import RedisWakeUps
 from kongflow_workerqueue.adapters.window_redis import RedisWindow
-from kongflow_workerqueue.application.ports import Admitted, WindowUnavailable
+from kongflow_workerqueue.application.ports import Admitted, WindowState, WindowUnavailable
 from kongflow_workerqueue.domain.states import Priority
 
 NOW = datetime.now(UTC)
@@ -102,11 +102,44 @@ async def test_what_was_due_earlier_does_not_pass_by_what_was_admitted_earlier(
 async def test_the_window_is_bounded_and_tells_how_many_it_took(window: RedisWindow) -> None:
     entries = [admitted() for _ in range(8)]
     first = await window.push("events", entries[:3], cap=5)
-    assert (first.accepted, first.length) == (3, 3)
+    assert (first.accepted, first.state.length) == (3, 3)
     # What is in it already counts as taken, wherever it stands among the others.
     second = await window.push("events", [entries[0], *entries[3:]], cap=5)
-    assert (second.accepted, second.length) == (3, 5)
-    assert await window.length("events") == 5
+    assert (second.accepted, second.state.length) == (3, 5)
+    assert (await window.look("events")).length == 5
+
+
+async def test_what_waits_outside_is_told_until_the_mark_is_taken_away(
+    window: RedisWindow, redis: ArqRedis
+) -> None:
+    entry = admitted()
+    assert await window.look("events") == WindowState(0, backlog=False)
+    await window.mark_backlog("events", exists=True)
+    await window.mark_backlog("events", exists=True)
+    assert await window.look("events") == WindowState(0, backlog=True)
+    assert (await window.pop("events", 1)).backlog
+    # Of another queue it says nothing.
+    assert not (await window.look("execution")).backlog
+    pushed = await window.push("events", [entry], cap=5)
+    assert (pushed.accepted, pushed.state) == (1, WindowState(1, backlog=True))
+    assert (await window.pop("events", 1)).backlog
+    await window.mark_backlog("events", exists=False)
+    assert not (await window.pop("events", 1)).backlog
+    assert await redis.keys() == []
+
+
+async def test_a_new_mark_wakes_who_listens(window: RedisWindow, redis: ArqRedis) -> None:
+    woken: list[str] = []
+    listener = RedisWakeUps(redis, ["events"], lambda queue, _: woken.append(queue))
+    async with BackgroundTasks() as tasks:
+        _ = tasks.supervise("listener", listener.run)
+        await eventually(lambda: woken == ["events"])
+        await window.mark_backlog("events", exists=True)
+        # Known ones are no news, and neither is their end.
+        await window.mark_backlog("events", exists=True)
+        await window.mark_backlog("events", exists=False)
+        await window.mark_backlog("events", exists=True)
+        await eventually(lambda: len(woken) == 3)
 
 
 async def test_a_push_wakes_who_listens(window: RedisWindow, redis: ArqRedis) -> None:

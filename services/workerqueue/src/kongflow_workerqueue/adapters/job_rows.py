@@ -187,7 +187,7 @@ def entry_rows(entries: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
 
 
 def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
-    """Read CLAIMED_COLUMNS."""
+    """Read CLAIMED_COLUMNS; what comes after them is not looked at."""
     return ClaimedJob(
         id=row[0],
         turn=row[1],
@@ -202,7 +202,7 @@ def claimed_job(row: tuple[Any, ...]) -> ClaimedJob:
         traceparent=row[10],
         suspicion=row[11],
         limits=None if row[12] is None else ClaimedLimits(row[12], row[13], is_rated=row[14]),
-        waited=row[-1],
+        waited=row[15],
     )
 
 

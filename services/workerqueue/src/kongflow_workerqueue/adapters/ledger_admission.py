@@ -1,23 +1,11 @@
 """Statements on what stands in the queues' windows."""
 
 from kongflow_workerqueue.adapters.job_rows import ENTRIES
-from kongflow_workerqueue.adapters.ledger_order import first_waiting
 
 NOT_PAUSED = """NOT EXISTS (
     SELECT FROM workerqueue.queues q
     WHERE q.name = %(queue)b::text AND q.paused_at IS NOT NULL)"""
 """Whether the one queue that a statement is about may have jobs begun."""
-
-# The room of a queue whose running jobs are limited is counted under a lock, by a function: a
-# statement sees nothing that was admitted after it began.
-ADMIT = f"""
-WITH RECURSIVE room AS MATERIALIZED (
-    SELECT workerqueue.queue_room(%(queue)b::text, %(limit)b::bigint) AS jobs),
-{first_waiting("(SELECT jobs FROM room)")}
-UPDATE workerqueue.queued_jobs j SET admitted_at = now()
-FROM first WHERE j.id = first.id AND {NOT_PAUSED}
-RETURNING j.id, j.turn, j.priority, j.run_at, j.admitted_at, first.place
-"""
 
 WITHDRAW = f"""
 UPDATE workerqueue.queued_jobs j SET admitted_at = NULL

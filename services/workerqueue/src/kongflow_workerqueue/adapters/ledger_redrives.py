@@ -54,8 +54,8 @@ FOR UPDATE SKIP LOCKED
 
 _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM workerqueue.redrives WHERE ended_at IS NULL)"
 
-# The state is a parameter for the reason that claims have: a lookup by id. The workers' refills
-# bring them into the windows.
+# The state is a parameter for the reason that claims have: a lookup by id. Workers claim
+# them where they wait.
 _MAKE_AVAILABLE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL, attempt = 0,

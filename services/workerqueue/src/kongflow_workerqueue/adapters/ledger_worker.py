@@ -1,4 +1,4 @@
-"""The worker's side of the ledger: leases, claims, outcomes, admission."""
+"""The worker's side of the ledger: leases, claims, outcomes."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,12 +17,11 @@ from kongflow_workerqueue.adapters.job_rows import (
     GIVE_UP_WAITING_PLACE,
     INSERT_NEW_JOBS,
     NEW_JOBS,
-    PRIORITIES,
     claimed_job,
     entry_rows,
     new_job_row,
 )
-from kongflow_workerqueue.adapters.ledger_admission import ADMIT, NOT_PAUSED, WITHDRAW
+from kongflow_workerqueue.adapters.ledger_admission import NOT_PAUSED
 from kongflow_workerqueue.adapters.ledger_order import first_waiting
 from kongflow_workerqueue.adapters.suspicion_rows import (
     CLAIM_SUSPECTS,
@@ -30,7 +29,7 @@ from kongflow_workerqueue.adapters.suspicion_rows import (
     SUSPECTED,
     suspect_rows,
 )
-from kongflow_workerqueue.application.ports import Admitted, ClaimedJob, FinishedJob
+from kongflow_workerqueue.application.ports import ClaimedJob, FinishedJob
 from kongflow_workerqueue.domain.outcome import COMPLETED
 
 LEASE = timedelta(seconds=7)
@@ -102,6 +101,18 @@ UPDATE workerqueue.queued_jobs j SET {_TAKE}
 FROM (SELECT id FROM admitted UNION ALL SELECT id FROM first) AS next
 WHERE j.id = next.id AND {_LIVING} AND {NOT_PAUSED}
 RETURNING {CLAIMED_COLUMNS}
+"""
+
+# The room of a queue whose running jobs are limited is counted under a lock, by a function: a
+# statement sees nothing that was admitted after it began.
+_CLAIM_WAITING = f"""
+WITH RECURSIVE room AS MATERIALIZED (
+    SELECT workerqueue.queue_room(%(queue)b::text, %(limit)b::bigint) AS jobs),
+{first_waiting("(SELECT jobs FROM room)")}
+UPDATE workerqueue.queued_jobs j SET {_TAKE}
+FROM first
+WHERE j.id = first.id AND {_LIVING} AND {NOT_PAUSED}
+RETURNING {CLAIMED_COLUMNS}, first.place
 """
 
 _COMPLETE = f"""
@@ -210,6 +221,13 @@ class PostgresWorkerLedger:
                 rows += await self._claim_rated(worker_id, rated)
         return [claimed_job(row) for row in rows]
 
+    async def claim_waiting(self, worker_id: UUID, queue: str, limit: int) -> list[ClaimedJob]:
+        """Claim a queue's first jobs outside its window; see WorkerLedger.claim_waiting."""
+        rows = await self._pool.execute(
+            _CLAIM_WAITING, {"worker_id": worker_id, "queue": queue, "limit": limit}
+        )
+        return [claimed_job(row) for row in sorted(rows, key=itemgetter(-1))]
+
     async def finish(self, worker_id: UUID, outcomes: Sequence[FinishedJob]) -> int:
         """Write outcomes; see WorkerLedger.finish.
 
@@ -287,19 +305,6 @@ class PostgresWorkerLedger:
             },
         )
         return [claimed_job(row) for row in rows]
-
-    async def admit(self, queue: str, limit: int) -> list[Admitted]:
-        """Admit a queue's first jobs; see WorkerLedger.admit."""
-        rows = await self._pool.execute(ADMIT, {"queue": queue, "limit": limit})
-        return [
-            Admitted(id_, turn, PRIORITIES[priority], run_at, admitted_at)
-            for id_, turn, priority, run_at, admitted_at, _ in sorted(rows, key=itemgetter(5))
-        ]
-
-    async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
-        """Take entries back among the unadmitted; see WorkerLedger.withdraw."""
-        if entries:
-            await self._pool.execute(WITHDRAW, entry_rows(entries))
 
 
 def _settled_rows(outcomes: Sequence[FinishedJob]) -> dict[str, Any]:

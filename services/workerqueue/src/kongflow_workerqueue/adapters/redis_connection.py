@@ -4,7 +4,7 @@ import orjson
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 
-__all__ = ["open_redis", "queue_key", "wake_channel"]
+__all__ = ["backlog_key", "open_redis", "queue_key", "wake_channel"]
 
 _TIMEOUT_SECONDS = 1.0
 """How long Redis may take: it is a shortcut, and PostgreSQL is there without it."""
@@ -18,6 +18,11 @@ def queue_key(queue: str) -> str:
 def wake_channel(queue: str) -> str:
     """Returns the channel on which a queue's workers are woken."""
     return f"kongflow:wake:{queue}"
+
+
+def backlog_key(queue: str) -> str:
+    """Returns the key that is there while jobs of a queue wait outside its window."""
+    return f"kongflow:backlog:{queue}"
 
 
 def open_redis(url: str) -> ArqRedis:

@@ -1,8 +1,9 @@
 """The window of admitted jobs in Redis, in the keys of stock arq.
 
 Per queue a sorted set `arq:queue:<queue>` of members `<id>:<turn>`, and for each member a key
-`arq:job:<member>`, which arq's own tools read with a JSON serializer. They hold nothing that the
-ledger does not know: Redis may be emptied, full or away at any moment.
+`arq:job:<member>`, which arq's own tools read with a JSON serializer; beside them
+`kongflow:backlog:<queue>` while jobs wait outside the window. They hold nothing that the ledger
+does not know: Redis may be emptied, full or away at any moment.
 """
 
 import asyncio
@@ -19,11 +20,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kongflow_common.supervision import BackgroundTasks, Backoff
-from kongflow_workerqueue.adapters.redis_connection import queue_key, wake_channel
+from kongflow_workerqueue.adapters.redis_connection import backlog_key, queue_key, wake_channel
 from kongflow_workerqueue.application.ports import (
     Admitted,
     PopResult,
     PushResult,
+    WindowState,
     WindowUnavailable,
 )
 from kongflow_workerqueue.domain.ageing import AGEING
@@ -44,10 +46,10 @@ _STEP = 1.0 / 1_024
 _LARGEST_POP = 1_000
 _PROBE_BACKOFF = Backoff(initial=0.1, longest=1.0)
 
-# KEYS: the queue. ARGV: cap, life of a job key, now, prefix of job keys, function, channel, then
-# member and score of each entry in one string: the client takes far longer to write an argument
-# than Lua to find a word. Entries after the first that finds no room are left out: the caller
-# knows which by their number alone.
+# KEYS: the queue, its mark of a backlog. ARGV: cap, life of a job key, now, prefix of job keys,
+# function, channel, then member and score of each entry in one string: the client takes far
+# longer to write an argument than Lua to find a word. Entries after the first that finds no room
+# are left out: the caller knows which by their number alone.
 _PUSH = """
 local length = redis.call('ZCARD', KEYS[1])
 local cap = tonumber(ARGV[1])
@@ -64,14 +66,15 @@ for member, score in string.gmatch(ARGV[7], '(%S+) (%S+)') do
   accepted = accepted + 1
 end
 if accepted > 0 then redis.call('PUBLISH', ARGV[6], accepted) end
-return {accepted, length}
+return {accepted, length, redis.call('EXISTS', KEYS[2])}
 """
 
-# KEYS: the queue. ARGV: the most entries, the prefix of job keys. Returns what is left and the
-# members in one string, first ones first.
+# KEYS: the queue, its mark of a backlog. ARGV: the most entries, the prefix of job keys. Returns
+# what is left, whether there is a backlog, and the members in one string, first ones first.
 _POP = """
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[1])
-if #popped == 0 then return {0, ''} end
+local backlog = redis.call('EXISTS', KEYS[2])
+if #popped == 0 then return {0, backlog, ''} end
 local members = {}
 local keys = {}
 for i = 1, #popped, 2 do
@@ -79,7 +82,20 @@ for i = 1, #popped, 2 do
   keys[#keys + 1] = ARGV[2] .. popped[i]
 end
 redis.call('DEL', unpack(keys))
-return {redis.call('ZCARD', KEYS[1]), table.concat(members, ' ')}
+return {redis.call('ZCARD', KEYS[1]), backlog, table.concat(members, ' ')}
+"""
+
+# KEYS: the queue, its mark of a backlog.
+_LOOK = "return {redis.call('ZCARD', KEYS[1]), redis.call('EXISTS', KEYS[2])}"
+
+# KEYS: the mark of a backlog. ARGV: whether there is one, the channel.
+_MARK = """
+if ARGV[1] == '0' then
+  redis.call('DEL', KEYS[1])
+elseif redis.call('SET', KEYS[1], 1, 'NX') then
+  redis.call('PUBLISH', ARGV[2], 1)
+end
+return {}
 """
 
 
@@ -103,6 +119,8 @@ class RedisWindow:
         self._on_change = on_change
         self._push = redis.register_script(_PUSH)
         self._pop = redis.register_script(_POP)
+        self._look = redis.register_script(_LOOK)
+        self._mark = redis.register_script(_MARK)
         self._away = False
         self._refusals: dict[str, bool] = {}
         self._reported = True
@@ -132,33 +150,37 @@ class RedisWindow:
                 ]
             ),
         ]
-        accepted, length = await self._call(
-            "push", lambda: self._push(keys=[queue_key(queue)], args=arguments)
+        accepted, length, backlog = await self._call(
+            "push", lambda: self._push(keys=_keys(queue), args=arguments)
         )
-        return PushResult(accepted=int(accepted), length=int(length))
+        return PushResult(
+            accepted=int(accepted), state=WindowState(int(length), backlog=bool(backlog))
+        )
 
     async def pop(self, queue: str, limit: int) -> PopResult:
         """Takes up to `limit` entries out of a window, at most 1,000.
 
         Raises WindowUnavailable; the entries are lost to the window if only the answer was lost.
         """
-        remaining, members = await self._call(
+        remaining, backlog, members = await self._call(
             "pop",
-            lambda: self._pop(
-                keys=[queue_key(queue)], args=[min(limit, _LARGEST_POP), job_key_prefix]
-            ),
+            lambda: self._pop(keys=_keys(queue), args=[min(limit, _LARGEST_POP), job_key_prefix]),
         )
         words = cast("bytes", members).decode(errors="replace").split()
         entries = tuple([entry for word in words if (entry := _entry(word)) is not None])
-        return PopResult(entries=entries, remaining=int(remaining))
+        return PopResult(entries, int(remaining), backlog=bool(backlog))
 
-    async def length(self, queue: str) -> int:
-        """Counts the entries of a window. Raises WindowUnavailable."""
-        (length,) = await self._call("length", lambda: self._count(queue))
-        return int(length)
+    async def look(self, queue: str) -> WindowState:
+        """Looks at a window. Raises WindowUnavailable."""
+        length, backlog = await self._call("look", lambda: self._look(keys=_keys(queue)))
+        return WindowState(int(length), backlog=bool(backlog))
 
-    async def _count(self, queue: str) -> list[int]:
-        return [await self._redis.zcard(queue_key(queue))]
+    async def mark_backlog(self, queue: str, *, exists: bool) -> None:
+        """Says whether jobs wait outside; see Window.mark_backlog. Raises WindowUnavailable."""
+        await self._call(
+            "mark",
+            lambda: self._mark(keys=[backlog_key(queue)], args=[int(exists), wake_channel(queue)]),
+        )
 
     async def _call(
         self, operation: str, command: Callable[[], Awaitable[object]]
@@ -171,7 +193,9 @@ class RedisWindow:
             self._note_away(error)
             raise WindowUnavailable(f"Redis does not answer: {type(error).__name__}.") from error
         except RedisError as error:
-            self._note(operation, refused=True, why=error)
+            if operation != "mark":
+                # Without a mark the window works all the same.
+                self._note(operation, refused=True, why=error)
             raise WindowUnavailable(f"Redis refuses a {operation}: {error}") from error
         self._note(operation, refused=False)
         return cast("list[bytes | int]", answer)
@@ -210,6 +234,10 @@ class RedisWindow:
         if self._reported is not self.is_up:
             self._reported = self.is_up
             self._on_change(self.is_up)
+
+
+def _keys(queue: str) -> list[str]:
+    return [queue_key(queue), backlog_key(queue)]
 
 
 def _score(entry: Admitted, place: int) -> float:

@@ -9,6 +9,7 @@ from kongflow_workerqueue.application.ports import (
     EnqueueLedger,
     InsertOutcome,
     Window,
+    WindowState,
     WindowUnavailable,
 )
 
@@ -18,18 +19,16 @@ _logger = logging.getLogger(__name__)
 class Dispatch:
     """Decides what is admitted as it is stored, and pushes it after the commit.
 
-    A job is admitted as it is stored only while its queue's window is less than half full. While
-    there is a backlog the workers keep the window fuller than that, so nothing new passes by what
-    waits already. `cap` is the size of a window.
+    A job is admitted as it is stored only while its queue's window is less than half full and no
+    job waits outside it: nothing new passes by what waits already. `cap` is the size of a window.
     """
 
     def __init__(self, window: Window, ledger: EnqueueLedger, *, cap: int) -> None:
         self._window = window
         self._ledger = ledger
         self._cap = cap
-        self._lengths: dict[str, int] = {}
-        """The windows' lengths as last heard: workers empty them meanwhile, so at least that
-        little stands in them."""
+        self._with_room: dict[str, bool] = {}
+        """Which windows had room when last heard of; one without is asked again."""
         self._answered = False
         """Whether the window has answered a question since jobs were last handed over."""
 
@@ -38,17 +37,19 @@ class Dispatch:
         return frozenset([queue for queue in queues if await self._has_room(queue)])
 
     async def _has_room(self, queue: str) -> bool:
-        half = self._cap // 2
-        if self._lengths.get(queue, 0) < half:
+        if self._with_room.get(queue, True):
             return True
         try:
-            self._lengths[queue] = await self._window.length(queue)
+            self._note(queue, await self._window.look(queue))
         except WindowUnavailable:
             # The push will say so too, and workers find admitted jobs all the same.
-            self._lengths.pop(queue, None)
+            self._with_room.pop(queue, None)
             return False
         self._answered = True
-        return self._lengths[queue] < half
+        return self._with_room[queue]
+
+    def _note(self, queue: str, state: WindowState) -> None:
+        self._with_room[queue] = state.length < self._cap // 2 and not state.backlog
 
     async def hand_over(
         self,
@@ -88,7 +89,7 @@ class Dispatch:
             pushed = await self._window.push(queue, entries, cap=self._cap)
         except WindowUnavailable:
             return False
-        self._lengths[queue] = pushed.length
+        self._note(queue, pushed.state)
         surplus = entries[pushed.accepted :]
         if surplus:
             try:
@@ -99,9 +100,9 @@ class Dispatch:
         return True
 
     async def _is_away(self, queues: Collection[str]) -> bool:
-        """Whether the window cannot be reached: its workers refill it only while it can."""
+        """Whether the window cannot be reached: its workers have not heard of new jobs then."""
         try:
-            await self._window.length(next(iter(queues)))
+            await self._window.look(next(iter(queues)))
         except WindowUnavailable:
             return True
         return False

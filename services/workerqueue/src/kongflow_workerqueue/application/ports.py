@@ -241,15 +241,12 @@ class WorkerLedger(Protocol):
     async def hand_back(self, worker_id: UUID, entries: Sequence[tuple[UUID, int]]) -> int:
         """Make claimed jobs available again at a new turn without spending an attempt."""
 
-    async def admit(self, queue: str, limit: int) -> list[Admitted]:
-        """Admit the first available jobs of a queue.
+    async def claim_waiting(self, worker_id: UUID, queue: str, limit: int) -> list[ClaimedJob]:
+        """Claim the first jobs of a queue that are not in its window.
 
         They come in the order in which they are to run: environments by turns, the jobs of each
         by effective time and id.
         """
-
-    async def withdraw(self, entries: Sequence[tuple[UUID, int]]) -> None:
-        """Take (id, turn) entries that found no room in the window back among the unadmitted."""
 
 
 class MaintenanceLedger(Protocol):
@@ -353,11 +350,19 @@ class JobPage:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowState:
+    """How many entries a window holds, and whether jobs wait outside because of a backlog."""
+
+    length: int
+    backlog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PushResult:
     """How a push into a window went: the first `accepted` entries are in it now."""
 
     accepted: int
-    length: int
+    state: WindowState
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +371,7 @@ class PopResult:
 
     entries: tuple[tuple[UUID, int], ...]
     remaining: int
+    backlog: bool = False
 
 
 class WindowUnavailable(Exception):
@@ -384,5 +390,8 @@ class Window(Protocol):
     async def pop(self, queue: str, limit: int) -> PopResult:
         """Take the first entries out of the window."""
 
-    async def length(self, queue: str) -> int:
-        """Count the entries in the window."""
+    async def look(self, queue: str) -> WindowState:
+        """Look at the window and take nothing."""
+
+    async def mark_backlog(self, queue: str, *, exists: bool) -> None:
+        """Keep in mind whether jobs wait outside; wakes the queue's workers when they begin to."""

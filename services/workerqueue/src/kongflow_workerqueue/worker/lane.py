@@ -5,10 +5,9 @@ import contextlib
 import logging
 import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
 
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
@@ -18,11 +17,11 @@ from kongflow_common.errors import Contended, DependencyUnavailable
 from kongflow_common.supervision import Backoff
 from kongflow_workerqueue.application.ports import (
     ClaimedJob,
-    PopResult,
     Window,
     WindowUnavailable,
     WorkerLedger,
 )
+from kongflow_workerqueue.worker.backlog import Backlog
 from kongflow_workerqueue.worker.call_runner import Call, CallRunner
 from kongflow_workerqueue.worker.finisher import Finisher
 from kongflow_workerqueue.worker.lease import WorkerLease
@@ -52,11 +51,13 @@ class FastPath(Window, Protocol):
 class LaneSettings:
     """A queue, how many of its jobs run at once, and how long it may finish them at the end.
 
-    With `burst` the lane ends when it has found nothing to do and nothing runs.
+    A window that holds `crowded` entries may have had no room for others. With `burst` the lane
+    ends when it has found nothing to do and nothing runs.
     """
 
     queue: str
     slots: int
+    crowded: int
     drain_seconds: float = 20.0
     burst: bool = False
 
@@ -71,8 +72,8 @@ class Lane(Worker):
 
     It is arq's worker, with its life cycle, health record and counters, and its keys in Redis;
     but Redis only says which jobs are next. Whether one may run is the ledger's to say, and so
-    are results, retries, timeouts and schedules: arq's own are off. While Redis is away the lane
-    asks the ledger for jobs.
+    are results, retries, timeouts and schedules: arq's own are off. What the window has no room
+    for, and all jobs while Redis is away, the lane takes from the ledger.
     """
 
     def __init__(
@@ -86,7 +87,6 @@ class Lane(Worker):
         finisher: Finisher,
         *,
         queue_key: str,
-        on_popped: Callable[[PopResult], None],
     ) -> None:
         super().__init__(
             functions=[func(_never_called, name=_ARQ_FUNCTION)],
@@ -116,7 +116,12 @@ class Lane(Worker):
         self._lease = lease
         self._runner = runner
         self._finisher = finisher
-        self._on_popped = on_popped
+        self._backlog = Backlog(
+            self._claim_waiting,
+            self._mark_backlog,
+            crowded=settings.crowded,
+            wake=lambda: self.wake(self._signals_wanted),
+        )
         self._calls: dict[asyncio.Task[None], Call] = {}
         self._calls_made = 0
         self._taking = asyncio.Lock()
@@ -141,9 +146,13 @@ class Lane(Worker):
             self._event.set()
 
     def wake_for_ledger(self) -> None:
-        """Says that the ledger has jobs which are not in the window."""
+        """Says that the window may not have what was admitted to it."""
         self._ask_ledger = True
         self.wake(self._signals_wanted)
+
+    def wake_for_backlog(self) -> None:
+        """Says that the ledger has jobs which are not in the window."""
+        self._backlog.expect()
 
     @property
     def room(self) -> int:
@@ -213,38 +222,53 @@ class Lane(Worker):
         if self._looked:
             try:
                 async with self._taking:
-                    self._begin(await self._take(room))
+                    await self._take(room)
                 self._ledger_failures = 0
             except (DependencyUnavailable, Contended) as error:
                 self._ledger_failures += 1
                 if self._ledger_failures == 1:
                     logger.warning("lane %s waits: %s", self.queue, error)
+        elif self._lease.is_held and not self.is_paused:
+            # Others may have the room that this one has not.
+            await self._backlog.tell_others()
         await self.heart_beat()
 
-    async def _take(self, room: int) -> Sequence[ClaimedJob]:
+    async def _take(self, room: int) -> None:
         jobs: list[ClaimedJob] = []
+        try:
+            await self._claim_into(jobs, room)
+        finally:
+            # What is claimed runs, whatever failed after it.
+            self._begin(jobs)
+
+    async def _claim_into(self, jobs: list[ClaimedJob], room: int) -> None:
+        popped = None
         try:
             popped = await self._window.pop(self.queue, room)
         except WindowUnavailable:
             self._ask_ledger = True
         else:
-            self._on_popped(popped)
-            self._more = popped.remaining > 0
+            self._backlog.note_pop(popped)
             if popped.entries:
-                jobs = await self._claim(popped.entries)
+                jobs += await self._ledger.claim(self._lease.worker_id, popped.entries)
+            self._more = popped.remaining > 0
         if self._ask_ledger and room > len(jobs):
             self._ask_ledger = False
             asked = room - len(jobs)
             found = await self._ledger.claim_available(self._lease.worker_id, self.queue, asked)
             self._empty_polls = 0 if found else self._empty_polls + 1
-            self._more = self._more or len(found) == asked
+            self._ask_ledger = len(found) == asked
             jobs += found
-            if self._more:
-                self._ask_ledger = True
-        return jobs
+        if popped is not None:
+            # What stands in the window goes first.
+            await self._backlog.claim_into(jobs, 0 if self._more else room - len(jobs))
+        self._more = self._more or self._ask_ledger or self._backlog.is_expected
 
-    async def _claim(self, entries: Sequence[tuple[UUID, int]]) -> list[ClaimedJob]:
-        return await self._ledger.claim(self._lease.worker_id, entries)
+    async def _claim_waiting(self, room: int) -> list[ClaimedJob]:
+        return await self._ledger.claim_waiting(self._lease.worker_id, self.queue, room)
+
+    async def _mark_backlog(self, exists: bool) -> None:
+        await self._window.mark_backlog(self.queue, exists=exists)
 
     def _begin(self, jobs: Sequence[ClaimedJob]) -> None:
         self._taken = len(jobs)
