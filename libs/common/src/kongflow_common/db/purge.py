@@ -2,7 +2,7 @@
 
 A context names its statements, most of them the same for each table:
 
-    purge = Purge(pool, [rows_of("runs.job_runs"), rows_of("runs.run_tasks")])
+    purge = Purge(pool, [rows_of("runs.job_runs")])
 """
 
 import logging
@@ -24,17 +24,13 @@ PURGE_SECONDS = 120.0
 PURGE_AGAIN_AFTER = timedelta(seconds=1)
 
 
-def rows_of(table: str, column: str = "environment_id", *, where: str = "") -> str:
-    """A statement that deletes some rows of whom `column` names, and answers one for each.
-
-    `where` is what else must hold of them, of an index on `column` for example.
-    """
-    more = f" AND {where}" if where else ""
+def rows_of(table: str, column: str = "environment_id") -> str:
+    """A statement that deletes some rows of whom `column` names, and answers one for each."""
     # Not all tables have an id. A row that moves meanwhile is found the next time.
     return f"""
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
             SELECT x.ctid FROM {table} x
-             WHERE x.{column} = %(owner_id)b::uuid{more} LIMIT %(limit)b::bigint))
+             WHERE x.{column} = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
         RETURNING 1
     """  # nosec B608 - made of constants
 
