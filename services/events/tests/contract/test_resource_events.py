@@ -230,7 +230,11 @@ async def test_a_token_from_before_the_log_is_too_old(context: EventsContext) ->
     assert refused_with.reason == "RESUME_TOKEN_EXPIRED"
 
 
-async def test_there_are_only_so_many_watches(context: EventsContext) -> None:
+async def test_there_are_only_so_many_watches(
+    context: EventsContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What so many quick ones would read is of no interest here.
+    monkeypatch.setattr(watch_events, "_LOOK_SECONDS", 60)
     async with AsyncExitStack() as stack:
         for _ in range(watch_events.MAX_WATCHES):
             await stack.enter_async_context(Watch(context))

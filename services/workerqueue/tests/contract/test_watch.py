@@ -160,8 +160,10 @@ async def test_what_was_there_already_is_not_told_unasked(
 
 
 async def test_only_so_many_watch_at_a_time(
-    server: ServerUnderTest, watch: Callable[..., Watch]
+    server: ServerUnderTest, watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What so many quick ones would read is of no interest here.
+    monkeypatch.setattr(watch_queued_jobs, "_LOOK_SECONDS", 60)
     begun = [watch(with_present=True) for _ in range(watch_queued_jobs.MAX_WATCHES)]
     for each in begun:
         await anext(each.answers)
