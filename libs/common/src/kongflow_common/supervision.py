@@ -26,10 +26,17 @@ class Backoff:
         return min(self.initial * 2.0 ** min(failures - 1, 30), self.longest)
 
 
-class BackgroundTasks:
-    """The background loops of a process; cancelled together when it ends."""
+_DEAF_SECONDS = 2.0
 
-    def __init__(self) -> None:
+
+class BackgroundTasks:
+    """The background loops of a process; cancelled together when it ends.
+
+    Those that still run after `deaf_seconds` are cancelled again.
+    """
+
+    def __init__(self, *, deaf_seconds: float = _DEAF_SECONDS) -> None:
+        self._deaf_seconds = deaf_seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -68,8 +75,15 @@ class BackgroundTasks:
         """Cancel what runs and wait for it to end."""
         self._closing = True
         tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        running = set(tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Before Python 3.12 asyncio.wait_for() forgets a cancellation that comes as it is done
+            # (the Redis client sends its commands in one): what awaited it would run for ever.
+            _, running = await asyncio.wait(running, timeout=self._deaf_seconds)
+            for task in running:
+                logger.warning("background task %s is told again to end", task.get_name())
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_running(

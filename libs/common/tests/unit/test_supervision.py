@@ -106,3 +106,26 @@ async def test_a_loop_that_fails_while_it_is_cancelled_does_not_start_again(
     assert "failed while it ended" in caplog.text
     with pytest.raises(RuntimeError):
         _ = tasks.supervise("late", run)
+
+
+async def test_a_cancellation_that_was_lost_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    forgotten: list[asyncio.CancelledError] = []
+    begun = asyncio.Event()
+
+    async def forget_the_first() -> None:
+        while True:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                if forgotten:
+                    raise
+                forgotten.append(error)
+
+    async with asyncio.timeout(5):
+        async with BackgroundTasks(deaf_seconds=0.01) as tasks:
+            task = tasks.supervise("deaf", forget_the_first)
+            await begun.wait()
+    assert task.cancelled()
+    assert forgotten
+    assert "deaf is told again to end" in caplog.text
