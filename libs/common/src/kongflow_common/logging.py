@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
@@ -19,7 +19,7 @@ import orjson
 
 from kongflow_common.tracing import current_trace
 
-__all__ = ["JsonLineFormatter", "TextLineFormatter", "configure_logging", "redact"]
+__all__ = ["JsonLineFormatter", "TextLineFormatter", "configure_logging", "log_each", "redact"]
 
 LogFormat = Literal["json", "text"]
 
@@ -121,6 +121,22 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     if isinstance(fields, dict) or (fields is not None and isinstance(fields, Mapping)):
         return cast("Mapping[str, object]", fields)
     return {}
+
+
+def log_each(
+    logger: logging.Logger, message: str, lines: Iterable[tuple[str, Mapping[str, object]]]
+) -> None:
+    """Write a line at INFO for each of many, given as trace id and fields.
+
+    When each is made from nothing it takes half as long again.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    common = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None).__dict__
+    for trace_id, fields in lines:
+        line = logging.LogRecord.__new__(logging.LogRecord)
+        line.__dict__ = {**common, "trace_id": trace_id, "fields": fields}
+        logger.handle(line)
 
 
 _FLUSH_SECONDS = 0.010

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from kongflow_common.logging import _LineHandler, configure_logging, redact
+from kongflow_common.logging import _LineHandler, configure_logging, log_each, redact
 from kongflow_common.testing.polling import eventually
 from kongflow_common.tracing import new_trace, use_trace
 
@@ -50,6 +51,20 @@ def test_a_line_is_one_json_object(stream: io.BytesIO) -> None:
     assert line["trace_id"] == trace.trace_id
     assert line["count"] == 3
     assert datetime.fromisoformat(line["time"]).utcoffset() is not None
+
+
+def test_each_of_many_lines_has_its_own_trace_and_fields(stream: io.BytesIO) -> None:
+    logger = logging.getLogger("kongflow.test")
+    id_ = uuid4()
+    log_each(logger, "run created", [("abc", {"run_id": id_}), ("def", {"n": 2})])
+    logger.setLevel(logging.WARNING)
+    log_each(logger, "not written", [("abc", {})])
+    logger.setLevel(logging.NOTSET)
+    one, other = _lines(stream)
+    assert (one["message"], one["trace_id"], one["run_id"]) == ("run created", "abc", str(id_))
+    assert (other["trace_id"], other["n"], other["level"]) == ("def", 2, "INFO")
+    assert "run_id" not in other
+    assert datetime.fromisoformat(one["time"]).utcoffset() is not None
 
 
 def test_a_line_may_speak_for_another_trace(stream: io.BytesIO) -> None:

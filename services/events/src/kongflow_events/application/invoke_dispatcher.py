@@ -1,11 +1,12 @@
 """Starts what dispatchers that took an event start, many at a time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 from uuid import UUID
 
+from kongflow_common.logging import log_each
 from kongflow_common.tracing import parse_traceparent
 from kongflow_events.application.invocation_ports import (
     DynamicTriggerJobs,
@@ -123,11 +124,13 @@ class InvokeDispatchers:
         self, runs: Sequence[tuple[int, NewRun]], outcomes: list[TaskOutcome]
     ) -> None:
         created = await self._runs.create_runs([run for _, run in runs])
+        invoked: list[tuple[str, Mapping[str, object]]] = []
         for (index, run), answer in zip(runs, created, strict=True):
             if isinstance(answer, UUID):
-                _log_invoked(run, answer)
+                invoked.append(_line(run, answer))
             else:
                 outcomes[index] = answer
+        log_each(_logger, "dispatcher invoked", invoked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +174,22 @@ def _run_of(invocation: _Invocation, job: JobVersion) -> NewRun:
 def _extra(
     traceparent: str, dispatcher: InvokedDispatcher, event: InvokedEvent
 ) -> dict[str, object]:
-    return _log_extra(
-        traceparent,
-        event_record_id=event.id,
-        dispatcher_id=dispatcher.id,
-        environment_id=event.tenancy.environment_id,
-    )
-
-
-def _log_invoked(run: NewRun, run_id: UUID) -> None:
-    extra = _log_extra(
-        run.traceparent,
-        event_record_id=run.event.id,
-        dispatcher_id=run.dispatcher_id,
-        run_id=run_id,
-        environment_id=run.event.tenancy.environment_id,
-    )
-    _logger.info("dispatcher invoked", extra=extra)
-
-
-def _log_extra(traceparent: str, **fields: object) -> dict[str, object]:
     trace = parse_traceparent(traceparent)
     return {
         "trace_id": trace.trace_id if trace is not None else "",
-        "fields": {name: str(value) for name, value in fields.items()},
+        "fields": {
+            "event_record_id": event.id,
+            "dispatcher_id": dispatcher.id,
+            "environment_id": event.tenancy.environment_id,
+        },
+    }
+
+
+def _line(run: NewRun, run_id: UUID) -> tuple[str, Mapping[str, object]]:
+    trace = parse_traceparent(run.traceparent)
+    return trace.trace_id if trace is not None else "", {
+        "event_record_id": run.event.id,
+        "dispatcher_id": run.dispatcher_id,
+        "run_id": run_id,
+        "environment_id": run.event.tenancy.environment_id,
     }

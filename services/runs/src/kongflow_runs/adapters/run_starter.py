@@ -154,8 +154,11 @@ class PostgresRunStarter:
     ) -> list[tuple[UUID, OutboxMessage]]:
         """What those are told who consume it, each with its run."""
         told: list[tuple[UUID, OutboxMessage]] = []
+        wanted = {
+            state: await self._news.wanted(state) for state in {plan.state for plan, _, _ in ended}
+        }
         for plan, event, traceparent in ended:
-            if await self._news.wanted(plan.state):
+            if wanted[plan.state]:
                 message = replace(self._news.enqueued(event), traceparent=traceparent)
                 told.append((plan.run_id, message))
         return told

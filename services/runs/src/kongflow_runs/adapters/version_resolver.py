@@ -11,6 +11,8 @@ from kongflow_runs.domain.start import PendingRun, ResolvedVersion
 
 _TIMEOUT_SECONDS = 5.0
 
+_Wish = tuple[int, int | None, str | None, str | None]
+
 
 class GrpcVersionResolver:
     """The VersionResolver over kongflow.jobs.internal.v1."""
@@ -23,16 +25,26 @@ class GrpcVersionResolver:
         self, environment_id: UUID, runs: Sequence[PendingRun]
     ) -> Sequence[ResolvedVersion | None]:
         """The version of each run; see VersionResolver.resolve."""
+        # Many runs at once are often of few jobs: each version is asked for once.
+        wanted = {_wish(run): run for run in runs}
         response = await self._jobs.call(
             self._stub.ResolveJobVersions,
             pb.ResolveJobVersionsRequest(
-                references=[_reference(environment_id, run) for run in runs]
+                references=[_reference(environment_id, run) for run in wanted.values()]
             ),
             timeout=time_left(_TIMEOUT_SECONDS),
         )
-        if len(response.results) != len(runs):
-            raise RuntimeError(f"asked for {len(runs)} versions, got {len(response.results)}")
-        return [_version(result) for result in response.results]
+        if len(response.results) != len(wanted):
+            raise RuntimeError(f"asked for {len(wanted)} versions, got {len(response.results)}")
+        versions = dict(zip(wanted, map(_version, response.results), strict=True))
+        return [versions[_wish(run)] for run in runs]
+
+
+def _wish(run: PendingRun) -> _Wish:
+    """What two runs have in common that execute the same version."""
+    # By the ids' numbers: a UUID's hash is Python code.
+    version_id = run.version_id.int if run.version_id is not None else None
+    return run.job_id.int, version_id, run.selector.alias, run.selector.version
 
 
 def _reference(environment_id: UUID, run: PendingRun) -> pb.JobVersionReference:

@@ -1,9 +1,10 @@
 """Creates runs: one per event record, dispatcher and job, whatever is repeated."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
+from kongflow_common.logging import log_each
 from kongflow_runs.application.ports import RunWriter
 from kongflow_runs.domain.run import NewRun
 
@@ -19,23 +20,25 @@ class CreateRun:
     async def __call__(self, run: NewRun) -> UUID:
         """Creates one run; answers its id, or that of the run that is there already."""
         run_id = await self._writer.create(run)
-        _log(run, run_id)
+        _log([(run, run_id)])
         return run_id
 
     async def many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
         """Creates runs in one transaction where it can; a failure stands in its run's place."""
         created = await self._writer.create_many(runs)
-        for run, run_id in zip(runs, created, strict=True):
-            if isinstance(run_id, UUID):
-                _log(run, run_id)
+        _log(
+            (run, run_id)
+            for run, run_id in zip(runs, created, strict=True)
+            if isinstance(run_id, UUID)
+        )
         return created
 
 
-def _log(run: NewRun, run_id: UUID) -> None:
-    logger.info(
-        "run created" if run_id == run.id else "run found",
-        extra={
-            "trace_id": run.traceparent[3:35],
-            "fields": {"run_id": str(run_id), "event_record_id": str(run.event_record_id)},
-        },
-    )
+def _log(created: Iterable[tuple[NewRun, UUID]]) -> None:
+    lines: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
+    for run, run_id in created:
+        message = "run created" if run_id == run.id else "run found"
+        fields = {"run_id": run_id, "event_record_id": run.event_record_id}
+        lines.setdefault(message, []).append((run.traceparent[3:35], fields))
+    for message, group in lines.items():
+        log_each(logger, message, group)

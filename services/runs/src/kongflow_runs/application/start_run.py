@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from kongflow_common.logging import log_each
 from kongflow_runs.application.ports import Environments, RunStarter, VersionResolver
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import PendingRun, start
@@ -86,9 +87,10 @@ class StartRuns:
                 for run, version in zip(pending, versions, strict=True)
             ]
             started = dict(await self._starter.start(environment_id, plans))
+        lines: defaultdict[RunState | None, list[tuple[str, Mapping[str, object]]]]
+        lines = defaultdict(list)
         for run_id, each in traces.items():
-            state = started.get(run_id)
-            logger.info(
-                f"run {state.value.lower()}" if state is not None else "run was started before",
-                extra={"trace_id": each.trace_id, "fields": {"run_id": str(run_id)}},
-            )
+            lines[started.get(run_id)].append((each.trace_id, {"run_id": run_id}))
+        for state, group in lines.items():
+            message = "run was started before" if state is None else f"run {state.value.lower()}"
+            log_each(logger, message, group)

@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 
+from kongflow_common.logging import log_each
 from kongflow_workerqueue.application.ports import ClaimedJob
 from kongflow_workerqueue.domain.outcome import Transition
 from kongflow_workerqueue.domain.states import JobState
@@ -46,16 +47,7 @@ class OutcomeLog:
         """Notes jobs of one kind that are done."""
         outcome = JobState.COMPLETED.value
         self._count(jobs[0].kind, outcome, len(jobs))
-        if not logger.isEnabledFor(logging.INFO):
-            return
-        # A line per job is a fifth of what a job costs here when each is made from nothing.
-        common = logger.makeRecord(
-            logger.name, logging.INFO, "", 0, _MESSAGES[outcome], (), None
-        ).__dict__
-        for job in jobs:
-            line = logging.LogRecord.__new__(logging.LogRecord)
-            line.__dict__ = {**common, "trace_id": _trace_id(job), "fields": _fields(job)}
-            logger.handle(line)
+        log_each(logger, _MESSAGES[outcome], ((_trace_id(job), _fields(job)) for job in jobs))
 
     def write(self, job: ClaimedJob, transition: Transition) -> None:
         """Notes one outcome."""
