@@ -26,7 +26,7 @@ def test_all_that_a_line_may_say() -> None:
         '{"name": "order.created", "id": "o-1", "payload": {"a": [1]}, "context": null, '
         '"at": "2026-05-01T14:00:00+02:00", "account": "acme", "source": "shop", '
         '"happened": "2026-05-01T11:00:00Z", "payload_type": "request", "priority": "low", '
-        '"test": true}'
+        '"schema_version": 2, "test": true}'
     )
     event = request.event
     assert (event.name, event.event_id, event.source) == ("order.created", "o-1", "shop")
@@ -35,6 +35,7 @@ def test_all_that_a_line_may_say() -> None:
     assert event.event_time.ToJsonString() == "2026-05-01T11:00:00Z"
     assert event.payload_type == EventRecord.PAYLOAD_TYPE_REQUEST
     assert (request.account_id, request.priority, request.test) == ("acme", PRIORITY_LOW, True)
+    assert request.schema_version == 2
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,10 @@ def test_what_a_line_leaves_out_the_defaults_say() -> None:
         ('{"at": "2026-05-01"}', "at: '2026-05-01' is not a time"),
         ('{"at": "2026-05-01T12:00:00Z", "after": "1s"}', "exclude each other"),
         ('{"priority": "highest"}', "priority:"),
+        *(
+            (f'{{"schema_version": {value}}}', "schema_version: must be a whole number from 1")
+            for value in ('"2"', "0", "-1", "1.0", "2147483648", "99999999999", "true", "null")
+        ),
         ('{"payload": ' + "[" * 100_000, "not JSON"),
     ],
 )

@@ -83,6 +83,7 @@ class TestSend:
             *("--context", "@context.json", "--id", "order-1", "--after", "1h30m"),
             *("--account", "acme", "--source", "shop", "--priority", "low", "--test"),
             *("--happened", "2026-05-01T14:00:00+02:00", "--payload-type", "request"),
+            *("--schema-version", "3"),
         )
         assert ended.code == 0, ended.err
         request = sent(system)
@@ -100,6 +101,7 @@ class TestSend:
         assert request.account_id == "acme"
         assert request.priority == PRIORITY_LOW
         assert request.test
+        assert request.schema_version == 3
 
     def test_at_a_time(self, system: RecordedSystem, run: Run) -> None:
         assert run("events", "send", "x", "--at", "2026-05-01T12:00:00Z").code == 0
@@ -129,6 +131,8 @@ class TestSend:
             ("--id", ""),
             ("--account", ""),
             ("--priority", "urgent"),
+            ("--schema-version", "0"),
+            ("--schema-version", "newest"),
             ("--environment", "not-a-uuid"),
             ("--timeout", "0"),
         ],

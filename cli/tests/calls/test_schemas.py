@@ -67,11 +67,12 @@ def test_a_cloud_event_is_sent_as_it_stands(
     )
     file = tmp_path / "event.json"
     file.write_bytes(b'{ "specversion": "1.0", "id": "1" }')
-    ended = run("events", "send", "--cloudevent", str(file), "--account", "acme", "--test")
+    options = ("--account", "acme", "--schema-version", "2", "--test")
+    ended = run("events", "send", "--cloudevent", str(file), *options)
     assert ended.code == 0, ended.err
     request = system.only_call("SendCloudEvent", events_pb.SendCloudEventRequest)
     assert request.cloud_event.json == file.read_bytes()
-    assert (request.account_id, request.test) == ("acme", True)
+    assert (request.account_id, request.schema_version, request.test) == ("acme", 2, True)
     assert run("events", "send", "order.created", "--cloudevent", str(file)).code == 2
 
 

@@ -27,7 +27,7 @@ from kongflow_cli.commands.event_replays import add_to_events
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.documents import Documents, opened_lines
 from kongflow_cli.input.event_keys import one_event
-from kongflow_cli.input.event_lines import event_lines
+from kongflow_cli.input.event_lines import MAX_SCHEMA_VERSION, event_lines
 from kongflow_cli.input.filter_text import all_of, is_after, text_is, text_is_one_of, truth_is
 from kongflow_cli.input.given_text import not_empty
 from kongflow_cli.input.states import EventState, PayloadTypeWord, PriorityWord
@@ -88,6 +88,7 @@ _EventId = Annotated[
     str | None,
     typer.Option("--event-id", help="The sender's id, in the place of ID.", show_default=False),
 ]
+_OF_SCHEMA = "The version of its name's schema that checks it."
 
 
 @app.command("send")
@@ -168,6 +169,12 @@ def send_event(  # noqa: PLR0913 - an option each
         PriorityWord | None,
         typer.Option(case_sensitive=False, help="Which deliveries go first.", show_default="high"),
     ] = None,
+    schema_version: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_SCHEMA_VERSION, metavar="N", help=_OF_SCHEMA, show_default="newest"
+        ),
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Mark it, and its runs, as a test.")] = False,
 ) -> None:
     """Send an event, or many. Once this succeeds they are stored and will be delivered.
@@ -181,7 +188,9 @@ def send_event(  # noqa: PLR0913 - an option each
     if cloudevent is not None:
         if name or file or event_id or payload is not None or context is not None or source:
             raise CliError("The CloudEvent says what is sent.", USAGE)
-        options = events_service_pb2.SendCloudEventRequest(account_id=account or "", test=test)
+        options = events_service_pb2.SendCloudEventRequest(
+            account_id=account or "", test=test, schema_version=schema_version or 0
+        )
         _put_delivery(options, at, after, priority)
         raise typer.Exit(send_cloud_events(session, cloudevent, options, _COLUMNS))
     if file is None:
@@ -202,7 +211,9 @@ def send_event(  # noqa: PLR0913 - an option each
         event.context.CopyFrom(Payload(json=documents.read("--context", context)))
     if happened is not None:
         event.event_time.CopyFrom(to_timestamp(happened))
-    request = events_service_pb2.SendEventRequest(event=event, account_id=account or "", test=test)
+    request = events_service_pb2.SendEventRequest(
+        event=event, account_id=account or "", test=test, schema_version=schema_version or 0
+    )
     _put_delivery(request, at, after, priority)
     if file is not None:
         with opened_lines("--file", file) as lines:

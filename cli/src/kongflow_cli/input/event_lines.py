@@ -18,13 +18,16 @@ from kongflow_cli.errors import CliError
 from kongflow_cli.input.states import PayloadTypeWord, PriorityWord
 from kongflow_cli.input.time_text import parse_duration, parse_time, to_duration, to_timestamp
 
-__all__ = ["EventLine", "LineRefused", "event_lines"]
+__all__ = ["MAX_SCHEMA_VERSION", "EventLine", "LineRefused", "event_lines"]
+
+MAX_SCHEMA_VERSION: Final = 2**31 - 1
 
 # What a server takes in one request.
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 # Numbers stay as they are written: a document is sent to the byte, and an option is a text.
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
+_WHOLE_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
 _DECODER: Final = JSONDecoder(parse_int=str, parse_float=str)
 
 
@@ -203,6 +206,13 @@ def _set_test(request: SendEventRequest, value: object, _: str) -> None:
     request.test = _truth(value)
 
 
+def _set_schema_version(request: SendEventRequest, value: object, text: str) -> None:
+    # A number is read as the text that it is written as; see _DECODER.
+    if value != text or not _WHOLE_NUMBER.fullmatch(text) or int(text) > MAX_SCHEMA_VERSION:
+        raise ValueError(f"must be a whole number from 1 to {MAX_SCHEMA_VERSION}")
+    request.schema_version = int(text)
+
+
 _MEMBERS: Final[Mapping[str, Callable[[SendEventRequest, object, str], None]]] = {
     "name": _set_name,
     "id": _set_id,
@@ -215,5 +225,6 @@ _MEMBERS: Final[Mapping[str, Callable[[SendEventRequest, object, str], None]]] =
     "happened": _set_happened,
     "payload_type": _set_payload_type,
     "priority": _set_priority,
+    "schema_version": _set_schema_version,
     "test": _set_test,
 }

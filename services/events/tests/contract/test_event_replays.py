@@ -1,5 +1,6 @@
 """Events that are replayed, and requests that are refused, over a real channel."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import pytest
 from kongflow.events.v1 import event_replays_service_pb2 as pb
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow_common.ids import new_id
+from kongflow_common.testing.refusals import refusal
 from services.events.tests.events_context import EventsContext
 from services.events.tests.replays import ReplayCalls, refuse_negative_totals, refused
 
@@ -168,8 +170,30 @@ async def test_end_before_the_beginning_is_refused(
 ) -> None:
     now = context.clock.now()
     await refused(replays.begin(start=now, end=now), grpc.StatusCode.INVALID_ARGUMENT)
+    await refused(
+        replays.begin(start=now, end=now - timedelta(seconds=1)), grpc.StatusCode.INVALID_ARGUMENT
+    )
     no_start = pb.BackfillEventDispatcherRequest(dispatcher_id=str(uuid4()))
     await refused(
         replays.stub.BackfillEventDispatcher(no_start, **replays.call),
         grpc.StatusCode.INVALID_ARGUMENT,
     )
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_beginning_in_the_future_is_refused(
+    context: EventsContext, replays: ReplayCalls, dry_run: bool
+) -> None:
+    dispatcher = (await context.put("job")).event_dispatcher
+    context.clock.at = now = context.clock.now()
+    future = now + timedelta(seconds=1)
+    for call in (
+        replays.begin(start=future, dry_run=dry_run),
+        replays.backfill(dispatcher.id, start=future, dry_run=dry_run),
+    ):
+        with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused_with:
+            await call
+        assert list(refused_with.fields) == ["start_time"]
+    assert await context.count("event_replays") == 0
+    # The present is no future, and an end may lie there: until then there is nothing.
+    assert (await replays.begin(start=now, end=future, dry_run=dry_run)).total_count == 0

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from kongflow_common.clock import Clock
+from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import Filter
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.ports import DispatcherReader, UnitOfWorkFactory
@@ -68,14 +69,17 @@ class BeginEventReplay:
     async def count(self, command: ReplayMany, *, seconds: float) -> EventCount:
         """How many events it would go through, counted for as long at most.
 
-        Raises what __call__ does of the dispatcher.
+        Raises what __call__ does of the command.
         """
+        # What came in before the replay begins is gone through: of later events it has none.
+        if command.start_at is not None and command.start_at > self._clock.now():
+            raise InvalidField("start_time", "must not be in the future")
         return await self._reader.count_events(await self._selection(command), seconds=seconds)
 
     async def __call__(self, command: ReplayMany, *, seconds: float) -> EventReplay:
         """The replay; for so long its events are counted.
 
-        Raises DispatcherNotFound, DispatcherTakesNothing, TooManyEventReplays.
+        Raises InvalidField, DispatcherNotFound, DispatcherTakesNothing, TooManyEventReplays.
         """
         total = await self.count(command, seconds=seconds)
         new = NewReplay(

@@ -115,7 +115,9 @@ class ReplayEventsRequest(_message.Message):
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Only events that came in at this time or later; all when left out."""
+        """Only events that came in at this time or later, which must not be in the
+        future; all when left out.
+        """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
@@ -191,7 +193,9 @@ class BackfillEventDispatcherRequest(_message.Message):
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Required. Only events that came in at this time or later."""
+        """Required. Only events that came in at this time or later, which must not be
+        in the future.
+        """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
