@@ -7,7 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from kongflow_common.errors import InvalidField
-from kongflow_common.eventing.typed_data import EventData, FieldOfData, TypedData, fields_of
+from kongflow_common.eventing.typed_data import EventData, FieldOfData, TypedData
 
 __all__ = [
     "EventData",
@@ -104,7 +104,7 @@ class EventType:
     @property
     def fields(self) -> Sequence[FieldOfData]:
         """What the data of this version hold."""
-        return fields_of(self.data) if self.data is not None else ()
+        return self.data.fields if self.data is not None else ()
 
     def checked(self, data: TypedData | EventData) -> EventData:
         """Data that are to be published, as they are on the wire.

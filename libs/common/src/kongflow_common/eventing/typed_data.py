@@ -12,10 +12,10 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import UnionType
 from typing import (
     Any,
+    ClassVar,
     Final,
     Self,
     TypeVar,
@@ -26,7 +26,7 @@ from typing import (
 
 from kongflow_common.errors import InvalidField
 
-__all__ = ["EventData", "FieldOfData", "TypedData", "event_data", "fields_of", "says"]
+__all__ = ["EventData", "FieldOfData", "TypedData", "event_data", "says"]
 
 _Data = TypeVar("_Data", bound="TypedData")
 
@@ -50,8 +50,20 @@ def says(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(says,))
 def event_data(class_: type[_Data]) -> type[_Data]:
-    """Make a class the data of a type: a frozen dataclass whose fields are given by name."""
-    return dataclass(frozen=True, slots=True, kw_only=True)(class_)
+    """Make a class the data of a type: a frozen dataclass whose fields are given by name.
+
+    Raises TypeError for a field of a kind that no data hold.
+    """
+    made = dataclass(frozen=True, slots=True, kw_only=True)(class_)
+    hints = get_type_hints(made)
+    fields = tuple(
+        _field(each, hints[each.name])
+        for each in dataclasses.fields(made)  # type: ignore[arg-type]
+    )
+    # Made once: every event that is published passes through them.
+    made.fields = fields
+    made.quick_checks = tuple((field.attribute, field.name, _types_of(field)) for field in fields)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,7 @@ _KINDS: Final[Mapping[str, Callable[[object], bool]]] = {
     "true or false": lambda value: isinstance(value, bool),
     "object": lambda value: isinstance(value, Mapping),
 }
+_EXACTLY: Final[Mapping[str, type]] = {"text": str, "integer": int, "true or false": bool}
 _ARTICLES: Final = {"number": "a ", "integer": "an ", "object": "an "}
 _KIND_OF: Final[Mapping[object, str]] = {
     str: "text",
@@ -112,21 +125,32 @@ class TypedData:
 
     __slots__ = ()
 
+    fields: ClassVar[Sequence[FieldOfData]] = ()
+    quick_checks: ClassVar[Sequence[tuple[str, str, frozenset[type]]]] = ()
+    """Attribute, name and the types whose values need no closer look, of each field."""
+
     def __post_init__(self) -> None:
-        for field in fields_of(type(self)):
-            refusal = field.refusal(getattr(self, field.attribute))
+        for place, (attribute, name, types) in enumerate(self.quick_checks):
+            value = getattr(self, attribute)
+            if type(value) in types:
+                continue
+            refusal = self.fields[place].refusal(value)
             if refusal is not None:
-                raise InvalidField(f"data.{field.name}", refusal)
+                raise InvalidField(f"data.{name}", refusal)
 
     def document(self) -> EventData:
         """The data as they are on the wire."""
-        named = ((field.name, getattr(self, field.attribute)) for field in fields_of(type(self)))
-        return {name: value for name, value in named if value is not None}
+        document = {}
+        for attribute, name, _ in self.quick_checks:
+            value = getattr(self, attribute)
+            if value is not None:
+                document[name] = value
+        return document
 
     @classmethod
     def of(cls, document: EventData) -> Self:
         """The data that are published so. Raises InvalidField, also for a member too many."""
-        unknown = document.keys() - {field.name for field in fields_of(cls)}
+        unknown = document.keys() - {field.name for field in cls.fields}
         if unknown:
             raise InvalidField(f"data.{min(unknown)}", "is no field of the type's data")
         return cls.read(document)
@@ -137,23 +161,13 @@ class TypedData:
 
         Raises InvalidField.
         """
-        return cls(**{field.attribute: document.get(field.name) for field in fields_of(cls)})
+        return cls(**{field.attribute: document.get(field.name) for field in cls.fields})
 
 
-def fields_of(data: type[TypedData]) -> Sequence[FieldOfData]:
-    """The fields of a class, in their order. Raises TypeError for a kind that there is not."""
-    # Any: to the checker a class whose instances have a hash of their own has none itself.
-    class_: Any = data
-    return _fields(class_)
-
-
-@cache
-def _fields(data: type[TypedData]) -> Sequence[FieldOfData]:
-    hints = get_type_hints(data)
-    return tuple(
-        _field(each, hints[each.name])
-        for each in dataclasses.fields(data)  # type: ignore[arg-type]
-    )
+def _types_of(field: FieldOfData) -> frozenset[type]:
+    if field.at_least is not None or field.at_most is not None or field.kind not in _EXACTLY:
+        return frozenset()
+    return frozenset({_EXACTLY[field.kind], *((type(None),) if field.optional else ())})
 
 
 def _field(field: "dataclasses.Field[Any]", hint: object) -> FieldOfData:
