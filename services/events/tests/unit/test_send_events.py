@@ -55,10 +55,10 @@ async def settled() -> None:
 
 async def test_two_parts_are_stored_at_a_time() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(1_000)))
+    call = intake.call(*(str(n) for n in range(2_000)))
     await eventually(lambda: len(intake.parts) == 2)
     await settled()
-    assert [len(part) for part in intake.parts] == [250, 250]
+    assert [len(part) for part in intake.parts] == [500, 500]
     intake.gates[0].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     await settled()
@@ -69,7 +69,7 @@ async def test_two_parts_are_stored_at_a_time() -> None:
     intake.gates[2].set_result(None)
     outcomes = await call
     assert [each.record.event_id for each in outcomes if isinstance(each, StoredEvent)] == [
-        str(n) for n in range(1_000)
+        str(n) for n in range(2_000)
     ]
     assert {each.state for each in outcomes if isinstance(each, StoredEvent)} == {
         EventState.PENDING
@@ -78,7 +78,7 @@ async def test_two_parts_are_stored_at_a_time() -> None:
 
 async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(500)), "250")
+    call = intake.call(*(str(n) for n in range(1_000)), "500")
     await eventually(lambda: len(intake.parts) == 2)
     intake.gates[0].set_result(None)
     await settled()
@@ -86,26 +86,26 @@ async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake.gates[1].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     intake.gates[2].set_result(None)
-    assert len(await call) == 501
+    assert len(await call) == 1_001
 
 
 async def test_what_follows_a_part_that_could_not_be_stored_has_its_failure() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(1_000)))
+    call = intake.call(*(str(n) for n in range(2_000)))
     await eventually(lambda: len(intake.parts) == 2)
     intake.gates[0].set_exception(DependencyUnavailable("PostgreSQL"))
     intake.gates[1].set_result(None)
     outcomes = await call
     assert len(intake.parts) == 2
     kinds = [type(each) for each in outcomes]
-    assert kinds[:250] == [DependencyUnavailable] * 250
-    assert kinds[250:500] == [NewlyStored] * 250
-    assert kinds[500:] == [DependencyUnavailable] * 500
+    assert kinds[:500] == [DependencyUnavailable] * 500
+    assert kinds[500:1_000] == [NewlyStored] * 500
+    assert kinds[1_000:] == [DependencyUnavailable] * 1_000
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_running() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(750)))
+    call = intake.call(*(str(n) for n in range(1_500)))
     await eventually(lambda: len(intake.parts) == 2)
     call.cancel()
     await asyncio.wait([call])

@@ -178,9 +178,9 @@ def _extra(
     return {
         "trace_id": trace.trace_id if trace is not None else "",
         "fields": {
-            "event_record_id": event.id,
-            "dispatcher_id": dispatcher.id,
-            "environment_id": event.tenancy.environment_id,
+            "event_record_id": str(event.id),
+            "dispatcher_id": str(dispatcher.id),
+            "environment_id": str(event.tenancy.environment_id),
         },
     }
 
@@ -188,8 +188,8 @@ def _extra(
 def _line(run: NewRun, run_id: UUID) -> tuple[str, Mapping[str, object]]:
     trace = parse_traceparent(run.traceparent)
     return trace.trace_id if trace is not None else "", {
-        "event_record_id": run.event.id,
-        "dispatcher_id": run.dispatcher_id,
-        "run_id": run_id,
-        "environment_id": run.event.tenancy.environment_id,
+        "event_record_id": str(run.event.id),
+        "dispatcher_id": str(run.dispatcher_id),
+        "run_id": str(run_id),
+        "environment_id": str(run.event.tenancy.environment_id),
     }

@@ -27,8 +27,8 @@ _logger = logging.getLogger(__name__)
 SentEvent: TypeAlias = StoredEvent | Exception
 """What became of an event: its record, or why it was refused."""
 
-_PART_EVENTS: Final = 250
-_PART_BYTES: Final = 2 * 1024 * 1024
+_PART_EVENTS: Final = 500
+_PART_BYTES: Final = 4 * 1024 * 1024
 # While the database works on one the next is on its way to it.
 _PARTS_AT_ONCE: Final = 2
 _REPEATS_AT_ONCE: Final = 100

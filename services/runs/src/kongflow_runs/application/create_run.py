@@ -38,7 +38,7 @@ def _log(created: Iterable[tuple[NewRun, UUID]]) -> None:
     lines: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
     for run, run_id in created:
         message = "run created" if run_id == run.id else "run found"
-        fields = {"run_id": run_id, "event_record_id": run.event_record_id}
+        fields = {"run_id": str(run_id), "event_record_id": str(run.event_record_id)}
         lines.setdefault(message, []).append((run.traceparent[3:35], fields))
     for message, group in lines.items():
         log_each(logger, message, group)

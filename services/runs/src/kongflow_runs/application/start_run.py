@@ -90,7 +90,7 @@ class StartRuns:
         lines: defaultdict[RunState | None, list[tuple[str, Mapping[str, object]]]]
         lines = defaultdict(list)
         for run_id, each in traces.items():
-            lines[started.get(run_id)].append((each.trace_id, {"run_id": run_id}))
+            lines[started.get(run_id)].append((each.trace_id, {"run_id": str(run_id)}))
         for state, group in lines.items():
             message = "run was started before" if state is None else f"run {state.value.lower()}"
             log_each(logger, message, group)
