@@ -86,6 +86,16 @@ class RecordingLedger:
             raise DependencyUnavailable("postgresql")
 
 
+class Clock:
+    """Shows the time that it is set to."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
 @pytest.fixture
 def window() -> FewEntriesWindow:
     return FewEntriesWindow()
@@ -215,31 +225,29 @@ async def test_what_is_not_available_goes_nowhere(
 async def test_a_window_that_is_away_gets_nothing_admitted_until_it_is_back(
     window: FewEntriesWindow, ledger: RecordingLedger
 ) -> None:
-    clock = 0.0
-    dispatch = Dispatch(window, ledger, cap=CAP, now=lambda: clock)
+    clock = Clock()
+    dispatch = Dispatch(window, ledger, cap=CAP, now=clock)
     window.away = True
     assert await dispatch.queues_with_room(["events"]) == {"events"}
     await dispatch.hand_over(stored(1))
-    for moment in (0.1, 0.6, 1.2):
-        clock = moment
+    for clock.time in (0.1, 0.6, 1.2):
         assert await dispatch.queues_with_room(["events"]) == frozenset()
         await dispatch.hand_over(stored(1, admitted=False))
     # Whoever polls the ledger is told of each.
     assert ledger.woken == [{"events"}] * 4
     window.away = False
-    clock = 2.0
+    clock.time = 2.0
     assert await dispatch.queues_with_room(["events"]) == {"events"}
 
 
 async def test_a_window_that_takes_nothing_is_tried_now_and_then(
     window: FewEntriesWindow, ledger: RecordingLedger
 ) -> None:
-    clock = 0.0
-    dispatch = Dispatch(window, ledger, cap=CAP, now=lambda: clock)
+    clock = Clock()
+    dispatch = Dispatch(window, ledger, cap=CAP, now=clock)
     window.full = True
     tried = []
-    for moment in (0.0, 0.1, 0.4, 0.5, 0.6):
-        clock = moment
+    for clock.time in (0.0, 0.1, 0.4, 0.5, 0.6):
         has_room = bool(await dispatch.queues_with_room(["events"]))
         tried.append(has_room)
         await dispatch.hand_over(stored(1, admitted=has_room))

@@ -5,7 +5,7 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, struct_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kongflow.events.tasks.v1 import events_tasks_service_pb2 as pb
@@ -30,6 +30,7 @@ VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("with_unknown", [True, False])
+@settings(deadline=None)
 @given(fields=st.dictionaries(NAMES, VALUES, max_size=4))
 def test_as_json_format_reads_them(fields: dict[str, object], with_unknown: bool) -> None:
     # What cannot be written as JSON cannot be stored as arguments.
