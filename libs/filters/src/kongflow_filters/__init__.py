@@ -17,6 +17,7 @@ javascript_*      how JavaScript sees JSON values
 """
 
 from kongflow_filters.compiled_filter import CompiledFilter
+from kongflow_filters.effort import MAX_EVENT_STEPS
 from kongflow_filters.equalities import Equality, Path, Scalar, equalities, scalars_at
 from kongflow_filters.event_explanation import EventMismatch, EventMismatchReason, explain_event
 from kongflow_filters.event_filter import (
@@ -33,6 +34,7 @@ from kongflow_filters.javascript_values import MISSING
 from kongflow_filters.wildcard import Wildcard
 
 __all__ = [
+    "MAX_EVENT_STEPS",
     "MISSING",
     "CompiledFilter",
     "Equality",

@@ -5,20 +5,21 @@ The rules are in docs/behaviour/filters.md#dispatchers.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn, cast
 from uuid import UUID
 
 from kongflow_filters.compiled_filter import CompiledFilter
+from kongflow_filters.effort import MAX_EVENT_STEPS, UNCOUNTED_STEPS, Effort
 from kongflow_filters.equalities import Equality, equalities
 from kongflow_filters.event_filter import EventFilter, InvalidFilter, parse_filter
-from kongflow_filters.explanation import MAX_STEPS, Mismatch, explain_member, weight_of
+from kongflow_filters.explanation import Mismatch, explain_member, weight_of
 
 __all__ = ["EventMatcher", "MatchTarget", "explain_members"]
 
 _JSON_CONTENT_TYPE: Final = "application/json"
 _EXACT_DIGITS: Final = 15
-# Two documents of 512 KiB do not hold enough values for filters that ask no more of each.
+# Filters that ask no more of each value look at no list but one that is the whole document.
 _LIGHT: Final = 3
 
 
@@ -26,15 +27,33 @@ _LIGHT: Final = 3
 class MatchTarget:
     """What filters see of one event; made once and shown to every candidate.
 
-    `unmatchable` is why no filter can hold for the event; empty when filters can. `size` is how
-    long payload and context are as JSON; 0 where nobody minds how long a match takes.
+    `unmatchable` is why no filter can hold for the event; empty when filters can. `effort` is how
+    much filters may ask of it; None where nobody minds how long a match takes.
     """
 
     payload: object
     context: object
     external_account_id: UUID | None = None
     unmatchable: str = ""
-    size: int = 0
+    effort: Effort | None = field(default=None, compare=False)
+
+    @classmethod
+    def of_json(
+        cls,
+        payload: object,
+        context: object,
+        external_account_id: UUID | None = None,
+        *,
+        size: int,
+        at_most: int = MAX_EVENT_STEPS,
+    ) -> "MatchTarget":
+        """The target of an event whose payload is as it stands.
+
+        `size` is how long payload and context are as JSON, and `at_most` how many steps filters
+        may take.
+        """
+        effort = Effort(size, payload, context, at_most=at_most)
+        return cls(payload, context, external_account_id, effort=effort)
 
     @classmethod
     def of_request(
@@ -42,7 +61,9 @@ class MatchTarget:
         payload: object,
         context: object,
         external_account_id: UUID | None = None,
-        size: int = 0,
+        *,
+        size: int | None = None,
+        at_most: int = MAX_EVENT_STEPS,
     ) -> "MatchTarget":
         """The target of an event whose payload is a REQUEST: {url, method, headers, rawBody}.
 
@@ -59,7 +80,9 @@ class MatchTarget:
             except (ValueError, RecursionError):
                 reason = "the request says that its body is JSON, but it is not"
                 return cls({}, context, external_account_id, reason)
-        return cls(request, context, external_account_id, size=size)
+        if size is None:
+            return cls(request, context, external_account_id)
+        return cls.of_json(request, context, external_account_id, size=size, at_most=at_most)
 
 
 class EventMatcher:
@@ -106,9 +129,9 @@ class EventMatcher:
             return
         self._payload = CompiledFilter(payload)
         self._context = CompiledFilter(context)
-        weight = weight_of(payload) + weight_of(context)
-        if weight > _LIGHT:
-            self._weight, self._walked = weight, (payload, context)
+        self._weight = weight_of(payload) + weight_of(context)
+        if self._weight > _LIGHT:
+            self._walked = payload, context
         self.payload_equalities = tuple(equalities(payload.tree))
         self.context_equalities = tuple(equalities(context.tree))
 
@@ -121,28 +144,38 @@ class EventMatcher:
             return self.rejected is None
         if target.unmatchable:
             return False
-        if self._walked is not None and self._weight * _values(target.size) > MAX_STEPS:
-            payload, context = self._walked
-            return explain_members(target, payload, context) is None
+        effort = target.effort
+        if effort is not None and effort.counts(self._weight):
+            if self._walked is not None:
+                payload, context = self._walked
+                return explain_members(target, payload, context, effort) is None
+            steps = self._weight * (_length(target.payload) + _length(target.context))
+            if steps > UNCOUNTED_STEPS and not effort.spend(steps):
+                return False
         return self._payload.matches_member(target.payload) and self._context.matches_member(
             target.context
         )
 
 
 def explain_members(
-    target: MatchTarget, payload_filter: EventFilter, context_filter: EventFilter
+    target: MatchTarget,
+    payload_filter: EventFilter,
+    context_filter: EventFilter,
+    effort: Effort | None = None,
 ) -> tuple[bool, Mismatch] | None:
-    """Which filter does not hold, the one of the payload or not, and why; None when both do."""
-    mismatch = explain_member(payload_filter, target.payload, "payload")
+    """Which filter does not hold, the one of the payload or not, and why; None when both do.
+
+    Without an `effort` they are asked alone, whatever other filters ask of the event.
+    """
+    mismatch = explain_member(payload_filter, target.payload, "payload", effort)
     if mismatch is not None:
         return True, mismatch
-    mismatch = explain_member(context_filter, target.context, "context")
+    mismatch = explain_member(context_filter, target.context, "context", effort)
     return (False, mismatch) if mismatch is not None else None
 
 
-def _values(size: int) -> int:
-    """At most so many values are in documents of this length: each has a comma behind it."""
-    return size // 2 + 1
+def _length(document: object) -> int:
+    return len(cast("list[object]", document)) if type(document) is list else 1
 
 
 def _read_request(payload: object) -> dict[str, object] | None:

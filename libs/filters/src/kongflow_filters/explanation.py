@@ -10,9 +10,10 @@ element of a list may be asked each condition of a filter.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, cast
+from typing import cast
 
 from kongflow_filters.compiled_filter import compile_operator
+from kongflow_filters.effort import MAX_STEPS, Effort
 from kongflow_filters.event_filter import (
     EventFilter,
     FilterNode,
@@ -26,10 +27,7 @@ from kongflow_filters.javascript_values import MISSING
 from kongflow_filters.match_list import EXTENSION, OR, count_entries
 from kongflow_filters.operators import Check, is_one_of, is_scalar_list
 
-__all__ = ["MAX_STEPS", "Mismatch", "MismatchKind", "explain", "explain_member", "weight_of"]
-
-MAX_STEPS: Final = 2_000_000
-"""About a second, in which the process does nothing else."""
+__all__ = ["Mismatch", "MismatchKind", "explain", "explain_member", "weight_of"]
 
 
 class MismatchKind(Enum):
@@ -48,7 +46,7 @@ class MismatchKind(Enum):
     """Something that JavaScript refuses to read."""
 
     TOO_LARGE = "too_large"
-    """More than MAX_STEPS steps would have to be taken."""
+    """More steps would have to be taken than are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +81,21 @@ def explain(event_filter: EventFilter, value: object, path: str = "") -> Mismatc
         return error.mismatch
 
 
-def explain_member(event_filter: EventFilter, value: object, path: str = "") -> Mismatch | None:
-    """The same for a value that is a member of an object. See CompiledFilter.matches_member."""
+def explain_member(
+    event_filter: EventFilter, value: object, path: str = "", effort: Effort | None = None
+) -> Mismatch | None:
+    """The same for a value that is a member of an object. See CompiledFilter.matches_member.
+
+    With an `effort` the steps are taken off what it has left.
+    """
+    work = _Work() if effort is None else _Work(effort.allowance)
     try:
-        return _explain_nested(event_filter.tree, value, path_steps(path), _Work())
+        return _explain_nested(event_filter.tree, value, path_steps(path), work)
     except _Unreadable as error:
         return error.mismatch
+    finally:
+        if effort is not None:
+            effort.spend(work.spent)
 
 
 def weight_of(event_filter: EventFilter) -> int:
@@ -117,12 +124,17 @@ def _weight_of_condition(item: Mapping[str, object]) -> int:
 class _Work:
     """The steps of one walk, and the conditions that it has compiled."""
 
-    def __init__(self) -> None:
-        self._left = MAX_STEPS
+    def __init__(self, at_most: int = MAX_STEPS) -> None:
+        self._at_most = self._left = at_most
         # By their place in memory: the filter is there for as long as it is walked.
         self._checks: dict[int, tuple[Check, int]] = {}
         self._scalars: dict[int, tuple[Check | None]] = {}
         self._properties: dict[str, Property] = {}
+
+    @property
+    def spent(self) -> int:
+        """How many steps were taken."""
+        return self._at_most - max(self._left, 0)
 
     def spend(self, steps: int, place: tuple[str, ...]) -> None:
         """Raises _Unreadable when there are none left."""

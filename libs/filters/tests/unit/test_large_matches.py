@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from kongflow_filters import EventMatcher, MatchTarget, MismatchKind, explain_event
+from kongflow_filters.effort import MAX_EVENT_STEPS, MAX_STEPS, UNCOUNTED_STEPS, Effort
 from kongflow_filters.event_filter import parse_filter
-from kongflow_filters.explanation import MAX_STEPS, explain, weight_of
+from kongflow_filters.explanation import explain, explain_member, weight_of
 
 MISSING_KEYS = {f"k{number}": [{"$exists": False}] for number in range(2_000)}
 RANGES = [{"$kongflow": [{"cidr": "10.0.0.0/8"}] * 1_000}]
@@ -32,7 +33,7 @@ LARGE: dict[str, tuple[object, object]] = {
 
 
 def target_of(payload: object) -> MatchTarget:
-    return MatchTarget(payload, {}, size=len(orjson.dumps(payload)))
+    return MatchTarget.of_json(payload, {}, size=len(orjson.dumps(payload)))
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -84,18 +85,67 @@ def test_weights(written: object, weight: int) -> None:
     assert weight_of(parse_filter(written)) == weight
 
 
-def test_what_is_short_enough_is_never_given_up_by_either() -> None:
-    """Where matching does not count its steps, explaining finds that there are few enough."""
-    for keys in (1, 40):
-        tree = {**{f"k{number}": [{"$exists": False}] for number in range(keys)}, "z": [1]}
-        written = {"a": tree}
-        weight = weight_of(parse_filter(written)) + 1
-        # As many elements, `{},` each, as matching takes without counting.
-        elements = (2 * MAX_STEPS // weight - 20) // 3
-        payload: object = {"a": [{}] * elements}
+@pytest.mark.parametrize("keys", [1, 40])
+def test_what_is_not_counted_takes_no_more_steps_than_that(keys: int) -> None:
+    tree = {**{f"k{number}": [{"$exists": False}] for number in range(keys)}, "z": [1]}
+    written = {"a": tree}
+    weight = weight_of(parse_filter(written)) + 1
+    # The most elements of which matching does not count the steps.
+    elements = UNCOUNTED_STEPS // weight - 1
+    for more, counted in ((0, False), (1, True)):
+        payload = {"a": [{}] * (elements + more), "long": "x" * UNCOUNTED_STEPS}
         target = target_of(payload)
-        assert weight * (target.size // 2 + 1) <= MAX_STEPS
-        explanation = explain_event(target, written)
-        assert explanation is not None
-        assert explanation.mismatch is not None
-        assert explanation.mismatch.kind is MismatchKind.NO_ELEMENT
+        assert target.effort is not None
+        assert target.effort.counts(weight) is counted
+        assert not EventMatcher(written).matches(target)
+        assert (target.effort.spent > 0) is counted
+        effort = Effort(0, at_most=UNCOUNTED_STEPS + weight)
+        explain_member(parse_filter(written), payload, effort=effort)
+        assert not effort.is_used_up
+
+
+def test_a_list_that_filters_do_not_look_at_leaves_them_quick() -> None:
+    written = {f"k{number}": [1] for number in range(30)}
+    target = target_of({f"k{number}": 1 for number in range(30)} | {"long": [0] * 10_000})
+    assert target.effort is not None
+    assert EventMatcher(written).matches(target)
+    assert 0 < target.effort.spent <= weight_of(parse_filter(written)) + 2
+
+
+def test_all_filters_of_an_event_have_so_many_steps_together() -> None:
+    payload = {"a": [{"b": 0}] * 100_000}
+    target = target_of(payload)
+    matcher = EventMatcher({"a": {"b": [{"$gt": 0}]}})
+    last = {"a": [{"b": 0}] * 100_000 + [{"b": 1}]}
+    fits = target_of(last)
+    assert matcher.matches(fits)
+    # Three steps for each element.
+    for _ in range(MAX_EVENT_STEPS // 300_000):
+        assert not matcher.matches(target)
+        assert target.effort is not None
+        assert not target.effort.is_used_up
+    for _ in range(MAX_EVENT_STEPS // 300_000 - 1):
+        assert matcher.matches(fits)
+    assert not matcher.matches(fits)
+    # What is small holds all the same, and so does what looks elsewhere.
+    assert EventMatcher({"c": [{"$exists": False}]}).matches(target)
+    # Asked alone it holds.
+    assert explain_event(fits, {"a": {"b": [{"$gt": 0}]}}) is None
+    began = time.process_time()
+    for _ in range(200):
+        assert not matcher.matches(fits)
+    assert time.process_time() - began < 1
+
+
+def test_the_smallest_filters_are_counted_where_the_document_is_a_list() -> None:
+    elements = 250_000
+    target = target_of([{"a": 0}] * elements)
+    assert target.effort is not None
+    matcher = EventMatcher({"a": [1]})
+    for _ in range(20):
+        assert not matcher.matches(target)
+    assert target.effort.is_used_up
+    lying_elsewhere = target_of({"a": 1, "long": [0] * elements})
+    assert lying_elsewhere.effort is not None
+    assert matcher.matches(lying_elsewhere)
+    assert lying_elsewhere.effort.spent == 0

@@ -11,6 +11,7 @@ import pytest
 
 from kongflow.events.v1 import resource_events_service_pb2 as pb
 from kongflow.events.v1.resource_event_pb2 import ResourceEvent
+from kongflow_common.ids import new_id
 from kongflow_common.testing.grpc_server import bearer
 from kongflow_common.testing.refusals import refusal
 from kongflow_events.application import watch_events
@@ -218,16 +219,62 @@ async def refused(context: EventsContext, token: str, **fields: object) -> None:
 
 async def test_a_token_from_before_the_log_is_too_old(context: EventsContext) -> None:
     environment = context.environment
-    [(key, now)] = await context.database.pool.execute(
-        "SELECT token_key, now() FROM events.resource_log"
+    [(key, now, server)] = await context.database.pool.execute(
+        "SELECT l.token_key, now(), c.system_identifier "
+        "FROM events.resource_log l, pg_control_system() c"
     )
     selection = LogSelection(
         (environment.environment_id, environment.project_id, environment.organization_id)
     )
-    position = LogPosition(1, LAST_SEQUENCE, now - timedelta(days=30, minutes=1))
+    position = LogPosition(server, 1, LAST_SEQUENCE, now - timedelta(days=30, minutes=1))
     with refusal(grpc.StatusCode.FAILED_PRECONDITION) as refused_with:
         await Watch(context, token=resume_token(position, selection, bytes(key))).answer()
     assert refused_with.reason == "RESUME_TOKEN_EXPIRED"
+
+
+async def test_a_token_from_before_the_database_was_restored_is_refused(
+    context: EventsContext,
+) -> None:
+    environment = context.environment
+    [(key, now, server, next_xid)] = await context.database.pool.execute(
+        "SELECT l.token_key, now(), c.system_identifier, "
+        "pg_snapshot_xmax(pg_current_snapshot())::text::bigint "
+        "FROM events.resource_log l, pg_control_system() c"
+    )
+    selection = LogSelection(
+        (environment.environment_id, environment.project_id, environment.organization_id)
+    )
+    foreign = {
+        "of another cluster": LogPosition(server - 1, 1, LAST_SEQUENCE, now),
+        "ahead": LogPosition(server, next_xid + 1_000_000, LAST_SEQUENCE, now),
+    }
+    for name, position in foreign.items():
+        with refusal(grpc.StatusCode.FAILED_PRECONDITION) as refused_with:
+            await Watch(context, token=resume_token(position, selection, bytes(key))).answer()
+        assert refused_with.reason == "RESUME_TOKEN_FOREIGN", name
+    # As far as can be seen is not ahead.
+    async with Watch(context) as watch:
+        await log(context, happened(context.environment))
+        await watch.until(1)
+        token = watch.token
+    async with Watch(context, token=token) as resumed:
+        event = happened(context.environment)
+        await log(context, event)
+        assert await resumed.until(1) == [str(event.id)]
+
+
+async def test_whoever_may_read_the_log_may_ask_which_server_it_is_on(
+    context: EventsContext,
+) -> None:
+    role = f"reader_{new_id().hex}"
+    async with (
+        context.database.pool.connection() as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        await connection.execute(f"CREATE ROLE {role}")
+        await connection.execute(f"SET LOCAL ROLE {role}")
+        cursor = await connection.execute("SELECT system_identifier FROM pg_control_system()")
+        assert await cursor.fetchone()
 
 
 async def test_there_are_only_so_many_watches(

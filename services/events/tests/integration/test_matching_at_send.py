@@ -21,6 +21,7 @@ from kongflow_events.adapters.compiled_dispatchers import CompiledDispatchers
 from kongflow_events.adapters.delivery_desk import SqlDeliveryDesk
 from kongflow_events.adapters.dispatcher_directory import MemoryDispatcherDirectory
 from kongflow_events.adapters.event_intake import BatchingEventIntake
+from kongflow_events.application import deliver_event
 from kongflow_events.application.deliver_from_memory import DeliverEventsFromMemory
 from kongflow_events.application.deliveries import DeliverEvent
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
@@ -321,3 +322,23 @@ async def test_a_planned_event_is_delivered_from_memory_and_what_it_cannot_tell_
 
     await eventually(is_known)
     assert (await context.get(again.id)).matched_count == 1
+
+
+async def test_an_event_of_which_filters_ask_much_is_matched_when_it_is_delivered(
+    matching_context: EventsContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = matching_context
+    keys = {f"k{number}": [{"$exists": False}] for number in range(39)}
+    await context.put("large", payload_filter={"a": {**keys, "z": [{"$exists": True}]}})
+    await context.put("small", payload_filter={"b": [1]})
+    await known(context, b=1)
+    payload = {"a": [{}] * 5_000 + [{"z": 1}], "b": 1}
+    events = [await context.send(payload=payload) for _ in range(2)]
+    assert {each.state for each in events} == {PENDING}
+    # A call that has taken long leaves the others to the next one.
+    monkeypatch.setattr(deliver_event, "_FILTER_STEPS_PER_CALL", 100_000)
+    await context.deliver(*events)
+    states = [(await context.get(each.id)).state for each in events]
+    assert sorted(states) == [PENDING, DELIVERED]
+    await context.deliver(*events)
+    assert [(await context.get(each.id)).matched_count for each in events] == [2, 2]

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
@@ -12,6 +13,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.payload import JsonDocument
 from kongflow_events.domain.dispatcher_index import DispatcherIndex
 from kongflow_events.domain.dispatcher_match import (
+    STEPS_AT_ONCE,
     CompiledDispatcher,
     MatchableEvent,
     compile_dispatcher,
@@ -158,3 +160,21 @@ def test_places_beyond_the_limit_are_asked_about_every_event() -> None:
         all_of_them[0].id,
         all_of_them[99].id,
     }
+
+
+def test_filters_that_ask_much_of_an_event_are_not_asked_while_all_others_wait() -> None:
+    index = DispatcherIndex()
+    keys = {f"k{number}": [{"$exists": False}] for number in range(39)}
+    asks_much = {"a": {**keys, "z": [{"$exists": True}]}}
+    for _ in range(200):
+        index.put(dispatcher(asks_much), 1)
+    began = time.process_time()
+    long = event({"a": [{}] * 5_000})
+    assert index.match("order.created", "trigger.dev", long, at_most=200) is None
+    assert STEPS_AT_ONCE <= long.cost < 2 * 400_000
+    # Of those that are not counted, as each is quick, there may be many all the same.
+    shorter = event({"a": [{}] * 300})
+    assert index.match("order.created", "trigger.dev", shorter, at_most=200) is None
+    assert time.process_time() - began < 10
+    assert found(index, event({"a": [{}] * 50})) == set()
+    assert len(found(index, event({"a": [{}] * 10 + [{"z": 1}]}))) == 200

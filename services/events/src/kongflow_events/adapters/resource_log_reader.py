@@ -119,6 +119,11 @@ class PostgresLogReader:
         [(xmin, xmax, at)] = await self._pool.execute(_HORIZON)
         return Horizon(xmin, xmax, at)
 
+    async def server_id(self) -> int:
+        """Which PostgreSQL server it is; see LogReader.server_id."""
+        [(server,)] = await self._pool.execute("SELECT system_identifier FROM pg_control_system()")
+        return int(server)
+
     async def read(self, selection: LogSelection, position: LogPosition) -> LogPage:
         """What follows a position; see LogReader.read."""
         rows = await self._pool.execute(

@@ -6,17 +6,28 @@ from typing import Final
 from uuid import UUID
 
 from kongflow_events.application.deliver_in_steps import DeliverInSteps, StepBudget
-from kongflow_events.application.deliveries import DeliverEvent, bounded, is_over, log_delivered
+from kongflow_events.application.deliveries import (
+    DeliverEvent,
+    bounded,
+    dispatchers_taking,
+    is_over,
+    log_delivered,
+)
 from kongflow_events.application.ports import Delivery, DeliveryDesk, DueEvent
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_record import EventRecord
+from kongflow_filters import MAX_EVENT_STEPS
 
 __all__ = ["DeliverEvents"]
 
 _CANDIDATES_AT_ONCE: Final = 1_000
 _STEPS_PER_CALL: Final = 20
 _NOT_YET: Final = timedelta(0)
+# A call ends within its deadline: events that are left when filters have taken so many steps wait
+# for the next one.
+_FILTER_STEPS_PER_CALL: Final = MAX_EVENT_STEPS // 2
+_CONTINUE_AFTER: Final = timedelta(milliseconds=10)
 
 
 class DeliverEvents:
@@ -59,17 +70,25 @@ class DeliverEvents:
         by_name = _Candidates(candidates) if candidates is not None else None
         deliveries: list[Delivery] = []
         budget = StepBudget(self._steps_per_call)
+        asked = 0
         for record_id, index in due.items():
             event, traceparent = events[record_id], commands[index].traceparent
             if by_name is None or event.record.delivery_cursor is not None:
                 outcomes[index] = await self._in_steps(event, traceparent, budget)
                 continue
+            if asked > _FILTER_STEPS_PER_CALL:
+                outcomes[index] = Snooze(_CONTINUE_AFTER)
+                continue
+            matchable = _matchable(event)
             try:
-                matched = _match(event, by_name)
+                matched = await dispatchers_taking(
+                    by_name.of(event.record), matchable, event.record
+                )
             except Exception as error:  # noqa: BLE001 - one event must not fail its neighbours
                 outcomes[index] = error
             else:
                 deliveries.append(Delivery(event.record, matched, traceparent))
+            asked += matchable.cost
         await self._settle(deliveries)
         return outcomes
 
@@ -87,7 +106,8 @@ class _Candidates:
     def __init__(self, dispatchers: Sequence[CompiledDispatcher]) -> None:
         self._by_name: dict[tuple[UUID, str, str], list[CompiledDispatcher]] = {}
         self._of_patterns: dict[tuple[UUID, str], list[CompiledDispatcher]] = {}
-        for dispatcher in dispatchers:
+        # In the order of their ids, so that it is the same ones that ask too much of an event.
+        for dispatcher in sorted(dispatchers, key=lambda each: each.id):
             environment_id, source = dispatcher.environment_id, dispatcher.source
             if dispatcher.name_patterns:
                 self._of_patterns.setdefault((environment_id, source), []).append(dispatcher)
@@ -104,8 +124,7 @@ class _Candidates:
                 yield dispatcher
 
 
-def _match(event: DueEvent, candidates: _Candidates) -> Sequence[UUID]:
+def _matchable(event: DueEvent) -> MatchableEvent:
     record = event.record
     # Parsed once for all candidates, and not at all where none looks at it.
-    matchable = MatchableEvent(record.payload_type, event.content, record.external_account_id)
-    return [each.id for each in candidates.of(record) if each.takes(matchable)]
+    return MatchableEvent(record.payload_type, event.content, record.external_account_id)

@@ -1,5 +1,6 @@
 """Delivers the events whose dispatchers are known in memory, without reading one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -13,11 +14,12 @@ from kongflow_events.application.ports import (
     DueEvent,
 )
 from kongflow_events.application.task_outcome import DONE, TaskOutcome
-from kongflow_events.domain.dispatcher_match import MatchableEvent
+from kongflow_events.domain.dispatcher_match import STEPS_AT_ONCE, MatchableEvent
 
 __all__ = ["DeliverEventsFromMemory"]
 
 _NOT_YET: Final = timedelta(0)
+_MUCH: Final = STEPS_AT_ONCE // 10
 
 
 class DeliverEventsFromMemory:
@@ -44,7 +46,7 @@ class DeliverEventsFromMemory:
         for command in commands:
             event = events.get(command.event_record_id)
             if event is not None and _is_due(event, command):
-                delivery = self._matched(event, command.traceparent)
+                delivery = await self._matched(event, command.traceparent)
                 if delivery is not None:
                     deliveries.setdefault(event.record.id, delivery)
         settled = await self._settle(list(deliveries.values()))
@@ -54,12 +56,20 @@ class DeliverEventsFromMemory:
             DONE if command.event_record_id in settled else next(others) for command in commands
         ]
 
-    def _matched(self, event: DueEvent, traceparent: str) -> Delivery | None:
+    async def _matched(self, event: DueEvent, traceparent: str) -> Delivery | None:
         record = event.record
-        matchable = MatchableEvent(record.payload_type, event.content, record.external_account_id)
+        matchable = MatchableEvent(
+            record.payload_type,
+            event.content,
+            record.external_account_id,
+            at_most=STEPS_AT_ONCE,
+        )
         matched = self._directory.match(
             record.tenancy.environment_id, record.name, record.source, matchable
         )
+        if matchable.cost > _MUCH:
+            # Of a batch of such events each would be waited for by all other calls.
+            await asyncio.sleep(0)
         if matched is None:
             return None
         return Delivery(record, matched.dispatcher_ids, traceparent, matched.version)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from kongflow_common.tracing import parse_traceparent
+from kongflow_events.application.deliveries import dispatchers_taking
 from kongflow_events.application.ports import DueEvent, EventsUnitOfWork, UnitOfWorkFactory
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
 from kongflow_events.domain.dispatcher_match import MatchableEvent
@@ -71,7 +72,7 @@ class DeliverInSteps:
         candidates = await uow.dispatchers.candidates(
             record, record.delivery_cursor, self._dispatchers_in_a_step
         )
-        matched = [each.id for each in candidates if each.takes(matchable)]
+        matched = await dispatchers_taking(candidates, matchable, record)
         await uow.queue.enqueue_invoke_dispatchers(record, matched, traceparent=traceparent)
         done = len(candidates) < self._dispatchers_in_a_step
         cursor = candidates[-1].id if candidates else record.delivery_cursor

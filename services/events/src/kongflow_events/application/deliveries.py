@@ -1,19 +1,24 @@
 """Planned deliveries of events, and what all ways to carry them out share."""
 
+import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from kongflow_common.tracing import parse_traceparent
 from kongflow_events.application.ports import Delivery, DueEvent
+from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
+from kongflow_events.domain.event_record import EventRecord
 
-__all__ = ["DeliverEvent", "bounded", "is_over", "log_delivered"]
+__all__ = ["DeliverEvent", "bounded", "dispatchers_taking", "is_over", "log_delivered"]
 
 _logger = logging.getLogger(__name__)
 
 _INVOCATIONS_AT_ONCE: Final = 2_000
+_SECONDS_IN_A_ROW: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,34 @@ def is_over(event: DueEvent, command: DeliverEvent) -> bool:
         or record.processed_at is not None
         or command.delivery_revision < record.delivery_revision
     )
+
+
+async def dispatchers_taking(
+    candidates: Iterable[CompiledDispatcher], event: MatchableEvent, record: EventRecord
+) -> list[UUID]:
+    """Those that take the event, which is the record's, asked in their order.
+
+    Other calls are answered in between: filters and events may be large.
+    """
+    was_exhausted, until = event.is_exhausted, time.monotonic() + _SECONDS_IN_A_ROW
+    taking: list[UUID] = []
+    for candidate in candidates:
+        if candidate.takes(event):
+            taking.append(candidate.id)
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + _SECONDS_IN_A_ROW
+    if event.is_exhausted and not was_exhausted:
+        _logger.warning(
+            "filters ask too much of an event; those that were left do not hold",
+            extra={
+                "fields": {
+                    "event_record_id": str(record.id),
+                    "environment_id": str(record.tenancy.environment_id),
+                }
+            },
+        )
+    return taking
 
 
 def bounded(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:

@@ -18,7 +18,7 @@ from kongflow_events.application.ports import (
 )
 from kongflow_events.application.ports_schemas import SchemaDirectory
 from kongflow_events.domain.dispatcher_index import MatchedDispatchers
-from kongflow_events.domain.dispatcher_match import MatchableEvent
+from kongflow_events.domain.dispatcher_match import STEPS_AT_ONCE, MatchableEvent
 from kongflow_events.domain.event_record import (
     DEFAULT_SOURCE,
     LAST_TIME,
@@ -124,7 +124,7 @@ class EventEntry:
                 command.tenancy.environment_id,
                 command.name,
                 source,
-                MatchableEvent(payload_type, content),
+                MatchableEvent(payload_type, content, at_most=STEPS_AT_ONCE),
             )
         record_id = new_id()
         return NewEvent(

@@ -80,6 +80,10 @@ class LogReader(Protocol):
         """What follows a position, as far as nothing can come before it any more."""
         ...
 
+    async def server_id(self) -> int:
+        """Which PostgreSQL server the log is on: its transactions order the log."""
+        ...
+
     async def token_key(self) -> bytes:
         """The secret that signs resume tokens."""
         ...

@@ -8,7 +8,11 @@ from typing import Final
 from kongflow_common.eventing.envelope import PublishedEvent
 from kongflow_common.watch_places import WatchPlaces
 from kongflow_events.application.resource_events import LogPage, LogReader
-from kongflow_events.domain.errors import ResumeTokenExpired, TooManyWatches
+from kongflow_events.domain.errors import (
+    ResumeTokenExpired,
+    ResumeTokenForeign,
+    TooManyWatches,
+)
 from kongflow_events.domain.log_position import (
     KEPT,
     LAST_SEQUENCE,
@@ -61,7 +65,8 @@ class WatchEvents:
     ) -> AsyncGenerator[Told, None]:
         """Tell what follows a position, or what happens from now on, until closed.
 
-        Raises TooManyWatches and ResumeTokenExpired before anything is told.
+        Raises TooManyWatches, ResumeTokenExpired and ResumeTokenForeign before anything is told,
+        and the last at any time when the log is restored.
         """
         with self._places.take():
             cursor = await self._begin(position)
@@ -79,8 +84,11 @@ class WatchEvents:
 
     async def _begin(self, position: LogPosition | None) -> "_Cursor":
         horizon = await self._log.horizon()
+        server = await self._log.server_id()
         if position is None:
-            return _Cursor(horizon.begin(), horizon)
+            return _Cursor(horizon.begin(server), horizon)
+        if position.server != server or horizon.lies_behind(position):
+            raise ResumeTokenForeign
         if position.since < horizon.at - KEPT:
             raise ResumeTokenExpired(KEPT.days)
         return _Cursor(position, horizon)
@@ -94,7 +102,9 @@ class _Cursor:
         self._earlier = horizon
 
     def move(self, page: LogPage) -> None:
-        """Move behind what a look showed."""
+        """Move behind what a look showed. Raises ResumeTokenForeign."""
+        if page.horizon.lies_behind(self.position):
+            raise ResumeTokenForeign
         if page.last is not None:
             xid, sequence = page.last
             self.position = replace(self.position, xid=xid, sequence=sequence)
@@ -108,4 +118,4 @@ class _Cursor:
                 # Whoever logs from now on began after the earlier look.
                 since = max(since, self._earlier.at)
                 self._earlier = page.horizon
-            self.position = LogPosition(reached, LAST_SEQUENCE, since)
+            self.position = replace(self.position, xid=reached, sequence=LAST_SEQUENCE, since=since)

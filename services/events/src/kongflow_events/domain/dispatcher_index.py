@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
+from kongflow_events.domain.dispatcher_match import (
+    STEPS_AT_ONCE,
+    CompiledDispatcher,
+    MatchableEvent,
+)
 from kongflow_events.domain.event_names import NamePattern, NameTable
 from kongflow_filters import Path, Scalar, scalars_at
 
@@ -103,7 +107,11 @@ class DispatcherIndex:
     def match(
         self, name: str, source: str, event: MatchableEvent, *, at_most: int
     ) -> MatchedDispatchers | None:
-        """Those that take the event; None when more than `at_most` would have to be asked."""
+        """Those that take the event.
+
+        None when more than `at_most` would have to be asked, or these ask so much of the event that
+        nothing else would be done for long.
+        """
         waiting = self._waiting(name, source, at_most)
         if waiting is None:
             return None
@@ -115,7 +123,12 @@ class DispatcherIndex:
             candidates = _candidates_of_all(waiting, event, at_most)
         if candidates is None:
             return None
-        taking = [each.id for each in candidates if each.takes(event)]
+        taking: list[UUID] = []
+        for each in candidates:
+            if each.takes(event):
+                taking.append(each.id)
+            if event.cost >= STEPS_AT_ONCE:
+                return None
         return MatchedDispatchers(self.version, taking)
 
     def _waiting(self, name: str, source: str, at_most: int) -> list["_Waiting"] | None:

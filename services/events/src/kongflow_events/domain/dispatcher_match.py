@@ -1,26 +1,36 @@
 """Which dispatchers take an event: matching in memory, with filters compiled once."""
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from kongflow_events.domain.event_dispatcher import EventDispatcher
 from kongflow_events.domain.event_names import NamePattern, split_names
 from kongflow_events.domain.event_record import EventContent, PayloadType
-from kongflow_filters import EventMatcher, MatchTarget
+from kongflow_filters import MAX_EVENT_STEPS, EventMatcher, MatchTarget
 
-__all__ = ["CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
+__all__ = ["STEPS_AT_ONCE", "CompiledDispatcher", "MatchableEvent", "compile_dispatcher"]
+
+STEPS_AT_ONCE: Final = 200_000
+"""So many steps filters may take for an event while nothing else is done: about 0.2 s."""
 
 
 class MatchableEvent:
-    """An event as dispatchers see it; its content is read once, and only if one looks at it."""
+    """An event as dispatchers see it; its content is read once, and only if one looks at it.
+
+    `at_most` is how many steps the filters of all that are asked may take.
+    """
 
     def __init__(
         self,
         payload_type: PayloadType,
         content: EventContent,
         external_account_id: UUID | None = None,
+        *,
+        at_most: int = MAX_EVENT_STEPS,
     ) -> None:
         self._payload_type = payload_type
+        self._at_most = at_most
         self._content = content
         self._external_account_id = external_account_id
         self._whole: MatchTarget | None = None
@@ -38,11 +48,25 @@ class MatchableEvent:
             context = self._content.context.load()
             account = self._external_account_id
             size = len(self._content.payload.text) + len(self._content.context.text)
-            if self._payload_type is PayloadType.REQUEST:
-                self._whole = MatchTarget.of_request(payload, context, account, size)
-            else:
-                self._whole = MatchTarget(payload, context, account, size=size)
+            of_type = (
+                MatchTarget.of_request
+                if self._payload_type is PayloadType.REQUEST
+                else MatchTarget.of_json
+            )
+            self._whole = of_type(payload, context, account, size=size, at_most=self._at_most)
         return self._whole
+
+    @property
+    def cost(self) -> int:
+        """How many steps the filters that were asked have taken, by and large."""
+        effort = self._whole.effort if self._whole is not None else None
+        return effort.cost if effort is not None else 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether filters were given up because all together asked too much of it."""
+        effort = self._whole.effort if self._whole is not None else None
+        return effort is not None and effort.is_used_up
 
 
 @dataclass(frozen=True, slots=True)

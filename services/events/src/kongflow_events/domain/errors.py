@@ -23,6 +23,7 @@ KongflowError
 │   ├── EventSchemaIncompatible
 │   ├── ResourceEventNotReplayable
 │   ├── ResumeTokenExpired
+│   ├── ResumeTokenForeign
 │   └── RunRefused
 ├── ResourceExhausted
 │   └── TooManyWatches
@@ -63,6 +64,7 @@ __all__ = [
     "ResourceEventNotFound",
     "ResourceEventNotReplayable",
     "ResumeTokenExpired",
+    "ResumeTokenForeign",
     "RunNotCreated",
     "RunRefused",
     "TooManyEventReplays",
@@ -263,6 +265,17 @@ class ResumeTokenExpired(PreconditionFailed):
     def __init__(self, days: int) -> None:
         super().__init__(
             f"the resume token is older than the {days} days that the log keeps; "
+            "watch anew without one",
+            subject="resume_token",
+        )
+
+
+class ResumeTokenForeign(PreconditionFailed):
+    """The watch cannot go on where it ended: the log is another one by now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the log was restored since the resume token was given out, and counts anew; "
             "watch anew without one",
             subject="resume_token",
         )

@@ -14,8 +14,12 @@ LAST_SEQUENCE: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """Everything up to (`xid`, `sequence`) is read; nothing behind was logged before `since`."""
+    """Everything up to (`xid`, `sequence`) is read; nothing behind was logged before `since`.
 
+    `server` is whose transactions these are: each PostgreSQL server counts its own.
+    """
+
+    server: int
     xid: int
     sequence: int
     since: datetime
@@ -32,11 +36,15 @@ class Horizon:
     xmax: int
     at: datetime
 
-    def begin(self) -> LogPosition:
-        """Where to begin for what comes from now on."""
+    def begin(self, server: int) -> LogPosition:
+        """Where to begin for what comes from now on, in the log of this server."""
         # Transactions that go on may have logged some time ago: none of ours takes a day.
         since = self.at if self.xmin == self.xmax else self.at - timedelta(days=1)
-        return LogPosition(self.xmin - 1, LAST_SEQUENCE, since)
+        return LogPosition(server, self.xmin - 1, LAST_SEQUENCE, since)
+
+    def lies_behind(self, position: LogPosition) -> bool:
+        """Whether a position lies ahead of all that this look could see: it is not of this log."""
+        return position.xid >= self.xmax
 
     def is_over(self, earlier: "Horizon") -> bool:
         """Whether all transactions are over that had begun before an earlier look."""

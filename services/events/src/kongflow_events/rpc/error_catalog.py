@@ -54,6 +54,9 @@ CATALOG: Final = ErrorCatalog(
         errors.ResumeTokenExpired: ErrorSpec(
             grpc.StatusCode.FAILED_PRECONDITION, "RESUME_TOKEN_EXPIRED"
         ),
+        errors.ResumeTokenForeign: ErrorSpec(
+            grpc.StatusCode.FAILED_PRECONDITION, "RESUME_TOKEN_FOREIGN"
+        ),
         errors.TooManyWatches: ErrorSpec(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
         errors.RunRefused: ErrorSpec(grpc.StatusCode.FAILED_PRECONDITION, "RUN_REFUSED"),
         # Not the worker queue's fault and not for ever: it costs an attempt.

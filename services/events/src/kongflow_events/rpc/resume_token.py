@@ -17,8 +17,8 @@ from kongflow_events.domain.log_position import LogPosition, LogSelection
 
 __all__ = ["read_resume_token", "resume_token"]
 
-_VERSION: Final = 1
-_BODY: Final = Struct("!BQqq12s")
+_VERSION: Final = 2
+_BODY: Final = Struct("!BqQqq12s")
 _SIGNATURE_BYTES: Final = 16
 _MAX_LENGTH: Final = 128
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +28,9 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def resume_token(position: LogPosition, selection: LogSelection, key: bytes) -> str:
     """The token of a position in a watch."""
     since = (position.since - _EPOCH) // _MICROSECOND
-    body = _BODY.pack(_VERSION, position.xid, position.sequence, since, _binding(selection))
+    body = _BODY.pack(
+        _VERSION, position.server, position.xid, position.sequence, since, _binding(selection)
+    )
     return base64.urlsafe_b64encode(body + _signature(body, key)).rstrip(b"=").decode()
 
 
@@ -46,14 +48,14 @@ def read_resume_token(token: str, selection: LogSelection, key: bytes) -> LogPos
             validate=True,
         )
         body, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
-        version, xid, sequence, since, binding = _BODY.unpack(body)
+        version, server, xid, sequence, since, binding = _BODY.unpack(body)
     except (binascii.Error, ValueError, error):
         raise _refused("is not a resume token") from None
     if version != _VERSION or not hmac.compare_digest(signature, _signature(body, key)):
         raise _refused("was not given out by this log")
     if binding != _binding(selection):
         raise _refused("was given out for another watch: repeat the request that it came from")
-    return LogPosition(xid, sequence, _EPOCH + since * _MICROSECOND)
+    return LogPosition(server, xid, sequence, _EPOCH + since * _MICROSECOND)
 
 
 def _signature(body: bytes, key: bytes) -> bytes:

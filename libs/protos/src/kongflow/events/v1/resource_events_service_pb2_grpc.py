@@ -95,7 +95,9 @@ class ResourceEventsServiceServicer:
         transaction that was begun before is over, so a long one holds it up.
         Errors: INVALID_ARGUMENT for a token that was not given out for this
         watch; FAILED_PRECONDITION RESUME_TOKEN_EXPIRED for one from before what
-        the log keeps; RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
+        the log keeps, and RESUME_TOKEN_FOREIGN where the database was restored
+        since, which ends a watch that goes on as well; RESOURCE_EXHAUSTED
+        TOO_MANY_WATCHES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

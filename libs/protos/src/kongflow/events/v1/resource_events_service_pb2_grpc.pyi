@@ -63,7 +63,9 @@ class ResourceEventsServiceStub:
     transaction that was begun before is over, so a long one holds it up.
     Errors: INVALID_ARGUMENT for a token that was not given out for this
     watch; FAILED_PRECONDITION RESUME_TOKEN_EXPIRED for one from before what
-    the log keeps; RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
+    the log keeps, and RESUME_TOKEN_FOREIGN where the database was restored
+    since, which ends a watch that goes on as well; RESOURCE_EXHAUSTED
+    TOO_MANY_WATCHES.
     """
 
 @_typing.type_check_only
@@ -101,7 +103,9 @@ class ResourceEventsServiceAsyncStub(ResourceEventsServiceStub):
     transaction that was begun before is over, so a long one holds it up.
     Errors: INVALID_ARGUMENT for a token that was not given out for this
     watch; FAILED_PRECONDITION RESUME_TOKEN_EXPIRED for one from before what
-    the log keeps; RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
+    the log keeps, and RESUME_TOKEN_FOREIGN where the database was restored
+    since, which ends a watch that goes on as well; RESOURCE_EXHAUSTED
+    TOO_MANY_WATCHES.
     """
 
 class ResourceEventsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -154,7 +158,9 @@ class ResourceEventsServiceServicer(metaclass=_abc_1.ABCMeta):
         transaction that was begun before is over, so a long one holds it up.
         Errors: INVALID_ARGUMENT for a token that was not given out for this
         watch; FAILED_PRECONDITION RESUME_TOKEN_EXPIRED for one from before what
-        the log keeps; RESOURCE_EXHAUSTED TOO_MANY_WATCHES.
+        the log keeps, and RESUME_TOKEN_FOREIGN where the database was restored
+        since, which ends a watch that goes on as well; RESOURCE_EXHAUSTED
+        TOO_MANY_WATCHES.
         """
 
 def add_ResourceEventsServiceServicer_to_server(servicer: ResourceEventsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,88 @@
+"""How much filters may ask of one event: the process does nothing else meanwhile."""
+
+from typing import Final, cast
+
+__all__ = ["MAX_EVENT_STEPS", "MAX_STEPS", "UNCOUNTED_STEPS", "Effort"]
+
+MAX_STEPS: Final = 2_000_000
+"""Of one filter: about a second."""
+MAX_EVENT_STEPS: Final = 4_000_000
+"""Of all filters that are asked about one event."""
+UNCOUNTED_STEPS: Final = 50_000
+"""Filters that cannot take more are not counted, and so are ten times as quick."""
+_TINY: Final = 5_000
+
+
+class Effort:
+    """The steps that the filters of one event take together.
+
+    `size` is how long the documents of the event are as JSON. Beyond `at_most` steps every filter
+    whose steps have to be counted is given up.
+    """
+
+    __slots__ = ("_documents", "_elements", "_left", "_size", "_spent", "_uncounted")
+
+    def __init__(self, size: int, *documents: object, at_most: int = MAX_EVENT_STEPS) -> None:
+        self._size = size
+        self._documents = documents
+        self._elements = -1
+        self._left = at_most
+        self._spent = 0
+        self._uncounted = 0
+
+    @property
+    def cost(self) -> int:
+        """The steps that were taken, and what those that were not counted may have been worth."""
+        return self._spent + self._uncounted // 10
+
+    @property
+    def spent(self) -> int:
+        """The steps that were counted."""
+        return self._spent
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left for filters that have to be counted."""
+        return self._left <= 0
+
+    @property
+    def allowance(self) -> int:
+        """How many steps the next filter may take."""
+        return min(MAX_STEPS, self._left)
+
+    def spend(self, steps: int) -> bool:
+        """Takes so many steps off what is left; False when there were fewer."""
+        fits = steps <= self._left
+        self._left -= min(steps, self._left)
+        self._spent += steps
+        return fits
+
+    def counts(self, weight: int) -> bool:
+        """Whether a filter that takes so many steps for each value may take too many in all."""
+        # At most so many values are in documents of this length: each has a comma behind it.
+        if weight * (self._size // 2 + 1) <= _TINY:
+            return False
+        # A condition is asked once, and once more for each element of a list at most.
+        if self._elements < 0:
+            self._elements = sum(map(_elements, self._documents))
+        steps = weight * (self._elements + 1)
+        if steps > UNCOUNTED_STEPS:
+            return True
+        self._uncounted += steps
+        return False
+
+
+def _elements(document: object) -> int:
+    """How many elements the lists of a document have."""
+    count = 0
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is dict:
+            members = cast("dict[str, object]", value).values()
+            waiting += [each for each in members if type(each) in (dict, list)]
+        elif type(value) is list:
+            elements = cast("list[object]", value)
+            count += len(elements)
+            waiting += [each for each in elements if type(each) in (dict, list)]
+    return count
