@@ -99,6 +99,9 @@ def test_a_project_comes_into_the_log_and_is_replayed_by_tenancy(system: LocalSy
     assert (last["id"], last["replay_of"]) == (replay["id"], created["id"])
     # Another environment of another project sees neither.
     assert log(system, project["id"]) == []
+    # Other tests take the newest project for the first one.
+    system.kongflow("projects", "delete", project["id"])
+    assert slug not in system.kongflow("projects", "list").stdout
 
 
 def test_a_realtime_event_is_told_of_in_redis_when_it_is_logged(system: LocalSystem) -> None:
