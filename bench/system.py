@@ -13,7 +13,8 @@ import psutil
 from kongflow.events.v1 import event_dispatcher_pb2, events_service_pb2
 from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 
-DISPATCHERS = 100
+DISPATCHERS = 1_000
+NAME = "bench.event"
 CALL_TIMEOUT_S = 30.0
 
 
@@ -58,26 +59,29 @@ def events_channel(system: System) -> grpc.aio.Channel:
 
 
 async def put_dispatchers(system: System) -> str:
-    """Sees to 100 dispatchers of which one takes the events; answers the events' name."""
+    """Sees to 1,000 dispatchers of one name, one of which takes the events; answers the name."""
     async with events_channel(system) as channel:
         stub = EventsServiceStub(channel)
         for number in range(DISPATCHERS):
             dispatcher = event_dispatcher_pb2.EventDispatcher(
                 dispatchable_id=f"bench-{number:03d}",
-                event_names=[f"bench.event.{number}"],
+                event_names=[NAME],
                 dispatchable=event_dispatcher_pb2.Dispatchable(
                     job_version=event_dispatcher_pb2.JobVersionDispatchable(
                         job_id=str(UUID(int=number + 1)), alias="latest"
                     )
                 ),
             )
-            dispatcher.payload_filter.json = b'{"kind": ["order"], "amount": [{"$gte": 10}]}'
+            customer = f"c-{1042 + number}"
+            dispatcher.payload_filter.json = (
+                f'{{"customer": ["{customer}"], "amount": [{{"$gte": 10}}]}}'.encode()
+            )
             await stub.UpsertEventDispatcher(
                 events_service_pb2.UpsertEventDispatcherRequest(event_dispatcher=dispatcher),
                 metadata=system.metadata,
                 timeout=CALL_TIMEOUT_S,
             )
-    return "bench.event.0"
+    return NAME
 
 
 def cpu_seconds(system: System) -> dict[str, float]:
