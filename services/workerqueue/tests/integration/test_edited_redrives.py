@@ -68,6 +68,7 @@ async def test_each_has_its_arguments_patched_and_its_former_ones_kept(
     environment = new_id()
     jobs = [new_job(environment_id=environment) for _ in range(5)]
     await discarded(ledger, *jobs)
+    await ledger.execute("UPDATE workerqueue.queued_jobs SET suspicion = 3")
     redrives = redrives_with(ledger)
     id_ = await begun(redrives, PATCH, rate=3)
     assert await redrives.advance()
@@ -87,6 +88,7 @@ async def test_each_has_its_arguments_patched_and_its_former_ones_kept(
     for job in jobs:
         row = await ledger.row(job.id)
         assert (row["state"], row["attempt"], row["turn"]) == ("available", 0, 2)
+        assert row["suspicion"] == 0
         assert row["args"] == {**orjson.loads(job.args), "deliveryRevision": 7}
         assert row["environment_id"] == str(environment)
     assert await edits_noted(ledger) == [

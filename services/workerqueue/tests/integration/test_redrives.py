@@ -115,6 +115,17 @@ async def test_a_redriven_job_has_its_attempts_anew_and_fails_only_once_more(
     assert (await ledger.row(job_id))["state"] == "discarded"
 
 
+async def test_a_redriven_job_that_was_set_aside_is_not_suspected_any_more(
+    ledger: LedgerUnderTest, redrives: PostgresRedriveLedger
+) -> None:
+    [job_id] = await discarded(ledger, new_job())
+    await ledger.execute("UPDATE workerqueue.queued_jobs SET suspicion = 3 WHERE id = %s", job_id)
+    await begun(redrives)
+    assert await redrives.advance()
+    row = await ledger.row(job_id)
+    assert (row["state"], row["suspicion"]) == ("available", 0)
+
+
 async def test_a_job_whose_place_is_taken_is_skipped_and_stops_no_other(
     ledger: LedgerUnderTest, redrives: PostgresRedriveLedger
 ) -> None:

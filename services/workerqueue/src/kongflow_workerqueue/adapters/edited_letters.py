@@ -50,7 +50,7 @@ _EDITED = RowParameters(
 _MAKE_AVAILABLE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL, attempt = 0,
-    waiting_for = NULL, args = e.args,
+    waiting_for = NULL, suspicion = 0, args = e.args,
     unique_key = CASE WHEN {KEEP_UNIQUE_KEY} IS NOT NULL THEN e.unique_key END,
     limit_lane = e.limit_lane, serial_key = e.serial_key,
     concurrency_key = e.concurrency_key, rate_key = e.rate_key

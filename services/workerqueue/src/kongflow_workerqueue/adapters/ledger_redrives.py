@@ -71,7 +71,7 @@ _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM workerqueue.redrives WHERE ended_a
 _MAKE_AVAILABLE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'available', turn = j.turn + 1, run_at = now(), finalized_at = NULL, attempt = 0,
-    waiting_for = NULL, unique_key = {KEEP_UNIQUE_KEY}
+    waiting_for = NULL, suspicion = 0, unique_key = {KEEP_UNIQUE_KEY}
 WHERE j.id = ANY(%(ids)b) AND j.state = %(discarded)b::text
 RETURNING j.id
 """
