@@ -81,14 +81,14 @@ def events(*wanted: str) -> EventPublisher:
 async def test_a_domain_event_holds_together_with_what_its_handlers_do(
     shown: dict[str, Any],
 ) -> None:
-    data = {"customerId": "c-1", "totalCents": 120}
+    data = shown["OrderPlaced"](customer_id="c-1", total_cents=120)
     uow = UnitOfWork()
     await shown["PlaceOrder"](uow, events())("o-1", data, ENVIRONMENT)
     kept = dict(uow.kept)
     assert list(kept) == ["orders", "stock", "published"]
     event = kept["published"]
     assert (event.type, event.version, event.resource_id) == ("order.placed", 2, "o-1")
-    assert orjson.loads(event.data) == data
+    assert orjson.loads(event.data) == {"customerId": "c-1", "totalCents": 120}
     assert event.belonging.environment_id == ENVIRONMENT
     empty = UnitOfWork(stock=False)
     with pytest.raises(LookupError):
@@ -102,6 +102,8 @@ def test_data_of_the_version_before_are_read_as_the_newest(shown: dict[str, Any]
         2,
         {"customerId": "c-1", "totalCents": 120},
     )
+    read = shown["ORDER_PLACED"].read(1, old)
+    assert read == shown["OrderPlaced"](customer_id="c-1", total_cents=120)
 
 
 async def test_an_integration_event_is_enqueued_where_it_is_consumed(
