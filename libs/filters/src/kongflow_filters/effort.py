@@ -2,7 +2,7 @@
 
 from typing import Final, cast
 
-__all__ = ["MAX_EVENT_STEPS", "MAX_STEPS", "UNCOUNTED_STEPS", "Effort"]
+__all__ = ["MAX_EVENT_STEPS", "MAX_STEPS", "TINY_STEPS", "UNCOUNTED_STEPS", "Effort"]
 
 MAX_STEPS: Final = 2_000_000
 """Of one filter: about a second."""
@@ -10,7 +10,8 @@ MAX_EVENT_STEPS: Final = 4_000_000
 """Of all filters that are asked about one event."""
 UNCOUNTED_STEPS: Final = 50_000
 """Filters that cannot take more are not counted, and so are ten times as quick."""
-_TINY: Final = 5_000
+TINY_STEPS: Final = 5_000
+"""Of filters that cannot take more nothing is asked at all."""
 
 
 class Effort:
@@ -20,10 +21,12 @@ class Effort:
     whose steps have to be counted is given up.
     """
 
-    __slots__ = ("_documents", "_elements", "_left", "_size", "_spent", "_uncounted")
+    __slots__ = ("_documents", "_elements", "_left", "_spent", "_uncounted", "values")
 
     def __init__(self, size: int, *documents: object, at_most: int = MAX_EVENT_STEPS) -> None:
-        self._size = size
+        # Each value but the first has a comma or a bracket before it.
+        self.values = size // 2 + 1
+        """At most so many values are in documents of this length."""
         self._documents = documents
         self._elements = -1
         self._left = at_most
@@ -59,8 +62,7 @@ class Effort:
 
     def counts(self, weight: int) -> bool:
         """Whether a filter that takes so many steps for each value may take too many in all."""
-        # At most so many values are in documents of this length: each has a comma behind it.
-        if weight * (self._size // 2 + 1) <= _TINY:
+        if weight * self.values <= TINY_STEPS:
             return False
         # A condition is asked once, and once more for each element of a list at most.
         if self._elements < 0:

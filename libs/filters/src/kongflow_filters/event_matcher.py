@@ -10,7 +10,7 @@ from typing import Final, NoReturn, cast
 from uuid import UUID
 
 from kongflow_filters.compiled_filter import CompiledFilter
-from kongflow_filters.effort import MAX_EVENT_STEPS, UNCOUNTED_STEPS, Effort
+from kongflow_filters.effort import MAX_EVENT_STEPS, TINY_STEPS, UNCOUNTED_STEPS, Effort
 from kongflow_filters.equalities import Equality, equalities
 from kongflow_filters.event_filter import EventFilter, InvalidFilter, parse_filter
 from kongflow_filters.explanation import Mismatch, explain_member, weight_of
@@ -145,7 +145,12 @@ class EventMatcher:
         if target.unmatchable:
             return False
         effort = target.effort
-        if effort is not None and effort.counts(self._weight):
+        # Most are told apart without a call.
+        if (
+            effort is not None
+            and self._weight * effort.values > TINY_STEPS
+            and effort.counts(self._weight)
+        ):
             if self._walked is not None:
                 payload, context = self._walked
                 return explain_members(target, payload, context, effort) is None
