@@ -14,6 +14,7 @@ from kongflow_common.ids import new_id
 from kongflow_common.rpc.purge_call import LOOK_AGAIN_AFTER
 from kongflow_common.rpc.task_results import Snooze, parse_snooze
 from kongflow_common.testing.grpc_server import bearer
+from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.adapters.ledger_worker import PostgresWorkerLedger
 from kongflow_workerqueue.adapters.purges import OF_ENVIRONMENT
 from kongflow_workerqueue.application.ports import FinishedJob
@@ -113,6 +114,37 @@ async def test_a_job_that_somebody_changes_is_passed_over(server: ServerUnderTes
         assert await left(server) == {held}
     assert free not in await left(server)
     assert (await purge(server, gone))[0] == 1
+
+
+async def test_a_redrive_that_goes_on_meanwhile_is_found_again(server: ServerUnderTest) -> None:
+    gone = server.server.credentials.add_environment().environment_id
+    pool = server.database.pool
+    # Far ahead: nobody carries it out but this test.
+    await pool.execute(
+        "INSERT INTO workerqueue.redrives (id, environment_id, filter, total_count, next_at,"
+        " jobs_per_second, caller_name) VALUES (%s, %s, '', 2, now() + interval '1 day', 1, 'ops')",
+        [new_id(), gone],
+    )
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(
+            "UPDATE workerqueue.redrives SET redriven_count = 1 WHERE environment_id = %s", [gone]
+        )
+        purging = asyncio.create_task(purge(server, gone))
+        await eventually(lambda: _somebody_waits(server))
+    assert await purging == (2, Snooze(LOOK_AGAIN_AFTER))
+    assert await purge(server, gone) == (0, None)
+    [(count,)] = await pool.execute(
+        "SELECT count(*) FROM workerqueue.redrives WHERE environment_id = %s", [gone]
+    )
+    assert count == 0
+
+
+async def _somebody_waits(server: ServerUnderTest) -> bool:
+    [(waiting,)] = await server.database.pool.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND query LIKE '%%workerqueue.redrives%%'"
+    )
+    return bool(waiting)
 
 
 async def test_no_statement_deletes_more_than_it_is_told(server: ServerUnderTest) -> None:

@@ -26,12 +26,16 @@ PURGE_AGAIN_AFTER = timedelta(seconds=1)
 
 def rows_of(table: str, column: str = "environment_id") -> str:
     """A statement that deletes some rows of whom `column` names, and answers one for each."""
-    # Not all tables have an id. A row that moves meanwhile is found the next time.
+    # Not all tables have an id. A row that somebody changes meanwhile stays, and is answered all
+    # the same: it is still there to be deleted.
     return f"""
-        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+        WITH part AS MATERIALIZED (
             SELECT x.ctid FROM {table} x
-             WHERE x.{column} = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
-        RETURNING 1
+             WHERE x.{column} = %(owner_id)b::uuid LIMIT %(limit)b::bigint
+        ), gone AS (
+            DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT part.ctid FROM part))
+        )
+        SELECT 1 FROM part
     """  # nosec B608 - made of constants
 
 

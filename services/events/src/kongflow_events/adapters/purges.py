@@ -35,16 +35,17 @@ OF_ACCOUNT: Final = (
     rows_of("events.event_dispatchers", "external_account_id"),
     # With what the log says of them, which nothing leads to when they are gone.
     """
-    WITH gone AS (
-        DELETE FROM events.event_records WHERE ctid = ANY(ARRAY(
-            SELECT x.ctid FROM events.event_records x
-             WHERE x.external_account_id = %(owner_id)b::uuid LIMIT %(limit)b::bigint))
+    WITH part AS MATERIALIZED (
+        SELECT x.ctid FROM events.event_records x
+         WHERE x.external_account_id = %(owner_id)b::uuid LIMIT %(limit)b::bigint
+    ), gone AS (
+        DELETE FROM events.event_records WHERE ctid = ANY(ARRAY(SELECT part.ctid FROM part))
         RETURNING id
     ), untold AS (
         DELETE FROM events.resource_events
          WHERE resource_id = ANY(ARRAY(SELECT gone.id::text FROM gone))
     )
-    SELECT id FROM gone
+    SELECT 1 FROM part
     """,
     # Only its own row: no other account has this id.
     rows_of("events.external_accounts", "id"),
