@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def test_committed_rows_survive_a_crash() -> None:
         running.kill()
         running.start()
         assert query(url, "SELECT count(*) FROM kept") == "1000"
+
+
+def test_a_killed_server_s_sessions_work_no_longer() -> None:
+    with (
+        temporary_postgres() as running,
+        closing(psycopg.connect(running.server.url(), autocommit=True)) as connection,
+    ):
+        [pid] = connection.execute("SELECT pg_backend_pid()").fetchone() or [0]
+        busy = process_identity(pid)
+        # It looks around only when it is done.
+        connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 10000000000)")
+        running.kill()
+        poll_until_gone(pid, busy)
+
+
+def poll_until_gone(pid: int, identity: object) -> None:
+    ends_at = time.monotonic() + 5
+    while process_identity(pid) == identity:
+        assert time.monotonic() < ends_at, f"process {pid} is still there"
+        time.sleep(0.01)
 
 
 def test_nothing_is_left_after_the_block() -> None:

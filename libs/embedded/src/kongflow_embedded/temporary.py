@@ -1,11 +1,12 @@
 """Servers for tests: in a temporary folder, gone with the block that wanted them."""
 
+import os
 import secrets
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Generic, Protocol, TypeVar
 
@@ -83,9 +84,14 @@ class RunningServer(Generic[Server]):
     def kill(self) -> None:
         """Ends the server as a crash would."""
         if self._process is not None:
+            # PostgreSQL's sessions would answer for a moment after their server is gone.
+            children = _children(self._process.pid)
             self._process.kill()
             self._process.wait()
             self._process = None
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
 
     def log_tail(self, size: int = 4000) -> str:
         """Returns the last `size` bytes of what the server wrote."""
@@ -94,6 +100,13 @@ class RunningServer(Generic[Server]):
         text = self._log.read().decode(errors="replace")
         self._log.seek(0, 2)
         return text
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 @contextmanager
