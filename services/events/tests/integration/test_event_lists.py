@@ -1,6 +1,7 @@
 """Lists of events: the same events whichever index is read, and few entries of it."""
 
 import random
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -127,6 +128,14 @@ async def test_a_backtest_looks_for_rare_events_for_as_long_as_it_may(database: 
     assert late.out_of_time_at > time_of(oldest)
 
 
+@pytest.fixture
+async def without_statistics(database: Database) -> AsyncIterator[None]:
+    """Autovacuum that looks while the table is filled counts no row in many pages."""
+    await database.pool.execute("ALTER TABLE events.event_records SET (autovacuum_enabled = off)")
+    yield
+    await database.pool.execute("ALTER TABLE events.event_records RESET (autovacuum_enabled)")
+
+
 class HastyReader(SqlReader):
     """Has no time to look any further than it must."""
 
@@ -152,7 +161,7 @@ class HastyReader(SqlReader):
     ],
 )
 async def test_a_page_reads_few_entries_without_statistics(
-    database: Database, text: str, most: int
+    database: Database, without_statistics: None, text: str, most: int
 ) -> None:
     await database.pool.execute(FILL, {"rows": 30_000})
     condition = parse_filter(text, EVENT_FILTER_FIELDS)

@@ -10,6 +10,7 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import array_parameter
 from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.eventing.published_rows import events_of_row
+from kongflow_common.supervision import Backoff
 
 __all__ = ["EventLog", "EventShipper"]
 
@@ -19,8 +20,9 @@ _logger = logging.getLogger(__name__)
 _ROWS: Final = 100
 _MAX_EVENTS: Final = 500
 _MAX_BYTES: Final = 4 * 1024 * 1024
-# Nobody waits for the log: what gathers in between goes together, at little cost.
-_PAUSE_SECONDS: Final = 0.25
+# Nobody waits for the log: what gathers in between goes together, at little cost. An idle system
+# has a shipper in each service, and each look is a transaction.
+_PAUSE: Final = Backoff(initial=0.25, longest=1.0)
 _PAUSE_WHILE_AWAY_SECONDS: Final = 2.0
 
 
@@ -50,6 +52,7 @@ class EventShipper:
 
     async def run(self) -> None:
         """Ship until cancelled."""
+        empty_looks = 0
         while True:
             try:
                 shipped = await self.once()
@@ -60,8 +63,9 @@ class EventShipper:
                 await asyncio.sleep(_PAUSE_WHILE_AWAY_SECONDS)
                 continue
             self._is_away = False
+            empty_looks = 0 if shipped else empty_looks + 1
             if shipped < _ROWS:
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(_PAUSE.delay(max(empty_looks, 1)))
 
     async def once(self) -> int:
         """Ship what there is, of 100 rows at most; of how many that was.
