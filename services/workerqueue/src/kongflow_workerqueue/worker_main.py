@@ -48,6 +48,7 @@ from kongflow_workerqueue.duties.sweep_limits import SweepLimits
 from kongflow_workerqueue.duties.take_back_orphans import TakeBackOrphans
 from kongflow_workerqueue.duties.tick_periodic_jobs import TickPeriodicJobs
 from kongflow_workerqueue.duties.wait_alarm import WaitAlarm
+from kongflow_workerqueue.worker.backlog_net import BacklogNet
 from kongflow_workerqueue.worker.call_runner import CallRunner
 from kongflow_workerqueue.worker.circuit import Parking
 from kongflow_workerqueue.worker.finisher import Finisher
@@ -186,6 +187,7 @@ class _Assembly:
             "wake-ups from PostgreSQL": from_postgres.run,
             "orders": orders.run,
             "limits": keeper.run,
+            "backlogs": BacklogNet(self.ledger, lanes).run,
             "reconciliation": Reconciliation(self.oversight, self.ledger, lease, finisher).run,
             "kinds known now": self._known_kinds(waiting),
             **{f"first contact with {name}": gate.first_contact for name, gate in gates.items()},

@@ -88,6 +88,10 @@ def statements() -> dict[str, Statement]:
             ledger_worker._CLAIM_WAITING,
             {"worker_id": WORKER, "queue": "events", "limit": 20},
         ),
+        "queues with waiting": (
+            ledger_worker.QUEUES_WITH_WAITING,
+            {"queues": array_parameter("text", ["events", "default"])},
+        ),
         "complete": (
             ledger_worker._COMPLETE,
             {**entry_rows([(new_id(), 1)]), "running": "running"},

@@ -274,6 +274,17 @@ async def test_handing_back_spends_no_attempt_and_is_the_workers_own(
     assert await ledger.worker.hand_back(ledger.worker_id, []) == 0
 
 
+async def test_where_jobs_wait_outside_the_window(ledger: LedgerUnderTest) -> None:
+    queues = ["events", "default", "execution", "maintenance"]
+    assert await ledger.worker.queues_with_waiting(queues) == []
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await ledger.insert(new_job(), new_job(queue="default"), new_job(queue="other"))
+    await ledger.insert(new_job(queue="execution", run_at=later))
+    await ledger.enqueue.insert([new_job(queue="maintenance")], admit_to=["maintenance"])
+    assert sorted(await ledger.worker.queues_with_waiting(queues)) == ["default", "events"]
+    assert await ledger.worker.queues_with_waiting(["execution", "events"]) == ["events"]
+
+
 async def test_claiming_what_waits_at_the_same_time_claims_each_once(
     ledger: LedgerUnderTest,
 ) -> None:

@@ -48,10 +48,7 @@ class Outside:
         self.woken = 0
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while it is asked, unseen by the answer."""
-        self.time = 0.0
-        self.backlog = Backlog(
-            self.claim, self.mark, crowded=CROWDED, wake=self.wake, now=lambda: self.time
-        )
+        self.backlog = Backlog(self.claim, self.mark, crowded=CROWDED, wake=self.wake)
 
     async def claim(self, room: int) -> Sequence[ClaimedJob]:
         if self.is_down:
@@ -85,18 +82,6 @@ async def test_it_looks_when_it_begins_and_not_again_while_nothing_speaks_for_it
         assert await outside.take(NOTHING, 10) == 0
     assert outside.looks == [10]
     assert outside.marks == []
-
-
-async def test_without_a_word_it_looks_once_a_second() -> None:
-    outside = Outside()
-    await outside.take(NOTHING, 10)
-    outside.waiting = 3
-    outside.time = 0.9
-    assert await outside.take(NOTHING, 10) == 0
-    outside.time = 1.0
-    assert await outside.take(NOTHING, 10) == 3
-    # And whether that was all.
-    assert outside.looks == [10, 10, 7]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +128,6 @@ async def test_without_room_nothing_is_claimed_and_others_are_told() -> None:
     outside.backlog.expect()
     await outside.backlog.tell_others()
     assert (outside.woken, outside.marks) == (1, [True])
-
-
-async def test_it_is_not_marked_because_it_would_be_time_to_look() -> None:
-    outside = Outside()
-    await outside.take(NOTHING, 10)
-    outside.time = 60.0
-    await outside.take(PopResult(((new_id(), 1),), 1), 0)
-    assert (outside.looks, outside.marks) == ([10], [])
 
 
 async def test_a_mark_that_cannot_be_made_is_made_later() -> None:

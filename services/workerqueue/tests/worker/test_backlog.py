@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from kongflow_common.testing.polling import eventually
 from kongflow_workerqueue.application.dispatch import Dispatch
 from kongflow_workerqueue.application.intervention import Intervention
-from kongflow_workerqueue.worker import backlog, lane
+from kongflow_workerqueue.worker import backlog_net, lane
 from services.workerqueue.tests.worker.queue_under_test import (
     QueueUnderTest,
     deliver_event,
@@ -141,8 +141,8 @@ async def test_what_becomes_due_is_told_to_those_who_serve_its_queue(
     queue: QueueUnderTest, target: TasksServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody looks without a word.
-    for module in (backlog, lane):
-        monkeypatch.setattr(module, "_NET_SECONDS", 3_600.0)
+    monkeypatch.setattr(backlog_net, "_SECONDS", 3_600.0)
+    monkeypatch.setattr(lane, "_NET_SECONDS", 3_600.0)
     others = queue.settings({"events": target.address}, worker_slots={"maintenance": 2})
     async with (
         running(others),
@@ -154,3 +154,11 @@ async def test_what_becomes_due_is_told_to_those_who_serve_its_queue(
             soon = datetime.now(UTC) + timedelta(milliseconds=50)
             await queue.enqueue([deliver_event(run_at=soon)])
             await eventually(partial(queue.all_completed, count))
+
+
+async def test_what_nobody_spoke_of_is_found(queue: QueueUnderTest, target: TasksServer) -> None:
+    async with running(queue.settings({"events": target.address})) as worker:
+        await eventually(lambda: worker.lease.is_held)
+        # Whoever stored it died before it could say so.
+        await queue.ledger.insert([deliver_event()])
+        await eventually(lambda: queue.all_completed(1))

@@ -115,6 +115,15 @@ WHERE j.id = first.id AND {_LIVING} AND {NOT_PAUSED}
 RETURNING {CLAIMED_COLUMNS}, first.place
 """
 
+QUEUES_WITH_WAITING = """
+SELECT q.name FROM unnest(%(queues)b) AS q(name)
+CROSS JOIN LATERAL (
+    SELECT FROM workerqueue.queued_jobs w
+    WHERE w.queue = q.name AND w.state = 'available' AND w.admitted_at IS NULL
+      AND w.limit_lane IS NULL
+    LIMIT 1) AS waiting
+"""
+
 _COMPLETE = f"""
 UPDATE workerqueue.queued_jobs j SET
     state = 'completed', worker_id = NULL, finalized_at = now(), waiting_for = NULL, suspicion = 0,
@@ -227,6 +236,11 @@ class PostgresWorkerLedger:
             _CLAIM_WAITING, {"worker_id": worker_id, "queue": queue, "limit": limit}
         )
         return [claimed_job(row) for row in sorted(rows, key=itemgetter(-1))]
+
+    async def queues_with_waiting(self, queues: Sequence[str]) -> list[str]:
+        """Tell where jobs wait outside the window; see WorkerLedger.queues_with_waiting."""
+        parameters = {"queues": array_parameter("text", list(queues))}
+        return [name for (name,) in await self._pool.execute(QUEUES_WITH_WAITING, parameters)]
 
     async def finish(self, worker_id: UUID, outcomes: Sequence[FinishedJob]) -> int:
         """Write outcomes; see WorkerLedger.finish.

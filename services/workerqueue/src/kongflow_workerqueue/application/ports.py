@@ -235,6 +235,9 @@ class WorkerLedger(Protocol):
     async def claim_available(self, worker_id: UUID, queue: str, limit: int) -> list[ClaimedJob]:
         """Claim the first available jobs of a queue, in the window or not."""
 
+    async def queues_with_waiting(self, queues: Sequence[str]) -> list[str]:
+        """Tell in which of these queues jobs wait outside the window."""
+
     async def finish(self, worker_id: UUID, outcomes: Sequence[FinishedJob]) -> int:
         """Write outcomes; return how many jobs were still at their turn and so took them."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from kongflow_workerqueue.application.ports import ClaimedJob, PopResult, WindowUnavailable
@@ -11,7 +10,6 @@ __all__ = ["Backlog"]
 
 logger = logging.getLogger(__name__)
 
-_NET_SECONDS = 1.0
 _LATE_SECONDS = 0.05
 _LOOKS = 3
 
@@ -34,15 +32,12 @@ class Backlog:
         *,
         crowded: int,
         wake: Callable[[], None],
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claim = claim
         self._mark = mark
         self._crowded = crowded
         self._wake = wake
-        self._now = now
         self._is_known = False
-        self._looked_at = -_NET_SECONDS
         self.is_expected = True
         """Whether there may be such jobs."""
 
@@ -65,12 +60,11 @@ class Backlog:
         self.is_expected = True
 
     async def claim_into(self, jobs: list[ClaimedJob], room: int) -> None:
-        """Claims up to `room` of them, in their order, if they are expected or it is time to look.
+        """Claims up to `room` of them, in their order, as far as they are expected.
 
         Adds them to `jobs` as it goes: a later look that fails takes nothing back.
         """
-        is_due = self._now() - self._looked_at >= _NET_SECONDS
-        if not (self.is_expected or (is_due and room > 0)):
+        if not self.is_expected:
             return
         # Environments have turns: fewer than there was room for need not have been all.
         for _ in range(_LOOKS):
@@ -91,7 +85,6 @@ class Backlog:
         except BaseException:
             self.is_expected = self.is_expected or had_been_expected
             raise
-        self._looked_at = self._now()
         self.is_expected = self.is_expected or bool(found)
         return found
 
