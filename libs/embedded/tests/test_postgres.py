@@ -89,18 +89,10 @@ def test_a_killed_server_s_sessions_work_no_longer() -> None:
         closing(psycopg.connect(running.server.url(), autocommit=True)) as connection,
     ):
         [pid] = connection.execute("SELECT pg_backend_pid()").fetchone() or [0]
-        busy = process_identity(pid)
         # It looks around only when it is done.
         connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 10000000000)")
         running.kill()
-        poll_until_gone(pid, busy)
-
-
-def poll_until_gone(pid: int, identity: object) -> None:
-    ends_at = time.monotonic() + 5
-    while process_identity(pid) == identity:
-        assert time.monotonic() < ends_at, f"process {pid} is still there"
-        time.sleep(0.01)
+        wait_until_gone(pid)
 
 
 def test_nothing_is_left_after_the_block() -> None:

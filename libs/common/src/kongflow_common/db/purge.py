@@ -41,18 +41,21 @@ def rows_of(table: str, column: str = "environment_id") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """How many rows a call deleted, and whether nothing is left."""
+    """How many rows a call met to delete, and whether it met no more.
+
+    One that somebody changed while it was deleted is met, and counted, again.
+    """
 
     deleted: int
     complete: bool
 
 
 class Purge:
-    """Carries out statements in their order, each until it deletes nothing any more.
+    """Carries out statements in their order, each until it finds nothing any more.
 
     Each is a transaction, deletes at most `%(limit)b::bigint` rows of `%(owner_id)b::uuid`, and
-    returns something for each. So it may be broken off at any time: who calls again goes on with
-    what is left.
+    returns something for each that it met. So it may be broken off at any time: who calls again
+    goes on with what is left.
     """
 
     def __init__(
