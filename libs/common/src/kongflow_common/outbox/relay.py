@@ -27,6 +27,7 @@ from kongflow_common.errors import Contended, DependencyUnavailable, ResourceExh
 from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.outbox.enqueuer import Enqueuer, Refusal
 from kongflow_common.outbox.message import OutboxMessage
+from kongflow_common.pacing import FOR_NOBODY
 from kongflow_common.supervision import BackgroundTasks, Backoff
 
 __all__ = ["OutboxRelay"]
@@ -67,8 +68,6 @@ class OutboxRelay:
         instance: str,
         batch_size: int = 500,
         max_offered: int = 10_000,
-        max_wait: float = 0.010,
-        threshold: int = 4,
         backoff: Backoff | None = None,
     ) -> None:
         self.schema = schema
@@ -76,8 +75,6 @@ class OutboxRelay:
         self._instance = instance
         self._batch_size = batch_size
         self._max_offered = max_offered
-        self._max_wait = max_wait
-        self._threshold = threshold
         self._backoff = backoff or Backoff(initial=0.1, longest=2.0)
         self._claims = OutboxClaims(database, schema, instance, batch_size)
         self._deletions: Batcher[UUID, None] = Batcher(
@@ -180,8 +177,8 @@ class OutboxRelay:
             self._in_flight = batch
             size = await self._send(batch)
             self._in_flight = []
-            if size >= self._threshold and not self._leftovers and len(self._offered) < size:
-                await self._wait(self._max_wait, count=size)
+            if not self._leftovers:
+                await self._wait(FOR_NOBODY.rest(size), count=2 * size)
 
     # What to send
 
