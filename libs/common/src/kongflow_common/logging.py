@@ -1,25 +1,21 @@
 """Log lines: one JSON object each on stderr, cheap enough for one per call.
 
 Fields go into `extra={"fields": {...}}`. The trace is taken from the task's context, or from
-`extra={"trace_id": ...}` where a line speaks for another trace. What looks like a key, a token
-or a password in a URL is blanked, wherever it stands.
+`extra={"trace_id": ...}` where a line speaks for another trace. How lines are written, and what
+of them is blanked, stands in `kongflow_common.log_lines`.
 """
 
 import asyncio
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
 
-import orjson
+from kongflow_common.log_lines import EACH, JsonLineFormatter, TextLineFormatter
 
-from kongflow_common.tracing import current_trace
-
-__all__ = ["JsonLineFormatter", "TextLineFormatter", "configure_logging", "log_each", "redact"]
+__all__ = ["configure_logging", "log_each"]
 
 LogFormat = Literal["json", "text"]
 
@@ -30,113 +26,21 @@ class BinaryStream(Protocol):
     def write(self, data: bytes, /) -> int | None: ...
 
 
-_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
-
-# Each keeps what tells people which secret it was, and blanks the rest.
-_KEY_OR_TOKEN = r"(?<![A-Za-z0-9])(?P<key>tr_|pk_|op_)[A-Za-z0-9_-]{12,}"
-_PASSWORD_IN_URL = r"(?P<url>://[^:/@\s\"']*:)[^@\s\"']+(?=@)"
-_SIGNED_TOKEN = r"(?<![A-Za-z0-9_-])(?P<jwt>eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
-_PRIVATE_KEY = r"(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]+"
-_SECRETS = re.compile("|".join((_KEY_OR_TOKEN, _PASSWORD_IN_URL, _SIGNED_TOKEN, _PRIVATE_KEY)))
-_SIGNS = ("tr_", "pk_", "op_", "://", "eyJ", "PRIVATE KEY")
-
-
-def redact(text: str) -> str:
-    """Blank what looks like a secret: environment keys, tokens, passwords in URLs, private keys."""
-    # Most lines hold none of the signs, and six searches are cheaper than the expression.
-    for sign in _SIGNS:
-        if sign in text:
-            return _SECRETS.sub(_blank, text)
-    return text
-
-
-def _blank(secret: re.Match[str]) -> str:
-    return f"{secret[secret.lastgroup or 0]}[redacted]"
-
-
-class JsonLineFormatter(logging.Formatter):
-    """Writes a record as one JSON object."""
-
-    def __init__(self, service: str, instance: str) -> None:
-        super().__init__()
-        self._service = service
-        self._instance = instance
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname,
-            "logger": record.name,
-            "service": self._service,
-            "instance": self._instance,
-            "message": record.getMessage(),
-        }
-        trace_id = _trace_id(record)
-        if trace_id:
-            line["trace_id"] = trace_id
-        for name, value in _fields(record).items():
-            line.setdefault(name, value)
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        try:
-            text = orjson.dumps(line, default=str, option=_OPTIONS)
-        except TypeError:
-            # A field that cannot be written must not cost the line.
-            text = orjson.dumps({name: str(value) for name, value in line.items()})
-        return redact(text.decode())
-
-
-class TextLineFormatter(logging.Formatter):
-    """Writes a record for people at a terminal."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        local = datetime.fromtimestamp(record.created, UTC).astimezone()
-        time = local.strftime("%H:%M:%S.%f")[:-3]
-        parts = [time, f"{record.levelname:<7}", self._service, record.name, record.getMessage()]
-        trace_id = _trace_id(record)
-        if trace_id:
-            parts.append(f"trace_id={trace_id}")
-        parts.extend(f"{name}={value}" for name, value in _fields(record).items())
-        text = " ".join(parts)
-        if record.exc_info:
-            text = f"{text}\n{self.formatException(record.exc_info)}"
-        return redact(text)
-
-
-def _trace_id(record: logging.LogRecord) -> str:
-    given = record.__dict__.get("trace_id")
-    if given:
-        return str(given)
-    trace = current_trace()
-    return trace.trace_id if trace is not None else ""
-
-
-def _fields(record: logging.LogRecord) -> Mapping[str, object]:
-    fields = record.__dict__.get("fields")
-    # Nearly always a dict, and asking an abstract class costs a microsecond.
-    if isinstance(fields, dict) or (fields is not None and isinstance(fields, Mapping)):
-        return cast("Mapping[str, object]", fields)
-    return {}
-
-
 def log_each(
     logger: logging.Logger, message: str, lines: Iterable[tuple[str, Mapping[str, object]]]
 ) -> None:
     """Write a line at INFO for each of many, given as trace id and fields.
 
-    When each is made from nothing it takes half as long again.
+    They are one record, which takes a fifth of what as many would.
     """
     if not logger.isEnabledFor(logging.INFO):
         return
-    common = logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None).__dict__
-    for trace_id, fields in lines:
-        line = logging.LogRecord.__new__(logging.LogRecord)
-        line.__dict__ = {**common, "trace_id": trace_id, "fields": fields}
-        logger.handle(line)
+    each = list(lines)
+    if len(each) > 1:
+        logger.info(message, extra={EACH: each})
+    elif each:
+        trace_id, fields = each[0]
+        logger.info(message, extra={"trace_id": trace_id, "fields": fields})
 
 
 _FLUSH_SECONDS = 0.010

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from kongflow_common.logging import _LineHandler, configure_logging, log_each, redact
+from kongflow_common.log_lines import redact
+from kongflow_common.logging import _LineHandler, configure_logging, log_each
 from kongflow_common.testing.polling import eventually
 from kongflow_common.tracing import new_trace, use_trace
 
@@ -67,6 +68,22 @@ def test_each_of_many_lines_has_its_own_trace_and_fields(stream: io.BytesIO) -> 
     assert datetime.fromisoformat(one["time"]).utcoffset() is not None
 
 
+def test_secrets_are_blanked_wherever_they_stand_in_a_line(stream: io.BytesIO) -> None:
+    secret = "tr_dev_ABCDEFGHIJKLMNOPQRST"
+    logger = logging.getLogger("x")
+    logger.info(f"message {secret}")
+    logger.info("argument %s", secret)
+    logger.info("field", extra={"fields": {"value": secret}})
+    log_each(logger, "each", [("abc", {"value": secret}), ("def", {"value": secret})])
+    lines = _lines(stream)
+    assert [line["message"] for line in lines[:2]] == [
+        "message tr_[redacted]",
+        "argument tr_[redacted]",
+    ]
+    assert [line["value"] for line in lines[2:]] == ["tr_[redacted]"] * 3
+    assert secret.encode() not in stream.getvalue()
+
+
 def test_a_line_may_speak_for_another_trace(stream: io.BytesIO) -> None:
     with use_trace(new_trace()):
         logging.getLogger("x").info("m", extra={"trace_id": "abc"})
@@ -74,8 +91,13 @@ def test_a_line_may_speak_for_another_trace(stream: io.BytesIO) -> None:
 
 
 def test_fields_cannot_overwrite_the_line(stream: io.BytesIO) -> None:
-    logging.getLogger("x").info("the message", extra={"fields": {"message": "forged"}})
-    assert _lines(stream)[0]["message"] == "the message"
+    forged = {"message": "forged", "trace_id": "forged", "time": "forged", "own": 1}
+    logging.getLogger("x").info("the message", extra={"fields": forged})
+    (line,) = _lines(stream)
+    assert line["message"] == "the message"
+    assert line["time"] != "forged"
+    assert line["own"] == 1
+    assert "trace_id" not in line
 
 
 def test_exceptions_are_part_of_the_line(stream: io.BytesIO) -> None:
@@ -139,6 +161,12 @@ def test_text_is_for_people(stream: io.BytesIO) -> None:
     logging.getLogger("x").info("too quiet")
     logging.getLogger("x").warning("seen", extra={"fields": {"a": 1}})
     assert lines.getvalue().decode().endswith("WARNING events x seen a=1\n")
+    logging.getLogger("x").setLevel(logging.INFO)
+    log_each(logging.getLogger("x"), "each", [("abc", {"n": 1}), ("", {"n": 2})])
+    logging.getLogger("x").setLevel(logging.NOTSET)
+    one, other = lines.getvalue().decode().splitlines()[1:]
+    assert one.endswith("INFO    events x each trace_id=abc n=1")
+    assert other.endswith("INFO    events x each n=2")
     assert not stream.getvalue()
 
 
