@@ -1,8 +1,8 @@
 """Group commit: items that are submitted at about the same time become one flush.
 
-One writer, because two halve the batches and double the database's work. It rests only under
-load (`kongflow_common.pacing`): an item that finds the writer idle leaves in the same turn of the
-loop, and a lone caller never waits. After a larger batch it rests until as many have come again.
+One writer, because two halve the batches and double the database's work. It waits only under
+load: after a batch of n >= `threshold` until n more are pending, `max_wait` at most; so an item
+that finds the writer idle leaves in the same turn of the loop, and a lone caller never waits.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from kongflow_common.errors import (
     DependencyUnavailable,
     ResourceExhausted,
 )
-from kongflow_common.pacing import FOR_CALLERS, Pacing
 from kongflow_common.supervision import Backoff
 
 __all__ = ["Batcher", "is_data_error"]
@@ -53,7 +52,7 @@ class Batcher(Generic[In, Out]):
     batch that raises is tried again in halves when `is_poison` says that one item may be at
     fault, so that only that one fails. Errors of the whole (DependencyUnavailable) fail the batch.
 
-    `linger` is in seconds.
+    `max_wait` and `linger` are in seconds.
     """
 
     def __init__(
@@ -62,7 +61,8 @@ class Batcher(Generic[In, Out]):
         *,
         name: str,
         max_items: int = 500,
-        pacing: Pacing = FOR_CALLERS,
+        max_wait: float = 0.010,
+        threshold: int = 4,
         linger: float = 0.0,
         max_pending: int = 20_000,
         is_poison: Callable[[Exception], bool] = is_data_error,
@@ -71,7 +71,8 @@ class Batcher(Generic[In, Out]):
         self._flush = flush
         self._name = name
         self._max_items = max_items
-        self._pacing = pacing
+        self._max_wait = max_wait
+        self._threshold = threshold
         self._linger = linger
         self._max_pending = max_pending
         self._is_poison = is_poison
@@ -210,13 +211,8 @@ class Batcher(Generic[In, Out]):
                 await self._wait(self._backoff.delay(failures), count=None, on_submit=True)
                 continue
             failures = 0
-            await self._rest(size)
-
-    async def _rest(self, size: int) -> None:
-        """Wait until those who were answered have come back, beside those who are there."""
-        if seconds := self._pacing.rest(size):
-            count = min(size + len(self._pending), self._max_items)
-            await self._wait(seconds, count=count, on_submit=False)
+            if size >= self._threshold and len(self._pending) < size:
+                await self._wait(self._max_wait, count=size, on_submit=False)
 
     async def _wait(self, seconds: float | None, *, count: int | None, on_submit: bool) -> None:
         """Wait for time to pass, for `count` pending items, for a submitted one, or for close."""

@@ -8,12 +8,8 @@ import pytest
 
 from kongflow_common.batcher import Batcher
 from kongflow_common.errors import Contended, DependencyUnavailable, ResourceExhausted
-from kongflow_common.pacing import Pacing
 from kongflow_common.supervision import Backoff
 from kongflow_common.testing import eventually
-
-PATIENT = Pacing(per_item=60, longest=60)
-QUICK = Pacing(per_item=0.001, longest=0.001)
 
 
 class Flush:
@@ -47,7 +43,7 @@ def _submit_all(batcher: Batcher[int, int], items: Sequence[int]) -> list[asynci
 
 async def test_an_idle_item_leaves_in_the_same_turn() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=PATIENT)
+    batcher = Batcher(flush, name="test", max_wait=60)
     for item in range(3):
         waiting = asyncio.create_task(batcher.submit(item))
         await _turns(3)
@@ -102,7 +98,7 @@ async def test_a_caller_of_many_that_is_cancelled_withdraws_what_is_not_being_fl
 
 async def test_one_batch_at_a_time_and_never_more_than_max_items() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", max_items=10, pacing=QUICK)
+    batcher = Batcher(flush, name="test", max_items=10, max_wait=0.001)
     flush.gate.clear()
     waiting = _submit_all(batcher, range(25))
     await _turns()
@@ -116,7 +112,7 @@ async def test_one_batch_at_a_time_and_never_more_than_max_items() -> None:
 
 async def test_after_a_large_batch_as_many_are_waited_for() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=PATIENT)
+    batcher = Batcher(flush, name="test", max_wait=60, threshold=4)
     await asyncio.gather(*_submit_all(batcher, range(4)))
     waiting = _submit_all(batcher, [10, 11, 12])
     await _turns()
@@ -127,28 +123,9 @@ async def test_after_a_large_batch_as_many_are_waited_for() -> None:
     await batcher.close()
 
 
-async def test_those_who_come_back_are_waited_for_beside_those_who_are_there() -> None:
+async def test_the_wait_under_load_ends_after_max_wait() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=PATIENT)
-    flush.gate.clear()
-    answered = _submit_all(batcher, range(4))
-    await _turns()
-    waiting = _submit_all(batcher, range(10, 15))
-    await _turns()
-    flush.gate.set()
-    await asyncio.gather(*answered)
-    waiting += _submit_all(batcher, [20, 21, 22])
-    await _turns()
-    assert flush.batches == [list(range(4))]
-    waiting += _submit_all(batcher, [23])
-    await asyncio.gather(*waiting)
-    assert flush.batches[1:] == [[*range(10, 15), 20, 21, 22, 23]]
-    await batcher.close()
-
-
-async def test_the_rest_under_load_ends() -> None:
-    flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=Pacing(per_item=1, longest=0.05))
+    batcher = Batcher(flush, name="test", max_wait=0.05, threshold=4)
     await asyncio.gather(*_submit_all(batcher, range(4)))
     began = time.monotonic()
     assert await batcher.submit(7) == 14
@@ -158,7 +135,7 @@ async def test_the_rest_under_load_ends() -> None:
 
 async def test_after_a_small_batch_nobody_waits() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=PATIENT)
+    batcher = Batcher(flush, name="test", max_wait=60, threshold=4)
     await asyncio.gather(*_submit_all(batcher, range(3)))
     async with asyncio.timeout(5):
         assert await batcher.submit(7) == 14
@@ -193,7 +170,7 @@ async def test_a_result_may_be_an_error() -> None:
 async def test_an_unavailable_dependency_fails_all_and_is_asked_once() -> None:
     flush = Flush()
     flush.failures = [DependencyUnavailable("postgresql")]
-    batcher = Batcher(flush, name="test", pacing=QUICK)
+    batcher = Batcher(flush, name="test", max_wait=0.001)
     answers = await asyncio.gather(*_submit_all(batcher, range(8)), return_exceptions=True)
     assert all(isinstance(answer, DependencyUnavailable) for answer in answers)
     assert len(flush.batches) == 1
@@ -230,7 +207,7 @@ async def test_a_wrong_number_of_results_fails_all_without_a_second_flush() -> N
 
 async def test_a_cancelled_caller_withdraws_its_item_and_harms_nobody() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", pacing=QUICK)
+    batcher = Batcher(flush, name="test", max_wait=0.001)
     flush.gate.clear()
     first = asyncio.create_task(batcher.submit(1))
     await _turns()
@@ -247,7 +224,7 @@ async def test_a_cancelled_caller_withdraws_its_item_and_harms_nobody() -> None:
 
 async def test_posted_items_linger_and_a_submitted_one_takes_them_along() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", linger=60, pacing=QUICK)
+    batcher = Batcher(flush, name="test", linger=60, max_wait=0.001)
     batcher.post(1)
     batcher.post(2)
     await _turns()
@@ -259,10 +236,10 @@ async def test_posted_items_linger_and_a_submitted_one_takes_them_along() -> Non
 
 async def test_posted_items_leave_when_their_time_is_over_or_the_batch_is_full() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", linger=0.02, max_items=3, pacing=QUICK)
+    batcher = Batcher(flush, name="test", linger=0.02, max_items=3, max_wait=0.001)
     batcher.post(1)
     await eventually(lambda: flush.batches == [[1]])
-    slow = Batcher(flush, name="test", linger=60, max_items=3, pacing=QUICK)
+    slow = Batcher(flush, name="test", linger=60, max_items=3, max_wait=0.001)
     for item in (2, 3, 4):
         slow.post(item)
     await eventually(lambda: flush.batches == [[1], [2, 3, 4]])
@@ -296,7 +273,7 @@ async def test_a_posted_bad_item_is_logged_and_gone(caplog: pytest.LogCaptureFix
 
 async def test_close_flushes_what_is_pending_even_while_it_lingers() -> None:
     flush = Flush()
-    batcher = Batcher(flush, name="test", linger=60, pacing=PATIENT, max_items=2)
+    batcher = Batcher(flush, name="test", linger=60, max_wait=60, max_items=2)
     await asyncio.gather(*_submit_all(batcher, range(2)))
     for item in range(10, 15):
         batcher.post(item)

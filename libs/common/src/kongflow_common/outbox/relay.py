@@ -27,7 +27,7 @@ from kongflow_common.errors import Contended, DependencyUnavailable, ResourceExh
 from kongflow_common.outbox.claims import OutboxClaims
 from kongflow_common.outbox.enqueuer import Enqueuer, Refusal
 from kongflow_common.outbox.message import OutboxMessage
-from kongflow_common.pacing import FOR_NOBODY
+from kongflow_common.outbox.pacing import rest_seconds
 from kongflow_common.supervision import BackgroundTasks, Backoff
 
 __all__ = ["OutboxRelay"]
@@ -178,7 +178,7 @@ class OutboxRelay:
             size = await self._send(batch)
             self._in_flight = []
             if not self._leftovers:
-                await self._wait(FOR_NOBODY.rest(size), count=2 * size)
+                await self._wait(rest_seconds(size), count=2 * size)
 
     # What to send
 

@@ -173,6 +173,28 @@ async def test_an_offered_message_leaves_in_the_same_turn_and_without_a_claim(
     assert len(worker_queue.calls) == 3
 
 
+async def test_a_batch_is_followed_by_a_rest_that_ends_with_twice_as_many(
+    database: Database, worker_queue: RecordingWorkerQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kongflow_common.outbox.relay._CLAIM_INTERVAL", 600.0)
+    monkeypatch.setattr(
+        "kongflow_common.outbox.relay.rest_seconds", lambda size: 600.0 if size > 3 else 0.0
+    )
+    async with a_relay(database, worker_queue) as relay:
+        claimed_by = await ready(relay)
+        messages = [a_message() for _ in range(15)]
+        await insert(database, messages, claimed_by)
+        relay.committed(messages[:5], claimed_by)
+        await eventually(lambda: len(worker_queue.calls) == 1)
+        for message in messages[5:-1]:
+            relay.committed([message], claimed_by)
+            await asyncio.sleep(0)
+        assert len(worker_queue.calls) == 1
+        relay.committed(messages[-1:], claimed_by)
+        await eventually(lambda: is_empty(database))
+    assert worker_queue.calls == [messages[:5], messages[5:]]
+
+
 async def test_a_unit_of_work_sends_after_its_commit_only(
     database: Database, worker_queue: RecordingWorkerQueue
 ) -> None:
