@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from kongflow_common.tracing import parse_traceparent
+from kongflow_common.tracing import trace_id_of
 from kongflow_events.application.deliveries import dispatchers_taking
 from kongflow_events.application.ports import DueEvent, EventsUnitOfWork, UnitOfWorkFactory
 from kongflow_events.application.task_outcome import DONE, Snooze, TaskOutcome
@@ -81,11 +81,10 @@ class DeliverInSteps:
             await uow.news.delivered(record, record.matched_count + len(matched))
         await uow.commit()
         if done:
-            trace = parse_traceparent(traceparent)
             _logger.info(
                 "event delivered",
                 extra={
-                    "trace_id": trace.trace_id if trace is not None else "",
+                    "trace_id": trace_id_of(traceparent),
                     "fields": {
                         "event_record_id": str(record.id),
                         "environment_id": str(record.tenancy.environment_id),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from kongflow_common.tracing import parse_traceparent
+from kongflow_common.tracing import trace_id_of
 from kongflow_events.application.ports import Delivery, DueEvent
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_record import EventRecord
@@ -85,11 +85,10 @@ def bounded(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
 
 def log_delivered(delivery: Delivery) -> None:
     """The line at INFO that says so."""
-    trace = parse_traceparent(delivery.traceparent)
     _logger.info(
         "event delivered",
         extra={
-            "trace_id": trace.trace_id if trace is not None else "",
+            "trace_id": trace_id_of(delivery.traceparent),
             "fields": {
                 "event_record_id": str(delivery.record.id),
                 "environment_id": str(delivery.record.tenancy.environment_id),

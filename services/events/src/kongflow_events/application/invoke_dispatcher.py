@@ -7,7 +7,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 from kongflow_common.logging import log_each
-from kongflow_common.tracing import parse_traceparent
+from kongflow_common.tracing import trace_id_of
 from kongflow_events.application.invocation_ports import (
     DynamicTriggerJobs,
     EphemeralDesk,
@@ -174,9 +174,8 @@ def _run_of(invocation: _Invocation, job: JobVersion) -> NewRun:
 def _extra(
     traceparent: str, dispatcher: InvokedDispatcher, event: InvokedEvent
 ) -> dict[str, object]:
-    trace = parse_traceparent(traceparent)
     return {
-        "trace_id": trace.trace_id if trace is not None else "",
+        "trace_id": trace_id_of(traceparent),
         "fields": {
             "event_record_id": str(event.id),
             "dispatcher_id": str(dispatcher.id),
@@ -186,8 +185,7 @@ def _extra(
 
 
 def _line(run: NewRun, run_id: UUID) -> tuple[str, Mapping[str, object]]:
-    trace = parse_traceparent(run.traceparent)
-    return trace.trace_id if trace is not None else "", {
+    return trace_id_of(run.traceparent), {
         "event_record_id": str(run.event.id),
         "dispatcher_id": str(run.dispatcher_id),
         "run_id": str(run_id),
