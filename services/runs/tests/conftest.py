@@ -60,9 +60,7 @@ async def server(
     database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
 ) -> AsyncIterator[InProcessServer]:
     """The runs service in this process, as its main puts it together."""
-    client_services, tasks_services = grpc_services(
-        database, relay, writer, others.neighbours, start_runs_at_once=False
-    )
+    client_services, tasks_services = grpc_services(database, relay, writer, others.neighbours)
     async with in_process_server(
         catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
     ) as server:

@@ -51,6 +51,7 @@ from kongflow_runs.application.ports import (
     Environments,
     Events,
     RunWriter,
+    StartPlanner,
     VersionResolver,
 )
 from kongflow_runs.application.queries import GetRun, ListRuns
@@ -109,9 +110,13 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
             endpoints=endpoints,
             news=news,
         )
+        plan_starts = PlanStarts(neighbours.versions, neighbours.environments)
+        planner = None
+        if settings.start_runs_at_once:
+            planner = await stack.enter_async_context(TimelyStartPlanner(plan_starts))
         writer = await stack.enter_async_context(BatchingRunWriter(database, relay, RunNews(news)))
         client_services, tasks_services = grpc_services(
-            database, relay, writer, neighbours, start_runs_at_once=settings.start_runs_at_once
+            database, relay, writer, neighbours, planner
         )
         server = GrpcServer(
             settings,
@@ -140,8 +145,7 @@ def grpc_services(
     relay: OutboxRelay,
     writer: RunWriter,
     neighbours: Neighbours,
-    *,
-    start_runs_at_once: bool,
+    planner: StartPlanner | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
@@ -149,7 +153,6 @@ def grpc_services(
     canceller = PostgresRunCanceller(database, relay, news)
     executions = PostgresRunExecutions(database, relay, news)
     plan_starts = PlanStarts(neighbours.versions, neighbours.environments)
-    planner = TimelyStartPlanner(plan_starts) if start_runs_at_once else None
     tasks = RunsTasksServicer(
         StartRuns(PostgresRunStarter(database, relay, news), plan_starts),
         PerformRunExecutions(

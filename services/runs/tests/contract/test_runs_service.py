@@ -16,6 +16,8 @@ from kongflow_common.ids import new_id
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_common.testing.grpc_server import InProcessServer, bearer, in_process_server
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.start_planner import TimelyStartPlanner
+from kongflow_runs.application.start_run import PlanStarts
 from kongflow_runs.main import grpc_services
 from kongflow_runs.rpc.error_catalog import CATALOG
 from services.runs.tests.neighbours import Others, answered
@@ -92,12 +94,16 @@ async def test_a_run_is_created_started_and_read(server: InProcessServer) -> Non
 async def test_a_new_run_is_there_as_a_started_one(
     database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
 ) -> None:
+    planner = TimelyStartPlanner(PlanStarts(others, others))
     client_services, tasks_services = grpc_services(
-        database, relay, writer, others.neighbours, start_runs_at_once=True
+        database, relay, writer, others.neighbours, planner
     )
-    async with in_process_server(
-        catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
-    ) as server:
+    async with (
+        planner,
+        in_process_server(
+            catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
+        ) as server,
+    ):
         environment = server.credentials.add_environment()
         request = request_in(environment)
         alone = await server.caller("jobs").call(

@@ -1,6 +1,7 @@
 """New runs are stored as started ones; where that cannot be, their start is queued."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,16 +35,19 @@ from services.runs.tests.neighbours import Others, a_version, an_environment
 
 
 @pytest.fixture
-async def create_run(writer: BatchingRunWriter, relay: OutboxRelay, others: Others) -> CreateRun:
+async def planner(others: Others) -> AsyncIterator[TimelyStartPlanner]:
+    async with TimelyStartPlanner(PlanStarts(others, others)) as planner:
+        yield planner
+
+
+@pytest.fixture
+async def create_run(
+    writer: BatchingRunWriter, relay: OutboxRelay, planner: TimelyStartPlanner
+) -> CreateRun:
     """The use case that plans starts, as main puts it together."""
     # While the relay has not looked into the table, what is new waits there for it.
     await eventually(lambda: relay.claimed_by_for_new_rows() is not None)
-    return planning(writer, others)
-
-
-def planning(writer: BatchingRunWriter, others: Others) -> CreateRun:
-    """Creates runs as started ones."""
-    return CreateRun(writer, TimelyStartPlanner(PlanStarts(others, others)))
+    return CreateRun(writer, planner)
 
 
 async def states(database: Database, *like: NewRun) -> list[tuple[str, int | None]]:
@@ -110,6 +114,7 @@ async def test_it_is_the_row_that_its_queued_start_would_have_made(
     database: Database,
     writer: BatchingRunWriter,
     relay: OutboxRelay,
+    planner: TimelyStartPlanner,
     others: Others,
     worker_queue: RecordingWorkerQueue,
 ) -> None:
@@ -118,7 +123,7 @@ async def test_it_is_the_row_that_its_queued_start_would_have_made(
     at_once = replace(a_run(), version_id=new_id(), external_account_id=new_id(), is_test=True)
     queued = replace(at_once, id=new_id(), event_record_id=new_id(), project_id=new_id())
     async with BatchingRunWriter(database, relay, news) as listening:
-        await planning(listening, others)(at_once)
+        await CreateRun(listening, planner)(at_once)
     await CreateRun(writer)(queued)
     starter = PostgresRunStarter(database, relay, news)
     pending = await starter.pending(queued.environment_id, [queued.id])
@@ -219,7 +224,11 @@ async def test_runs_of_many_environments_are_numbered_by_their_jobs_in_their_ord
 
 
 async def test_writers_that_race_make_each_run_once_and_numbers_without_gaps(
-    database: Database, writer: BatchingRunWriter, relay: OutboxRelay, others: Others
+    database: Database,
+    writer: BatchingRunWriter,
+    relay: OutboxRelay,
+    planner: TimelyStartPlanner,
+    others: Others,
 ) -> None:
     like = a_run()
     jobs = [new_id() for _ in range(5)]
@@ -231,7 +240,7 @@ async def test_writers_that_race_make_each_run_once_and_numbers_without_gaps(
     async with BatchingRunWriter(database, relay, writer._news) as other:
         answers = await asyncio.gather(
             *(
-                planning(each, others).many([a_run(like=run) for run in part])
+                CreateRun(each, planner).many([a_run(like=run) for run in part])
                 for start in range(0, len(runs), 10)
                 for each, part in (
                     (writer, runs[start : start + 10]),
@@ -285,7 +294,10 @@ async def test_a_run_that_is_cancelled_at_once_is_not_executed(
 
 
 async def test_a_process_that_ends_after_the_commit_leaves_the_execution_in_its_outbox(
-    database: Database, worker_queue: RecordingWorkerQueue, others: Others
+    database: Database,
+    worker_queue: RecordingWorkerQueue,
+    planner: TimelyStartPlanner,
+    others: Others,
 ) -> None:
     run = a_run()
     away = RecordingWorkerQueue()
@@ -293,7 +305,7 @@ async def test_a_process_that_ends_after_the_commit_leaves_the_execution_in_its_
         async with BatchingRunWriter(database, relay, RunNews(others.neighbours.news)) as writer:
             await eventually(lambda: relay.claimed_by_for_new_rows() is not None)
             away.fail_with(DependencyUnavailable("workerqueue"))
-            await planning(writer, others)(run)
+            await CreateRun(writer, planner)(run)
         assert await outbox_kinds(database, run) == ["performRunExecution"]
     assert not away.messages
     # The same name again: what it had claimed is released as it begins.

@@ -4,8 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from itertools import islice
+from types import TracebackType
+from typing import Final, Self
 
+from kongflow_common.batcher import Batcher
 from kongflow_common.errors import DependencyUnavailable
 from kongflow_common.rpc.deadline import time_left
 from kongflow_runs.domain.run import NewRun
@@ -17,13 +20,16 @@ _logger = logging.getLogger(__name__)
 
 _PLAN_SECONDS: Final = 0.5
 _PAUSE_SECONDS: Final = 1.0
+_NEVER: Final = 1_000_000
+"""A number of waiting calls for whose company nobody waits."""
 
 
 class TimelyStartPlanner:
     """The StartPlanner that never makes creations wait for longer than a moment.
 
-    What does not succeed in time is left to the queued starts. Then nobody is asked for a second,
-    and after it by one call at a time, until it succeeds again.
+    Calls that come while others are waiting for an answer share the next question. What does not
+    succeed in time is left to the queued starts. Then nobody is asked for a second, and after it
+    by one call at a time, until it succeeds again.
     """
 
     def __init__(
@@ -36,6 +42,20 @@ class TimelyStartPlanner:
         self._pause_seconds = pause_seconds
         self._is_late = False
         self._not_before = 0.0
+        self._questions: Batcher[Sequence[NewRun], Sequence[StartedAs]] = Batcher(
+            self._ask, name="starts of new runs", threshold=_NEVER
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._questions.close()
 
     async def plan(self, runs: Sequence[NewRun]) -> Sequence[StartedAs | None]:
         """How the runs go on, all or none of them; see StartPlanner.plan."""
@@ -47,7 +67,7 @@ class TimelyStartPlanner:
         try:
             # Of a caller's own time half is left for storing the runs.
             async with asyncio.timeout(time_left(2 * _PLAN_SECONDS) / 2):
-                plans = await self._plan_starts(runs)
+                plans = await self._questions.submit(runs)
         except (DependencyUnavailable, TimeoutError) as error:
             self._is_late = True
             self._not_before = time.monotonic() + self._pause_seconds
@@ -59,6 +79,15 @@ class TimelyStartPlanner:
             self._not_before = 0.0
             return plans
         return [None] * len(runs)
+
+    async def _ask(self, calls: Sequence[Sequence[NewRun]]) -> Sequence[Sequence[StartedAs]]:
+        try:
+            # Whoever waited has given up by then.
+            async with asyncio.timeout(_PLAN_SECONDS):
+                plans = iter(await self._plan_starts([run for runs in calls for run in runs]))
+        except TimeoutError:
+            raise DependencyUnavailable("jobs") from None
+        return [list(islice(plans, len(runs))) for runs in calls]
 
 
 def _say(level: int, runs: Sequence[NewRun], error: Exception) -> None:
