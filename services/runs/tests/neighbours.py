@@ -17,7 +17,7 @@ from kongflow_runs.domain.execution import (
     EnvironmentDescription,
     ExecutedEvent,
 )
-from kongflow_runs.domain.start import PendingRun, ResolvedVersion
+from kongflow_runs.domain.start import ResolvedVersion, Startable
 from kongflow_runs.main import Neighbours
 
 AT = datetime(2026, 11, 22, 3, 20, 40, 12_000, tzinfo=UTC)
@@ -105,9 +105,7 @@ class Others:
             news=EventPublisher(self.interest, SystemClock(), new_id),
         )
 
-    async def resolve(
-        self, environment_id: UUID, runs: Sequence[PendingRun]
-    ) -> Sequence[ResolvedVersion | None]:
+    async def resolve(self, runs: Sequence[Startable]) -> Sequence[ResolvedVersion | None]:
         self._ask("jobs")
         return [self.version] * len(runs)
 

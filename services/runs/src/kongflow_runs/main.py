@@ -33,7 +33,6 @@ from kongflow_common.supervision import BackgroundTasks
 from kongflow_runs.adapters.endpoints_client import GrpcEndpoints
 from kongflow_runs.adapters.environments import DescribedEnvironments
 from kongflow_runs.adapters.events_client import GrpcEvents
-from kongflow_runs.adapters.first_starts import FirstStarts
 from kongflow_runs.adapters.purges import OF_ACCOUNT, OF_ENVIRONMENT, OF_PROJECT
 from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_executions import PostgresRunExecutions
@@ -41,6 +40,7 @@ from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_reader import PostgresRunReader
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.start_planner import TimelyStartPlanner
 from kongflow_runs.adapters.unfinished_events import PostgresUnfinishedEvents
 from kongflow_runs.adapters.version_resolver import GrpcVersionResolver
 from kongflow_runs.application.cancel_run import CancelRun, CancelRunsOfEvent
@@ -51,10 +51,11 @@ from kongflow_runs.application.ports import (
     Environments,
     Events,
     RunWriter,
+    StartPlanner,
     VersionResolver,
 )
 from kongflow_runs.application.queries import GetRun, ListRuns
-from kongflow_runs.application.start_run import StartRuns
+from kongflow_runs.application.start_run import PlanStarts, StartRuns
 from kongflow_runs.application.unfinished_events import ListUnfinishedEvents
 from kongflow_runs.rpc.error_catalog import CATALOG
 from kongflow_runs.rpc.runs_internal_servicer import RunsInternalServicer
@@ -109,14 +110,14 @@ async def serve(settings: RunsSettings, stop: asyncio.Event) -> None:
             endpoints=endpoints,
             news=news,
         )
-        first_starts = None
+        plan_starts = PlanStarts(neighbours.versions, neighbours.environments)
+        planner = None
         if settings.start_runs_at_once:
-            start_runs = runs_starter(database, relay, neighbours)
-            first_starts = await stack.enter_async_context(FirstStarts(start_runs.created, relay))
-        writer = await stack.enter_async_context(
-            BatchingRunWriter(database, relay, RunNews(news), first_starts)
+            planner = await stack.enter_async_context(TimelyStartPlanner(plan_starts))
+        writer = await stack.enter_async_context(BatchingRunWriter(database, relay, RunNews(news)))
+        client_services, tasks_services = grpc_services(
+            database, relay, writer, neighbours, planner
         )
-        client_services, tasks_services = grpc_services(database, relay, writer, neighbours)
         server = GrpcServer(
             settings,
             authenticator=Authenticator(resolver, ServiceTokenVerifier(SERVICE, public_keys)),
@@ -139,22 +140,21 @@ class Neighbours:
     news: IntegrationEvents
 
 
-def runs_starter(database: Database, relay: OutboxRelay, neighbours: Neighbours) -> StartRuns:
-    """Starts runs, whoever asks for it."""
-    starter = PostgresRunStarter(database, relay, RunNews(neighbours.news))
-    return StartRuns(starter, neighbours.versions, neighbours.environments)
-
-
 def grpc_services(
-    database: Database, relay: OutboxRelay, writer: RunWriter, neighbours: Neighbours
+    database: Database,
+    relay: OutboxRelay,
+    writer: RunWriter,
+    neighbours: Neighbours,
+    planner: StartPlanner | None = None,
 ) -> tuple[list[GrpcService], list[GrpcService]]:
     """The services for clients, and those for other services and the worker queue."""
     reader = PostgresRunReader(database)
     news = RunNews(neighbours.news)
     canceller = PostgresRunCanceller(database, relay, news)
     executions = PostgresRunExecutions(database, relay, news)
+    plan_starts = PlanStarts(neighbours.versions, neighbours.environments)
     tasks = RunsTasksServicer(
-        runs_starter(database, relay, neighbours),
+        StartRuns(PostgresRunStarter(database, relay, news), plan_starts),
         PerformRunExecutions(
             executions, neighbours.events, neighbours.environments, neighbours.endpoints
         ),
@@ -177,7 +177,7 @@ def grpc_services(
             GrpcService(
                 runs_internal_service_pb2.DESCRIPTOR.services_by_name["RunsInternalService"],
                 RunsInternalServicer(
-                    CreateRun(writer),
+                    CreateRun(writer, planner),
                     CancelRunsOfEvent(canceller),
                     ListUnfinishedEvents(PostgresUnfinishedEvents(database)),
                 ),

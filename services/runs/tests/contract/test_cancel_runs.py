@@ -28,6 +28,7 @@ from kongflow_runs.adapters.run_canceller import PostgresRunCanceller
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
 from kongflow_runs.application.cancel_run import CancelRunsOfEvent
+from kongflow_runs.application.create_run import CreateRun
 from services.runs.tests.conftest import a_run
 from services.runs.tests.contract.test_runs_service import (
     TIMEOUT,
@@ -204,7 +205,7 @@ async def test_many_runs_are_cancelled_part_by_part(
 ) -> None:
     first = a_run()
     runs = [replace(first, id=new_id(), dispatcher_id=new_id()) for _ in range(25)]
-    await asyncio.gather(*map(writer.create, runs))
+    await CreateRun(writer).many(runs)
     news = RunNews(EventPublisher(FixedInterest(), FixedClock(), new_id))
     use_case = CancelRunsOfEvent(PostgresRunCanceller(database, relay, news), runs_at_once=4)
     answers = await asyncio.gather(

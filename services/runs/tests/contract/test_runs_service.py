@@ -11,8 +11,15 @@ from kongflow.runs.v1 import run_pb2, runs_service_pb2
 from kongflow.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.auth.principals import EnvironmentScope
+from kongflow_common.db.engine import Database
 from kongflow_common.ids import new_id
-from kongflow_common.testing.grpc_server import InProcessServer, bearer
+from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_common.testing.grpc_server import InProcessServer, bearer, in_process_server
+from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.adapters.start_planner import TimelyStartPlanner
+from kongflow_runs.application.start_run import PlanStarts
+from kongflow_runs.main import grpc_services
+from kongflow_runs.rpc.error_catalog import CATALOG
 from services.runs.tests.neighbours import Others, answered
 
 TIMEOUT = 10.0
@@ -82,6 +89,41 @@ async def test_a_run_is_created_started_and_read(server: InProcessServer) -> Non
     assert read.run.state == run_pb2.Run.STATE_QUEUED
     assert read.run.number == 1
     assert read.run.HasField("queue_time")
+
+
+async def test_a_new_run_is_there_as_a_started_one(
+    database: Database, relay: OutboxRelay, writer: BatchingRunWriter, others: Others
+) -> None:
+    planner = TimelyStartPlanner(PlanStarts(others, others))
+    client_services, tasks_services = grpc_services(
+        database, relay, writer, others.neighbours, planner
+    )
+    async with (
+        planner,
+        in_process_server(
+            catalog=CATALOG, client_services=client_services, tasks_services=tasks_services
+        ) as server,
+    ):
+        environment = server.credentials.add_environment()
+        request = request_in(environment)
+        alone = await server.caller("jobs").call(
+            RunsInternalServiceStub(server.tasks_channel).CreateRun, request, timeout=TIMEOUT
+        )
+        request.event_record_id = str(new_id())
+        run_ids = [alone.run_id, *await create(server, request)]
+        runs = [
+            await RunsServiceStub(server.channel).GetRun(
+                runs_service_pb2.GetRunRequest(id=run_id),
+                metadata=bearer(server.credentials.add_secret_key(environment)),
+                timeout=TIMEOUT,
+            )
+            for run_id in run_ids
+        ]
+    assert [(each.run.state, each.run.number) for each in runs] == [
+        (run_pb2.Run.STATE_QUEUED, 1),
+        (run_pb2.Run.STATE_QUEUED, 2),
+    ]
+    assert all(each.run.HasField("queue_time") for each in runs)
 
 
 async def test_a_bad_request_does_not_hold_up_its_neighbours(server: InProcessServer) -> None:

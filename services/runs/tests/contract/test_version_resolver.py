@@ -67,9 +67,8 @@ async def test_each_version_is_asked_for_once_and_each_run_has_its_own() -> None
         resolver = GrpcVersionResolver(server.caller("runs"))
         environment_id = new_id()
         versions = await resolver.resolve(
-            environment_id,
             [
-                PendingRun(new_id(), job_id, selector, version_id)
+                PendingRun(new_id(), environment_id, job_id, selector, version_id)
                 for job_id, selector, version_id in (*wanted, *reversed(wanted))
             ],
         )

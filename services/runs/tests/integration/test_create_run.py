@@ -63,6 +63,6 @@ async def test_two_writers_that_race_make_one_run(
 
 async def test_the_place_of_another_environment_is_refused(writer: BatchingRunWriter) -> None:
     run = a_run()
-    await writer.create(run)
+    await CreateRun(writer)(run)
     with pytest.raises(RunPlaceTaken):
-        await writer.create(replace(run, id=new_id(), environment_id=new_id()))
+        await CreateRun(writer)(replace(run, id=new_id(), environment_id=new_id()))

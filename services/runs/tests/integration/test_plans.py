@@ -21,6 +21,8 @@ from kongflow_runs.adapters import (
     run_executions,
     run_starter,
     run_writer,
+    start_messages,
+    started_runs,
     unfinished_events,
 )
 from kongflow_runs.adapters.run_news import RUN_COMPLETED
@@ -77,6 +79,19 @@ def creation(run: NewRun) -> dict[str, object]:
     }
 
 
+def started_creation(*runs: NewRun) -> dict[str, object]:
+    """The parameters that store queued runs."""
+    plans = [(run, StartedAs(run.id, RunState.QUEUED, a_version())) for run in runs]
+    messages = [
+        start_messages.execution(run.id, run.environment_id, run.traceparent) for run in runs
+    ]
+    return {
+        **started_runs._bound(plans),
+        **started_runs._MESSAGES.bind(messages, "tests"),
+        **started_runs._LOGGED.bind([(run.id, ended(run.id)) for run in runs]),
+    }
+
+
 def ended(id_: UUID) -> PublishedEvent:
     """The event that a run has ended."""
     return published_event(
@@ -105,7 +120,7 @@ def start() -> dict[str, object]:
     """The parameters that queue two runs."""
     ids = [row_id(1), row_id(2)]
     plans = [StartedAs(id_, RunState.QUEUED, a_version()) for id_ in ids]
-    messages = [run_starter._execution(id_, RUN.environment_id, TRACEPARENT) for id_ in ids]
+    messages = [start_messages.execution(id_, RUN.environment_id, TRACEPARENT) for id_ in ids]
     return {
         **run_starter._PLANS.bind([run_starter._row(plan) for plan in plans]),
         **run_starter._MESSAGES.bind(messages, "tests", ids),
@@ -117,7 +132,7 @@ def start() -> dict[str, object]:
 def news(number: int) -> dict[str, object]:
     """The parameters that tell of one run."""
     id_ = row_id(1_000 + number)
-    message = run_starter._execution(id_, RUN.environment_id, TRACEPARENT)
+    message = start_messages.execution(id_, RUN.environment_id, TRACEPARENT)
     return {**run_executions._NEWS.bind([message], "tests", [id_]), **logged(number)}
 
 
@@ -162,6 +177,10 @@ def statements() -> dict[str, Statement]:
         "create again": (
             run_writer.ADD_RUNS,
             creation(replace(RUN, event_record_id=row_id(2), dispatcher_id=row_id(2))),
+        ),
+        "create started": (
+            started_runs.ADD_STARTED,
+            started_creation(*(replace(a_run(), project_id=RUN.project_id) for _ in range(2))),
         ),
         "holders": (run_writer.FIND_HOLDERS, run_writer.PLACES.bind(holders)),
         "pending": (

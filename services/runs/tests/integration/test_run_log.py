@@ -75,7 +75,7 @@ async def test_a_run_is_created_once_and_starts_once(
 ) -> None:
     run = await scene.created()
     # Who creates it again gets the one that is there.
-    assert await writer.create(replace(run, id=new_id())) == run.id
+    assert await CreateRun(writer)(replace(run, id=new_id())) == run.id
     await shipper.once()
     assert log.of(run.id) == [
         (
@@ -104,7 +104,7 @@ async def test_a_run_that_was_called_by_name_has_no_dispatcher(
     shipper: EventShipper, log: RecordingLog, writer: BatchingRunWriter
 ) -> None:
     run = replace(a_run(), dispatcher_id=None, request_id="r1")
-    await writer.create(run)
+    await CreateRun(writer)(run)
     await shipper.once()
     [(_, data)] = log.of(run.id)
     assert data == {"jobId": str(run.job_id), "eventRecordId": str(run.event_record_id)}

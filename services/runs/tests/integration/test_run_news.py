@@ -22,6 +22,7 @@ from kongflow_runs.adapters.run_executions import PostgresRunExecutions
 from kongflow_runs.adapters.run_news import RUN_COMPLETED, RunNews
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.application.create_run import CreateRun
 from kongflow_runs.application.ports import ExecutionTurn
 from kongflow_runs.domain.execution import Ended, ExecutingRun, TryAgain, ended_with
 from kongflow_runs.domain.run import NewRun, RunState
@@ -48,13 +49,13 @@ class Scene:
 
     async def created(self) -> NewRun:
         run = a_run()
-        await self._writer.create(run)
+        await CreateRun(self._writer)(run)
         return run
 
     async def another(self, run: NewRun) -> UUID:
         """Another run of the same job and environment."""
         run_id = new_id()
-        await self._writer.create(replace(run, id=run_id, dispatcher_id=new_id()))
+        await CreateRun(self._writer)(replace(run, id=run_id, dispatcher_id=new_id()))
         return run_id
 
     async def executing(self, turn: ExecutionTurn = TURN) -> ExecutingRun:

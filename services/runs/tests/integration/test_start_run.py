@@ -16,6 +16,7 @@ from kongflow_common.testing.worker_queue import RecordingWorkerQueue
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.run_starter import PostgresRunStarter
 from kongflow_runs.adapters.run_writer import BatchingRunWriter
+from kongflow_runs.application.create_run import CreateRun
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
 from services.runs.tests.conftest import TRACEPARENT, a_run
@@ -28,7 +29,7 @@ async def stored(writer: BatchingRunWriter, count: int) -> list[NewRun]:
     """Stores runs of one job and one environment."""
     first = a_run()
     runs = [replace(first, id=new_id(), event_record_id=new_id()) for _ in range(count)]
-    await asyncio.gather(*map(writer.create, runs))
+    await CreateRun(writer).many(runs)
     return runs
 
 

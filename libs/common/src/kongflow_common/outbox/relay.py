@@ -149,14 +149,6 @@ class OutboxRelay:
         if len(self._offered) >= self._alarm_count:
             self._sound_alarm()
 
-    def carried_out(self, messages: Sequence[OutboxMessage]) -> None:
-        """Say that what could have been offered was done without the worker queue.
-
-        The messages are deleted, a little later.
-        """
-        for message in messages:
-            self._delete_later(message.id)
-
     def wake(self) -> None:
         """Have the table looked at now: it holds committed messages that nobody has claimed."""
         self._leftovers = True

@@ -11,7 +11,7 @@ from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_runs.adapters.run_news import RunNews
-from kongflow_runs.adapters.run_starter import PERFORM_RUN_EXECUTION, execution_key
+from kongflow_runs.adapters.start_messages import PERFORM_RUN_EXECUTION, execution_key
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.run import ENDED, RunState
 

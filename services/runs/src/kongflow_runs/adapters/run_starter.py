@@ -1,24 +1,18 @@
 """Numbers pending runs, marks them queued and enqueues their execution, with one statement."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
-
-import orjson
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
-from kongflow_common.eventing.envelope import PublishedEvent
 from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
-from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
 from kongflow_runs.adapters.run_news import RunNews
+from kongflow_runs.adapters.start_messages import StartMessages, TracedStart
 from kongflow_runs.adapters.tables import SCHEMA
-from kongflow_runs.domain.run import ENDED, RunState, VersionSelector
+from kongflow_runs.domain.run import RunState, VersionSelector
 from kongflow_runs.domain.start import PendingRun, StartedAs
-
-PERFORM_RUN_EXECUTION = "performRunExecution"
 
 PENDING = """
 SELECT id, job_id, version_alias, version, version_id FROM runs.job_runs
@@ -88,7 +82,7 @@ class PostgresRunStarter:
     def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._pool = database.pool
         self._relay = relay
-        self._news = news
+        self._messages = StartMessages(news)
 
     async def pending(self, environment_id: UUID, run_ids: Sequence[UUID]) -> Sequence[PendingRun]:
         """Those of the runs that are pending."""
@@ -96,7 +90,7 @@ class PostgresRunStarter:
             PENDING, {"ids": array_parameter("uuid", run_ids), "environment_id": environment_id}
         )
         return [
-            PendingRun(id_, job_id, VersionSelector(alias=alias, version=version), version_id)
+            PendingRun(id_, environment_id, job_id, VersionSelector(alias, version), version_id)
             for id_, job_id, alias, version, version_id in rows
         ]
 
@@ -104,13 +98,9 @@ class PostgresRunStarter:
         self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
     ) -> Sequence[tuple[UUID, RunState]]:
         """Carries plans out on those that are still pending; see RunStarter.start."""
-        sent = [
-            (plan.run_id, _execution(plan.run_id, environment_id, traceparent))
-            for plan, traceparent in plans
-            if plan.state is RunState.QUEUED
-        ]
-        ended = self._ended(environment_id, plans)
-        sent += await self._told(ended)
+        sent, ended = await self._messages.sent_and_logged(
+            [TracedStart(plan, environment_id, traceparent) for plan, traceparent in plans]
+        )
         claimed_by = self._relay.claimed_by_for_new_rows()
         rows = await self._pool.execute(
             START,
@@ -119,7 +109,7 @@ class PostgresRunStarter:
                 **_MESSAGES.bind(
                     [message for _, message in sent], claimed_by, [run_id for run_id, _ in sent]
                 ),
-                **_LOGGED.bind([(plan.run_id, event) for plan, event, _ in ended]),
+                **_LOGGED.bind(ended),
                 "environment_id": environment_id,
             },
         )
@@ -128,40 +118,6 @@ class PostgresRunStarter:
             [message for run_id, message in sent if run_id in started], claimed_by
         )
         return list(started.items())
-
-    def _ended(
-        self, environment_id: UUID, plans: Sequence[tuple[StartedAs, str]]
-    ) -> list[tuple[StartedAs, PublishedEvent, str]]:
-        """The runs that end at their start, each with the event that says so."""
-        return [
-            (
-                plan,
-                self._news.ended(
-                    environment_id,
-                    plan.run_id,
-                    plan.state,
-                    job_slug=plan.version.job_slug if plan.version else None,
-                    job_version=plan.version.version if plan.version else None,
-                ),
-                traceparent,
-            )
-            for plan, traceparent in plans
-            if plan.state in ENDED
-        ]
-
-    async def _told(
-        self, ended: Sequence[tuple[StartedAs, PublishedEvent, str]]
-    ) -> list[tuple[UUID, OutboxMessage]]:
-        """What those are told who consume it, each with its run."""
-        told: list[tuple[UUID, OutboxMessage]] = []
-        wanted = {
-            state: await self._news.wanted(state) for state in {plan.state for plan, _, _ in ended}
-        }
-        for plan, event, traceparent in ended:
-            if wanted[plan.state]:
-                message = replace(self._news.enqueued(event), traceparent=traceparent)
-                told.append((plan.run_id, message))
-        return told
 
 
 def _row(plan: StartedAs) -> tuple[object, ...]:
@@ -177,19 +133,4 @@ def _row(plan: StartedAs) -> tuple[object, ...]:
         version.preprocess if version else False,
         plan.error,
         output.text if output else None,
-    )
-
-
-def execution_key(run_id: UUID) -> str:
-    """The job key of a run's execution."""
-    return f"job_run:EXECUTE_JOB:{run_id}"
-
-
-def _execution(run_id: UUID, environment_id: UUID, traceparent: str) -> OutboxMessage:
-    return OutboxMessage.enqueue(
-        PERFORM_RUN_EXECUTION,
-        orjson.dumps({"runId": str(run_id)}),
-        environment_id=environment_id,
-        job_key=execution_key(run_id),
-        traceparent=traceparent,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
 import orjson
 
@@ -14,11 +13,12 @@ from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
-from kongflow_runs.adapters.first_starts import FirstStarts
 from kongflow_runs.adapters.run_news import RunNews
+from kongflow_runs.adapters.started_runs import StartedRuns
 from kongflow_runs.adapters.tables import SCHEMA
 from kongflow_runs.domain.errors import RunPlaceTaken
-from kongflow_runs.domain.run import NewRun
+from kongflow_runs.domain.run import CreatedRun, NewRun, RunState
+from kongflow_runs.domain.start import StartedAs
 
 START_RUN = "startRun"
 
@@ -83,27 +83,22 @@ SELECT p.place, holder.id FROM p CROSS JOIN LATERAL (
 WHERE p.request_id IS NOT NULL
 """  # nosec B608
 
-_NO_DISPATCHER = UUID(int=0)
+_Planned = tuple[NewRun, StartedAs | None]
 
 
 class BatchingRunWriter:
     """The RunWriter on PostgreSQL: calls that wait at the same time become one transaction.
 
-    With `first_starts` new runs are started here at once, where that can be.
+    Or two, where some runs are stored as started ones and others pending. Those that would be
+    started are pending too when the place of one among them is held.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        relay: OutboxRelay,
-        news: RunNews,
-        first_starts: FirstStarts | None = None,
-    ) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay, news: RunNews) -> None:
         self._database = database
         self._relay = relay
         self._news = news
-        self._first_starts = first_starts
-        self._batcher: Batcher[NewRun, UUID] = Batcher(self._flush, name="new runs")
+        self._started = StartedRuns(database, relay, news)
+        self._batcher: Batcher[_Planned, CreatedRun] = Batcher(self._flush, name="new runs")
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,43 +111,49 @@ class BatchingRunWriter:
     ) -> None:
         await self._batcher.close()
 
-    async def create(self, run: NewRun) -> UUID:
-        """Stores a run with its queued start; answers who holds its place."""
-        return await self._batcher.submit(run)
-
-    async def create_many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
-        """The same for each of the runs; an error stands in its run's place."""
+    async def create_many(self, runs: Sequence[_Planned]) -> Sequence[CreatedRun | Exception]:
+        """Stores each run as its plan says, or pending; see RunWriter.create_many."""
         return await self._batcher.submit_all(runs)
 
-    async def _flush(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
+    async def _flush(self, runs: Sequence[_Planned]) -> Sequence[CreatedRun | Exception]:
         # In one order everywhere: transactions that create the same runs wait for each other.
         ordered = sorted(runs, key=_place)
-        messages = [_start(run) for run in ordered]
+        planned = [(run, plan) for run, plan in ordered if plan is not None]
+        pending = [run for run, plan in ordered if plan is None]
+        created: dict[int, CreatedRun] = {}
+        if planned and await self._started.add(planned):
+            created = {run.id.int: CreatedRun(run.id, plan.state) for run, plan in planned}
+        else:
+            pending = [run for run, _ in ordered]
+        if pending:
+            created |= await self._add_pending(pending)
+        return [
+            created.get(run.id.int) or RunPlaceTaken(event_record_id=run.event_record_id)
+            for run, _ in runs
+        ]
+
+    async def _add_pending(self, runs: Sequence[NewRun]) -> dict[int, CreatedRun]:
+        """Store the runs with their queued starts; who holds their places, by their own ids."""
+        messages = [_start(run) for run in runs]
         claimed_by = self._relay.claimed_by_for_new_rows()
         rows = await self._database.pool.execute(
             ADD_RUNS,
             {
-                **RUNS.bind([_row(run) for run in ordered]),
-                **STARTS.bind(messages, claimed_by, [run.id for run in ordered]),
-                **LOGGED.bind([(run.id, self._news.created(run)) for run in ordered]),
+                **RUNS.bind([_row(run) for run in runs]),
+                **STARTS.bind(messages, claimed_by, [run.id for run in runs]),
+                **LOGGED.bind([(run.id, self._news.created(run)) for run in runs]),
             },
         )
-        stored = {row[0] for row in rows}
-        created = [
-            (run, message)
-            for run, message in zip(ordered, messages, strict=True)
-            if run.id in stored
-        ]
-        if self._first_starts is not None and claimed_by is not None:
-            self._first_starts.take(created)
-        else:
-            self._relay.committed([message for _, message in created], claimed_by)
-        holders: dict[UUID, UUID] = {}
-        if len(stored) < len(runs):
-            holders = await self._find_holders([run for run in ordered if run.id not in stored])
-        return [_answer(run, stored, holders) for run in runs]
+        created = {id_.int: CreatedRun(id_, RunState.PENDING) for (id_,) in rows}
+        self._relay.committed(
+            [message for run, message in zip(runs, messages, strict=True) if run.id.int in created],
+            claimed_by,
+        )
+        if len(created) < len(runs):
+            created |= await self._find_holders([run for run in runs if run.id.int not in created])
+        return created
 
-    async def _find_holders(self, runs: Sequence[NewRun]) -> dict[UUID, UUID]:
+    async def _find_holders(self, runs: Sequence[NewRun]) -> dict[int, CreatedRun]:
         rows = await self._database.pool.execute(
             FIND_HOLDERS,
             PLACES.bind(
@@ -169,19 +170,14 @@ class BatchingRunWriter:
                 ]
             ),
         )
-        return {runs[place].id: holder for place, holder in rows}
+        return {runs[place].id.int: CreatedRun(holder, None) for place, holder in rows}
 
 
-def _answer(run: NewRun, stored: set[UUID], holders: dict[UUID, UUID]) -> UUID | Exception:
-    if run.id in stored:
-        return run.id
-    holder = holders.get(run.id)
-    return holder if holder is not None else RunPlaceTaken(event_record_id=run.event_record_id)
-
-
-def _place(run: NewRun) -> tuple[UUID, UUID, UUID, str]:
-    dispatcher_id = run.dispatcher_id or _NO_DISPATCHER
-    return run.event_record_id, dispatcher_id, run.job_id, run.request_id or ""
+def _place(planned: _Planned) -> tuple[int, int, int, str]:
+    run, _ = planned
+    # By the ids' numbers: UUIDs are compared by Python code.
+    dispatcher = run.dispatcher_id.int if run.dispatcher_id is not None else 0
+    return run.event_record_id.int, dispatcher, run.job_id.int, run.request_id or ""
 
 
 def _row(run: NewRun) -> tuple[object, ...]:

@@ -7,11 +7,11 @@ from kongflow.jobs.internal.v1 import jobs_internal_service_pb2 as pb
 from kongflow.jobs.internal.v1.jobs_internal_service_pb2_grpc import JobsInternalServiceStub
 from kongflow_common.rpc.channel import ServiceCaller
 from kongflow_common.rpc.deadline import time_left
-from kongflow_runs.domain.start import PendingRun, ResolvedVersion
+from kongflow_runs.domain.start import ResolvedVersion, Startable
 
 _TIMEOUT_SECONDS = 5.0
 
-_Wish = tuple[int, int | None, str | None, str | None]
+_Wish = tuple[int, int, int | None, str | None, str | None]
 
 
 class GrpcVersionResolver:
@@ -21,34 +21,34 @@ class GrpcVersionResolver:
         self._jobs = jobs
         self._stub = JobsInternalServiceStub(jobs.channel)
 
-    async def resolve(
-        self, environment_id: UUID, runs: Sequence[PendingRun]
-    ) -> Sequence[ResolvedVersion | None]:
+    async def resolve(self, runs: Sequence[Startable]) -> Sequence[ResolvedVersion | None]:
         """The version of each run; see VersionResolver.resolve."""
         # Many runs at once are often of few jobs: each version is asked for once.
-        wanted = {_wish(run): run for run in runs}
+        wishes = [_wish(run) for run in runs]
+        wanted = dict(zip(wishes, runs, strict=True))
         response = await self._jobs.call(
             self._stub.ResolveJobVersions,
-            pb.ResolveJobVersionsRequest(
-                references=[_reference(environment_id, run) for run in wanted.values()]
-            ),
+            pb.ResolveJobVersionsRequest(references=[_reference(run) for run in wanted.values()]),
             timeout=time_left(_TIMEOUT_SECONDS),
         )
         if len(response.results) != len(wanted):
             raise RuntimeError(f"asked for {len(wanted)} versions, got {len(response.results)}")
         versions = dict(zip(wanted, map(_version, response.results), strict=True))
-        return [versions[_wish(run)] for run in runs]
+        return [versions[wish] for wish in wishes]
 
 
-def _wish(run: PendingRun) -> _Wish:
+def _wish(run: Startable) -> _Wish:
     """What two runs have in common that execute the same version."""
     # By the ids' numbers: a UUID's hash is Python code.
     version_id = run.version_id.int if run.version_id is not None else None
-    return run.job_id.int, version_id, run.selector.alias, run.selector.version
+    selector = run.selector
+    return run.environment_id.int, run.job_id.int, version_id, selector.alias, selector.version
 
 
-def _reference(environment_id: UUID, run: PendingRun) -> pb.JobVersionReference:
-    reference = pb.JobVersionReference(environment_id=str(environment_id), job_id=str(run.job_id))
+def _reference(run: Startable) -> pb.JobVersionReference:
+    reference = pb.JobVersionReference(
+        environment_id=str(run.environment_id), job_id=str(run.job_id)
+    )
     if run.version_id is not None:
         reference.version_id = str(run.version_id)
     elif run.selector.version is not None:

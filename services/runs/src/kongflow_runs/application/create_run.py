@@ -5,40 +5,53 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from kongflow_common.logging import log_each
-from kongflow_runs.application.ports import RunWriter
-from kongflow_runs.domain.run import NewRun
+from kongflow_runs.application.ports import RunWriter, StartPlanner
+from kongflow_runs.domain.run import CreatedRun, NewRun, RunState
+from kongflow_runs.domain.start import StartedAs
 
 logger = logging.getLogger(__name__)
 
 
 class CreateRun:
-    """Stores runs with their queued starts (docs/behaviour.md#create-run)."""
+    """Stores runs as started ones, or with their queued starts (docs/behaviour.md#create-run).
 
-    def __init__(self, writer: RunWriter) -> None:
+    Without `planner` all starts are queued.
+    """
+
+    def __init__(self, writer: RunWriter, planner: StartPlanner | None = None) -> None:
         self._writer = writer
+        self._planner = planner
 
     async def __call__(self, run: NewRun) -> UUID:
         """Creates one run; answers its id, or that of the run that is there already."""
-        run_id = await self._writer.create(run)
-        _log([(run, run_id)])
-        return run_id
+        [created] = await self.many([run])
+        if isinstance(created, Exception):
+            raise created
+        return created
 
     async def many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
         """Creates runs in one transaction where it can; a failure stands in its run's place."""
-        created = await self._writer.create_many(runs)
+        plans: Sequence[StartedAs | None] = [None] * len(runs)
+        if runs and self._planner is not None:
+            plans = await self._planner.plan(runs)
+        created = await self._writer.create_many(list(zip(runs, plans, strict=True)))
         _log(
-            (run, run_id)
-            for run, run_id in zip(runs, created, strict=True)
-            if isinstance(run_id, UUID)
+            (run, answer)
+            for run, answer in zip(runs, created, strict=True)
+            if isinstance(answer, CreatedRun)
         )
-        return created
+        return [answer.id if isinstance(answer, CreatedRun) else answer for answer in created]
 
 
-def _log(created: Iterable[tuple[NewRun, UUID]]) -> None:
+def _log(created: Iterable[tuple[NewRun, CreatedRun]]) -> None:
     lines: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
-    for run, run_id in created:
-        message = "run created" if run_id == run.id else "run found"
-        fields = {"run_id": str(run_id), "event_record_id": str(run.event_record_id)}
-        lines.setdefault(message, []).append((run.traceparent[3:35], fields))
+    for run, (id_, state) in created:
+        run_id, trace_id = str(id_), run.traceparent[3:35]
+        message = "run found" if state is None else "run created"
+        fields = {"run_id": run_id, "event_record_id": str(run.event_record_id)}
+        lines.setdefault(message, []).append((trace_id, fields))
+        if state is not None and state is not RunState.PENDING:
+            started = f"run {state.value.lower()}"
+            lines.setdefault(started, []).append((trace_id, {"run_id": run_id}))
     for message, group in lines.items():
         log_each(logger, message, group)

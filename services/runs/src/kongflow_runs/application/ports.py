@@ -16,24 +16,31 @@ from kongflow_runs.domain.execution import (
     ExecutingRun,
     Verdict,
 )
-from kongflow_runs.domain.run import NewRun, Run, RunState
-from kongflow_runs.domain.start import PendingRun, ResolvedVersion, StartedAs
+from kongflow_runs.domain.run import CreatedRun, NewRun, Run, RunState
+from kongflow_runs.domain.start import PendingRun, ResolvedVersion, Startable, StartedAs
 
 
 class RunWriter(Protocol):
-    """Stores new runs, each together with its queued start."""
+    """Stores new runs."""
 
-    async def create(self, run: NewRun) -> UUID:
-        """Stores a run and enqueues its start in one transaction.
+    async def create_many(
+        self, runs: Sequence[tuple[NewRun, StartedAs | None]]
+    ) -> Sequence[CreatedRun | Exception]:
+        """Stores each run as its plan says, or pending and with its queued start.
 
-        Answers the id of the run that holds the place of (event record, dispatcher, job), or the
-        request id: the new one, or the one that was there before. Concurrent calls share a
-        transaction. Raises RunPlaceTaken when the place is held in another environment.
+        A run and what is sent of it are one transaction, which concurrent calls share. Answers
+        for each run who holds the place of (event record, dispatcher, job), or the request id:
+        the new one, or the one that was there before; RunPlaceTaken where it is held in another
+        environment. A plan may be left to the queued start.
         """
         ...
 
-    async def create_many(self, runs: Sequence[NewRun]) -> Sequence[UUID | Exception]:
-        """The same for each of the runs, in their order; what would be raised in its place."""
+
+class StartPlanner(Protocol):
+    """Plans the starts of runs that are about to be stored."""
+
+    async def plan(self, runs: Sequence[NewRun]) -> Sequence[StartedAs | None]:
+        """How each of the runs goes on; None where its queued start is to find out."""
         ...
 
 
@@ -57,9 +64,7 @@ class RunStarter(Protocol):
 class VersionResolver(Protocol):
     """Finds the versions that runs execute."""
 
-    async def resolve(
-        self, environment_id: UUID, runs: Sequence[PendingRun]
-    ) -> Sequence[ResolvedVersion | None]:
+    async def resolve(self, runs: Sequence[Startable]) -> Sequence[ResolvedVersion | None]:
         """The version of each run; None where there is none. Raises DependencyUnavailable."""
         ...
 

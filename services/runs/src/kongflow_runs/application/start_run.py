@@ -8,8 +8,8 @@ from uuid import UUID
 
 from kongflow_common.logging import log_each
 from kongflow_runs.application.ports import Environments, RunStarter, VersionResolver
-from kongflow_runs.domain.run import NewRun, RunState
-from kongflow_runs.domain.start import PendingRun, start
+from kongflow_runs.domain.run import RunState
+from kongflow_runs.domain.start import Startable, StartedAs, start
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,32 @@ class Start:
         return self.traceparent[3:35]
 
 
+class PlanStarts:
+    """Finds out how runs go on that nobody has started (docs/behaviour.md#start-run)."""
+
+    def __init__(self, versions: VersionResolver, environments: Environments) -> None:
+        self._versions = versions
+        self._environments = environments
+
+    async def __call__(self, runs: Sequence[Startable]) -> Sequence[StartedAs]:
+        """How each of the runs goes on; raises DependencyUnavailable when nobody could say."""
+        versions = await self._versions.resolve(runs)
+        # By the ids' numbers: a UUID's hash is Python code.
+        environment_ids = {run.environment_id.int: run.environment_id for run in runs}
+        enabled = {
+            number: await self._is_enabled(environment_id)
+            for number, environment_id in environment_ids.items()
+        }
+        return [
+            start(run, version, runs_enabled=enabled[run.environment_id.int])
+            for run, version in zip(runs, versions, strict=True)
+        ]
+
+    async def _is_enabled(self, environment_id: UUID) -> bool:
+        environment = await self._environments.describe(environment_id)
+        return environment is not None and environment.runs_enabled
+
+
 class StartRuns:
     """Numbers pending runs within their job and enqueues their execution.
 
@@ -35,12 +61,9 @@ class StartRuns:
     its start is done.
     """
 
-    def __init__(
-        self, starter: RunStarter, versions: VersionResolver, environments: Environments
-    ) -> None:
+    def __init__(self, starter: RunStarter, plan_starts: PlanStarts) -> None:
         self._starter = starter
-        self._versions = versions
-        self._environments = environments
+        self._plan_starts = plan_starts
 
     async def __call__(self, starts: Sequence[Start]) -> None:
         """Starts runs, those of one environment in one transaction.
@@ -53,44 +76,21 @@ class StartRuns:
         for environment_id, group in by_environment.items():
             await self._start(environment_id, group)
 
-    async def created(self, runs: Sequence[NewRun]) -> None:
-        """Starts runs that were stored a moment ago; raises as the call does.
-
-        What of them is read otherwise is known; that they are still pending is asked by the
-        statement that starts them.
-        """
-        by_environment: defaultdict[UUID, list[NewRun]] = defaultdict(list)
-        for run in runs:
-            by_environment[run.environment_id].append(run)
-        for environment_id, group in by_environment.items():
-            pending = [
-                PendingRun(run.id, run.job_id, run.selector, run.version_id) for run in group
-            ]
-            traces = {run.id: Start(environment_id, run.id, run.traceparent) for run in group}
-            await self._start_pending(environment_id, pending, traces)
-
     async def _start(self, environment_id: UUID, group: Sequence[Start]) -> None:
         traces = {each.run_id: each for each in group}
         pending = await self._starter.pending(environment_id, list(traces))
-        await self._start_pending(environment_id, pending, traces)
-
-    async def _start_pending(
-        self, environment_id: UUID, pending: Sequence[PendingRun], traces: Mapping[UUID, Start]
-    ) -> None:
         started: dict[UUID, RunState] = {}
         if pending:
-            versions = await self._versions.resolve(environment_id, pending)
-            environment = await self._environments.describe(environment_id)
-            enabled = environment is not None and environment.runs_enabled
-            plans = [
-                (start(run, version, runs_enabled=enabled), traces[run.id].traceparent)
-                for run, version in zip(pending, versions, strict=True)
-            ]
-            started = dict(await self._starter.start(environment_id, plans))
+            plans = await self._plan_starts(pending)
+            started = dict(
+                await self._starter.start(
+                    environment_id, [(plan, traces[plan.run_id].traceparent) for plan in plans]
+                )
+            )
         lines: defaultdict[RunState | None, list[tuple[str, Mapping[str, object]]]]
         lines = defaultdict(list)
         for run_id, each in traces.items():
             lines[started.get(run_id)].append((each.trace_id, {"run_id": str(run_id)}))
-        for state, group in lines.items():
+        for state, group_lines in lines.items():
             message = "run was started before" if state is None else f"run {state.value.lower()}"
-            log_each(logger, message, group)
+            log_each(logger, message, group_lines)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
@@ -75,6 +76,13 @@ class NewRun:
     traceparent: str
     version_id: UUID | None = None
     request_id: str | None = None
+
+
+class CreatedRun(NamedTuple):
+    """The run that holds a place; `state` is that of a new one, None where it was there before."""
+
+    id: UUID
+    state: RunState | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.payload import JsonDocument
-from kongflow_runs.domain.run import RunState, VersionSelector
+from kongflow_runs.domain.run import NewRun, RunState, VersionSelector
 
-__all__ = ["PendingRun", "ResolvedVersion", "StartedAs", "start"]
+__all__ = ["PendingRun", "ResolvedVersion", "Startable", "StartedAs", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,14 @@ class PendingRun:
     """A run that has not been started."""
 
     id: UUID
+    environment_id: UUID
     job_id: UUID
     selector: VersionSelector
     version_id: UUID | None
+
+
+Startable = PendingRun | NewRun
+"""A run that is to be started: it is stored and pending, or about to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ class StartedAs:
         return JsonDocument(orjson.dumps({"message": self.error}))
 
 
-def start(run: PendingRun, version: ResolvedVersion | None, *, runs_enabled: bool) -> StartedAs:
-    """How a pending run goes on (docs/behaviour.md#start-run)."""
+def start(run: Startable, version: ResolvedVersion | None, *, runs_enabled: bool) -> StartedAs:
+    """How a run goes on that nobody has started (docs/behaviour.md#start-run)."""
     if version is None:
         message = f"Job {run.job_id} is not registered in this environment"
         return StartedAs(run.id, RunState.FAILURE, None, message)
