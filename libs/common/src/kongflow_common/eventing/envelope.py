@@ -96,7 +96,8 @@ def published_event(
     dumped = orjson.dumps(type_.checked(data))
     if len(dumped) > MAX_DATA_BYTES:
         raise InvalidField("data", f"is {len(dumped)} bytes long; {MAX_DATA_BYTES} are allowed")
-    if _NUL.search(dumped):
+    # The plain search goes first: it takes a twentieth of the time, and nearly always says no.
+    if b"\\u0000" in dumped and _NUL.search(dumped):
         # jsonb holds none: the log would refuse it, again and again.
         raise InvalidField("data", "has a NUL in a text")
     return PublishedEvent(
