@@ -48,6 +48,20 @@ async def test_every_type_arrives_as_it_was_sent(database: Database) -> None:
     ]
 
 
+async def test_columns_arrive_whose_values_nobody_has_made_objects_of(database: Database) -> None:
+    rows = RowParameters("r", id="uuid of bytes", at="timestamptz of microseconds")
+    identifier, at = new_id(), datetime(2026, 5, 4, 3, 2, 1, 987_654, tzinfo=UTC)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (at - epoch) // timedelta(microseconds=1)
+    answered = await database.pool.execute(
+        f"SELECT {rows.columns} FROM {rows.source}",
+        rows.bind_columns([[identifier.bytes, None, bytes(16)], [microseconds, 0, None]]),
+    )
+    assert answered == [(identifier, at), (None, epoch), (UUID(int=0), None)]
+    with pytest.raises(ValueError, match="zip"):
+        rows.bind_columns([[None]])
+
+
 async def test_no_rows_are_possible_and_so_are_many(database: Database) -> None:
     assert await database.pool.execute(ECHO, ROWS.bind([])) == []
     many = [(n, None, f"name {n}", None, None, n, 0, None) for n in range(5000)]

@@ -24,8 +24,19 @@ from psycopg.pq import Format
 __all__ = ["ArrayDumper", "ArrayParameter", "ColumnType", "RowParameters", "array_parameter"]
 
 ColumnType = Literal[
-    "uuid", "text", "jsonb", "bytea", "timestamptz", "bigint", "integer", "smallint", "boolean"
+    "uuid",
+    "text",
+    "jsonb",
+    "bytea",
+    "timestamptz",
+    "bigint",
+    "integer",
+    "smallint",
+    "boolean",
+    "uuid of bytes",
+    "timestamptz of microseconds",
 ]
+"""The types of PostgreSQL; the last two are those of values that nobody has made objects of."""
 
 _HEADER = Struct("!iiI")
 _DIMENSION = Struct("!ii")
@@ -38,6 +49,7 @@ _LENGTH_16 = _LENGTH.pack(16)
 _TRUE = _LENGTH.pack(1) + b"\x01"
 _FALSE = _LENGTH.pack(1) + b"\x00"
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_POSTGRES_EPOCH_MICROSECONDS = 946_684_800_000_000
 
 
 def _uuid(value: Any) -> bytes:
@@ -65,6 +77,14 @@ def _timestamptz(value: Any) -> bytes:
     since = cast("datetime", value) - _POSTGRES_EPOCH
     microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return _INT8.pack(8, microseconds)
+
+
+def _uuid_of_bytes(value: Any) -> bytes:
+    return _LENGTH_16 + cast("bytes", value)
+
+
+def _timestamptz_of_microseconds(value: Any) -> bytes:
+    return _INT8.pack(8, cast("int", value) - _POSTGRES_EPOCH_MICROSECONDS)
 
 
 def _bigint(value: Any) -> bytes:
@@ -100,6 +120,8 @@ _ELEMENT_TYPES: Mapping[ColumnType, _ElementType] = {
     "integer": _ElementType(23, 1007, _integer),
     "smallint": _ElementType(21, 1005, _smallint),
     "boolean": _ElementType(16, 1000, _boolean),
+    "uuid of bytes": _ElementType(2950, 2951, _uuid_of_bytes),
+    "timestamptz of microseconds": _ElementType(1184, 1185, _timestamptz_of_microseconds),
 }
 
 
@@ -117,7 +139,8 @@ def array_parameter(column_type: ColumnType, values: Sequence[object]) -> ArrayP
     """Encode a one-dimensional array, e.g. for `WHERE id = ANY(%(ids)b)`.
 
     None becomes NULL. Elements: UUID, str, bytes (for jsonb JSON text), aware datetime, int,
-    bool. Raises TypeError, AttributeError, OverflowError or struct.error for other values.
+    bool; 16 bytes for "uuid of bytes", the microseconds since 1970 for "timestamptz of
+    microseconds". Raises TypeError, AttributeError, OverflowError or struct.error for other values.
     """
     element = _ELEMENT_TYPES[column_type]
     if not values:
@@ -173,7 +196,14 @@ class RowParameters:
         arrays = list(zip(*rows, strict=True)) if rows else [()] * len(self._columns)
         if len(arrays) != len(self._columns):
             raise ValueError(f"a row has {len(arrays)} values for {len(self._columns)} columns")
+        return self.bind_columns(arrays)
+
+    def bind_columns(self, columns: Sequence[Sequence[object]]) -> dict[str, ArrayParameter]:
+        """Make the parameters of columns of one length, in the order declared.
+
+        Raises ValueError when there is another number of columns.
+        """
         return {
             parameter: array_parameter(kind, values)
-            for (parameter, kind), values in zip(self._columns, arrays, strict=True)
+            for (parameter, kind), values in zip(self._columns, columns, strict=True)
         }

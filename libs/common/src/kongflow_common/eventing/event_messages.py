@@ -22,9 +22,9 @@ from kongflow_common.rpc.field_parsing import (
 )
 from kongflow_common.rpc.timestamps import from_timestamp, write_timestamp
 
-__all__ = ["read_message", "to_message", "write_event"]
+__all__ = ["MAX_VERSION", "read_message", "to_message", "write_event"]
 
-_MAX_VERSION: Final = 2**31 - 1
+MAX_VERSION: Final = 2**31 - 1
 
 
 def to_message(event: PublishedEvent) -> pb.PublishedEvent:
@@ -68,7 +68,7 @@ def read_message(event: pb.PublishedEvent) -> PublishedEvent:
     return PublishedEvent(
         id=required_id(event.id, "id"),
         type=event.type,
-        version=bounded_int(event.version, "version", at_least=1, at_most=_MAX_VERSION),
+        version=bounded_int(event.version, "version", at_least=1, at_most=MAX_VERSION),
         timestamp=from_timestamp(event.time, "time"),
         resource_id=required_text(
             event.resource_id, "resource_id", max_length=MAX_RESOURCE_ID_LENGTH
