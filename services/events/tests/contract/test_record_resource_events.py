@@ -75,5 +75,5 @@ async def test_what_is_no_event_is_refused_with_its_place(
 
 async def test_there_are_only_so_many(context: EventsContext) -> None:
     with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused:
-        await record(context, *[ended(context)] * 501)
+        await record(context, *[ended(context)] * 2_001)
     assert list(refused.fields) == ["events"]

@@ -147,8 +147,8 @@ def array_parameter(column_type: ColumnType, values: Sequence[object]) -> ArrayP
         return ArrayParameter(element.array_oid, _HEADER.pack(0, 0, element.oid))
     encode = element.encode
     first = values[0]
-    # In many rows of one call most columns hold one and the same object.
-    if all(each is first for each in values):
+    # In many rows of one call most columns hold one and the same object, which counts quickly.
+    if values[-1] is first and values.count(first) == len(values):
         encoded = [_NULL if first is None else encode(first)] * len(values)
     else:
         encoded = [_NULL if each is None else encode(each) for each in values]

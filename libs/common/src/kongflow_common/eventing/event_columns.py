@@ -93,8 +93,10 @@ def columns_of(events: Sequence[PublishedEvent]) -> EventColumns:
 
 def read_columns(events: Sequence[pb.PublishedEvent]) -> EventColumns:
     """Read events. Raises InvalidField, which names the place of the event."""
-    columns = _read_together(events)
-    return columns if columns is not None else _read_each(events)
+    # As a list: a repeated field looks for the object of each of its messages again and again.
+    messages = list(events)
+    columns = _read_together(messages)
+    return columns if columns is not None else _read_each(messages)
 
 
 def _read_together(events: Sequence[pb.PublishedEvent]) -> EventColumns | None:

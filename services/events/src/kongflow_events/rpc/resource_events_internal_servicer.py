@@ -14,7 +14,7 @@ from kongflow_common.eventing.event_columns import EventColumns, read_columns
 
 __all__ = ["ResourceEventsInternalServicer"]
 
-_MAX_EVENTS: Final = 500
+_MAX_EVENTS: Final = 2_000
 
 # Any: the context is used by no method; its request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
