@@ -96,6 +96,7 @@ BAD: list[tuple[str, Callable[[pb.PublishedEvent], object]]] = [
             f"{{{ID}}}",
             ID.replace("-", ""),
             ID[:-1],
+            f"{ID[:-1]} ",
             f"{ID[:-1]}g",
             f"{ID[:-1]}-",
             f"{ID[:7]}-c{ID[9:]}",
