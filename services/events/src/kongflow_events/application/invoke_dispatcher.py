@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 from uuid import UUID
 
+from kongflow_common.ids import id_text
 from kongflow_common.logging import log_each
 from kongflow_common.tracing import parse_traceparent
 from kongflow_events.application.invocation_ports import (
@@ -178,9 +179,9 @@ def _extra(
     return {
         "trace_id": trace.trace_id if trace is not None else "",
         "fields": {
-            "event_record_id": str(event.id),
-            "dispatcher_id": str(dispatcher.id),
-            "environment_id": str(event.tenancy.environment_id),
+            "event_record_id": id_text(event.id),
+            "dispatcher_id": id_text(dispatcher.id),
+            "environment_id": id_text(event.tenancy.environment_id),
         },
     }
 
@@ -188,8 +189,8 @@ def _extra(
 def _line(run: NewRun, run_id: UUID) -> tuple[str, Mapping[str, object]]:
     trace = parse_traceparent(run.traceparent)
     return trace.trace_id if trace is not None else "", {
-        "event_record_id": str(run.event.id),
-        "dispatcher_id": str(run.dispatcher_id),
-        "run_id": str(run_id),
-        "environment_id": str(run.event.tenancy.environment_id),
+        "event_record_id": id_text(run.event.id),
+        "dispatcher_id": id_text(run.dispatcher_id),
+        "run_id": id_text(run_id),
+        "environment_id": id_text(run.event.tenancy.environment_id),
     }
