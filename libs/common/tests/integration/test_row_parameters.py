@@ -9,7 +9,7 @@ import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
-from kongflow_common.ids import new_id
+from kongflow_common.ids import id_text, new_id
 
 ROWS = RowParameters(
     "r",
@@ -46,6 +46,7 @@ async def test_every_type_arrives_as_it_was_sent(database: Database) -> None:
         (2, UUID(int=0), "", "x", early, -(2**63), 32767, False),
         rows[2],
     ]
+    assert id_text(answered[0][1]) == str(identifier), "an id of the database is one of ours"
 
 
 async def test_columns_arrive_whose_values_nobody_has_made_objects_of(database: Database) -> None:
