@@ -26,8 +26,11 @@ MAX_DEPTH = 200
 _MAX_DECIMAL_PLACES = 16_383
 # Below these a number is harmless whatever else it says, and nearly every document is.
 _LONG_DIGITS = 8_000
-# A number ends with one of these; the hexadecimal digits of a UUID do not.
-_SUSPECT_EXPONENT = re.compile(rb"[eE]-0*[1-9][0-9]{3}[0-9]*+(?:[\s,\]}]|\Z)")
+# A number ends with one of these; the hexadecimal digits of a UUID do not. One pattern for each e:
+# what begins with a certain letter is searched for at a tenth of the cost.
+_EXPONENT_DIGITS = rb"0*[1-9][0-9]{3}[0-9]*+(?:[\s,\]}]|\Z)"
+_SUSPECT_EXPONENT = re.compile(b"e-" + _EXPONENT_DIGITS)
+_SUSPECT_CAPITAL_EXPONENT = re.compile(b"E-" + _EXPONENT_DIGITS)
 # jsonb writes 1e300 as 301 digits: of more text than this it could make more than is allowed.
 _LONG_EXPONENTS = 3_000
 _EXPONENT = re.compile(rb"[0-9][eE][+-]?0*[1-9][0-9]")
@@ -144,8 +147,9 @@ def _suspect_numbers(raw: bytes) -> bool:
 
 def _suspect_exponents(raw: bytes) -> bool:
     # Backwards, where each e of a text does not hold the search up: an eighth of the time.
-    has_any = raw.rfind(b"e-") >= 0 or raw.rfind(b"E-") >= 0
-    return has_any and _SUSPECT_EXPONENT.search(raw) is not None
+    if raw.rfind(b"e-") >= 0 and _SUSPECT_EXPONENT.search(raw):
+        return True
+    return raw.rfind(b"E-") >= 0 and _SUSPECT_CAPITAL_EXPONENT.search(raw) is not None
 
 
 def _check_numbers(raw: bytes, field: str, max_bytes: int) -> None:
