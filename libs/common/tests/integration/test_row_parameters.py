@@ -9,7 +9,7 @@ import pytest
 
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters, array_parameter
-from kongflow_common.ids import new_id
+from kongflow_common.ids import id_text, new_id
 
 ROWS = RowParameters(
     "r",
@@ -46,6 +46,21 @@ async def test_every_type_arrives_as_it_was_sent(database: Database) -> None:
         (2, UUID(int=0), "", "x", early, -(2**63), 32767, False),
         rows[2],
     ]
+    assert id_text(answered[0][1]) == str(identifier), "an id of the database is one of ours"
+
+
+async def test_columns_arrive_whose_values_nobody_has_made_objects_of(database: Database) -> None:
+    rows = RowParameters("r", id="uuid of bytes", at="timestamptz of microseconds")
+    identifier, at = new_id(), datetime(2026, 5, 4, 3, 2, 1, 987_654, tzinfo=UTC)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (at - epoch) // timedelta(microseconds=1)
+    answered = await database.pool.execute(
+        f"SELECT {rows.columns} FROM {rows.source}",
+        rows.bind_columns([[identifier.bytes, None, bytes(16)], [microseconds, 0, None]]),
+    )
+    assert answered == [(identifier, at), (None, epoch), (UUID(int=0), None)]
+    with pytest.raises(ValueError, match="zip"):
+        rows.bind_columns([[None]])
 
 
 async def test_no_rows_are_possible_and_so_are_many(database: Database) -> None:

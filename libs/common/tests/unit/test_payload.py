@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kongflow_common.errors import InvalidField
-from kongflow_common.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, parse_json
+from kongflow_common.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, are_plain, parse_json
 
 
 def test_text_is_kept_as_it_was_sent() -> None:
@@ -47,6 +47,7 @@ def test_what_jsonb_cannot_hold_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(InvalidField, match=said) as caught:
         parse_json(raw, field="payload.json")
     assert caught.value.field == "payload.json"
+    assert not are_plain([b"{}", raw, b"{}"])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,23 @@ def test_what_jsonb_cannot_hold_is_refused(raw: bytes, said: str) -> None:
 )
 def test_what_only_looks_bad_is_taken(raw: bytes) -> None:
     assert parse_json(raw, field="payload").text == raw
+
+
+def test_short_documents_are_seen_to_be_good_together() -> None:
+    # As exponents go this UUID would be one, if it were a number.
+    documents = [b'"0197f5c4-4f3e-7123-9c1e-123456789012"', b"{}", b"[1e-3]", b'"\\n"', b"1"]
+    assert are_plain(documents)
+    assert are_plain([])
+    assert not are_plain([*documents, b'"' + b"x" * 400 + b'"']), "one that is long"
+
+
+@pytest.mark.parametrize("end", [b"", b" ", b"\n"])
+def test_an_exponent_is_found_wherever_its_number_ends(end: bytes) -> None:
+    for raw in (b"1e-99999" + end, b"[1e-99999" + end + b"]", b'{"a":1E-99999' + end + b"}"):
+        with pytest.raises(InvalidField, match="decimal places"):
+            parse_json(raw, field="payload")
+    with pytest.raises(InvalidField, match="decimal places"):
+        parse_json(b"[1e-99999" + end + b",1]", field="payload")
 
 
 json_values = st.recursive(

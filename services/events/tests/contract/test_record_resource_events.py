@@ -74,6 +74,8 @@ async def test_what_is_no_event_is_refused_with_its_place(
 
 
 async def test_there_are_only_so_many(context: EventsContext) -> None:
+    await record(context, *[ended(context) for _ in range(2_000)])
+    assert await context.count("resource_events") == 2_000
     with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused:
-        await record(context, *[ended(context)] * 501)
+        await record(context, *[ended(context)] * 2_001)
     assert list(refused.fields) == ["events"]

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from kongflow_common.clock import SystemClock
 from kongflow_common.db.engine import Database
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent, published_event
+from kongflow_common.eventing.event_columns import columns_of
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.ids import new_id
 from kongflow_common.supervision import BackgroundTasks
@@ -84,10 +85,12 @@ async def test_who_listens_is_told_of_what_is_logged_once(
     writer = PostgresLogWriter(database, channel.push)
     mine = [progress("mine"), progress("mine", "status.changed"), progress("mine")]
     async with listening(valkey_url, "mine", "end") as listener:
-        await writer.record([*mine[:2], progress("another"), progress("mine", "project.updated")])
+        await writer.record(
+            columns_of([*mine[:2], progress("another"), progress("mine", "project.updated")])
+        )
         # What is sent again was told of.
-        await writer.record(mine)
-        await writer.record([progress("end")])
+        await writer.record(columns_of(mine))
+        await writer.record(columns_of([progress("end")]))
         *told, last = await listener.documents(4)
         assert told == [orjson.loads(orjson.dumps(event.document())) for event in mine]
         assert last["resourceId"] == "end"
@@ -109,7 +112,7 @@ async def test_what_is_told_of_is_in_the_log(
     found: list[Sequence[object]] = []
 
     async with listening(valkey_url, "mine") as listener:
-        await PostgresLogWriter(database, channel.push).record([event])
+        await PostgresLogWriter(database, channel.push).record(columns_of([event]))
         await listener.documents(1)
         found = await database.pool.execute(
             "SELECT id FROM events.resource_events WHERE id = %s", [event.id]
@@ -123,7 +126,7 @@ async def test_what_is_not_logged_is_not_told_of(
     told: list[PublishedEvent] = []
     refused = replace(progress("mine"), data=b"{")
     with pytest.raises(Exception, match="json"):
-        await PostgresLogWriter(database, told.extend).record([refused])
+        await PostgresLogWriter(database, told.extend).record(columns_of([refused]))
     assert told == []
 
 
@@ -136,7 +139,7 @@ async def test_without_redis_all_is_logged_and_nobody_waits(
     events = [progress("mine") for _ in range(3)]
     async with BackgroundTasks() as tasks, asyncio.timeout(SECONDS):
         _ = tasks.supervise("realtime channel", channel.run)
-        await PostgresLogWriter(database, channel.push).record(events)
+        await PostgresLogWriter(database, channel.push).record(columns_of(events))
         [(count,)] = await database.pool.execute("SELECT count(*) FROM events.resource_events")
         assert count == 3
 

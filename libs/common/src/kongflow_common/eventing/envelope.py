@@ -13,6 +13,7 @@ from kongflow_common.clock import Clock
 from kongflow_common.errors import InvalidField
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.typed_data import EventData, TypedData
+from kongflow_common.ids import id_text
 
 __all__ = [
     "MAX_DATA_BYTES",
@@ -65,7 +66,7 @@ class PublishedEvent:
     def document(self) -> dict[str, object]:
         """The envelope by the names that it has on the wire."""
         document: dict[str, object] = {
-            "id": str(self.id),
+            "id": id_text(self.id),
             "type": self.type,
             "version": self.version,
             "timestamp": self.milliseconds,
@@ -96,7 +97,8 @@ def published_event(
     dumped = orjson.dumps(type_.checked(data))
     if len(dumped) > MAX_DATA_BYTES:
         raise InvalidField("data", f"is {len(dumped)} bytes long; {MAX_DATA_BYTES} are allowed")
-    if _NUL.search(dumped):
+    # The plain search goes first: it takes a twentieth of the time, and nearly always says no.
+    if b"\\u0000" in dumped and _NUL.search(dumped):
         # jsonb holds none: the log would refuse it, again and again.
         raise InvalidField("data", "has a NUL in a text")
     return PublishedEvent(

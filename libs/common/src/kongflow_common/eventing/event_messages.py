@@ -1,7 +1,6 @@
 """Published events between the wire and the program."""
 
 from typing import Final
-from uuid import UUID
 
 from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.errors import InvalidField
@@ -12,6 +11,7 @@ from kongflow_common.eventing.envelope import (
     PublishedEvent,
 )
 from kongflow_common.eventing.event_type import InvalidEventType, check_type_name
+from kongflow_common.ids import id_text
 from kongflow_common.payload import parse_json
 from kongflow_common.rpc.field_parsing import (
     bounded_int,
@@ -21,29 +21,42 @@ from kongflow_common.rpc.field_parsing import (
     required_message,
     required_text,
 )
-from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
+from kongflow_common.rpc.timestamps import from_timestamp, write_timestamp
 
-__all__ = ["read_message", "to_message"]
+__all__ = ["MAX_VERSION", "read_message", "to_message", "write_event"]
 
-_MAX_VERSION: Final = 2**31 - 1
+MAX_VERSION: Final = 2**31 - 1
 
 
 def to_message(event: PublishedEvent) -> pb.PublishedEvent:
     """Write an event."""
+    message = pb.PublishedEvent()
+    write_event(event, message)
+    return message
+
+
+def write_event(event: PublishedEvent, message: pb.PublishedEvent) -> None:
+    """Write an event into an empty message.
+
+    Field by field: the constructor takes half as long again, and most events leave some out.
+    """
+    message.id = id_text(event.id)
+    message.type = event.type
+    message.version = event.version
+    write_timestamp(event.timestamp, message.time)
+    message.resource_id = event.resource_id
+    message.data = event.data
+    if event.user_id:
+        message.user_id = event.user_id
     belonging = event.belonging
-    return pb.PublishedEvent(
-        id=str(event.id),
-        type=event.type,
-        version=event.version,
-        time=to_timestamp(event.timestamp),
-        resource_id=event.resource_id,
-        user_id=event.user_id,
-        data=event.data,
-        environment_id=_id(belonging.environment_id),
-        project_id=_id(belonging.project_id),
-        organization_id=_id(belonging.organization_id),
-        replay_of=_id(event.replay_of),
-    )
+    if belonging.environment_id is not None:
+        message.environment_id = id_text(belonging.environment_id)
+    if belonging.project_id is not None:
+        message.project_id = id_text(belonging.project_id)
+    if belonging.organization_id is not None:
+        message.organization_id = id_text(belonging.organization_id)
+    if event.replay_of is not None:
+        message.replay_of = id_text(event.replay_of)
 
 
 def read_message(event: pb.PublishedEvent) -> PublishedEvent:
@@ -56,7 +69,7 @@ def read_message(event: pb.PublishedEvent) -> PublishedEvent:
     return PublishedEvent(
         id=required_id(event.id, "id"),
         type=event.type,
-        version=bounded_int(event.version, "version", at_least=1, at_most=_MAX_VERSION),
+        version=bounded_int(event.version, "version", at_least=1, at_most=MAX_VERSION),
         timestamp=from_timestamp(event.time, "time"),
         resource_id=required_text(
             event.resource_id, "resource_id", max_length=MAX_RESOURCE_ID_LENGTH
@@ -71,7 +84,3 @@ def read_message(event: pb.PublishedEvent) -> PublishedEvent:
         user_id=optional_text(event.user_id, "user_id") or "",
         replay_of=optional_id(event.replay_of, "replay_of"),
     )
-
-
-def _id(id_: UUID | None) -> str:
-    return str(id_) if id_ is not None else ""

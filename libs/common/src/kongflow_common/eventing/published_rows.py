@@ -15,7 +15,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, Table, Uuid
 from kongflow.events.internal.v1 import resource_events_internal_service_pb2 as pb
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.eventing.envelope import PublishedEvent
-from kongflow_common.eventing.event_messages import to_message
+from kongflow_common.eventing.event_messages import write_event
 
 __all__ = [
     "PublishedRows",
@@ -80,4 +80,6 @@ def events_of_row(events: bytes) -> Sequence[pb.PublishedEvent]:
 
 
 def _message(event: PublishedEvent) -> bytes:
-    return pb.RecordResourceEventsRequest(events=[to_message(event)]).SerializeToString()
+    request = pb.RecordResourceEventsRequest()
+    write_event(event, request.events.add())
+    return request.SerializeToString()

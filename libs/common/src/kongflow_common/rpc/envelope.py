@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.errors import InvalidField
-from kongflow_common.ids import parse_id
+from kongflow_common.ids import id_text, parse_id
 from kongflow_common.rpc.field_parsing import shared_id
 from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
 
@@ -58,12 +58,12 @@ class Envelope:
     def to_metadata(self) -> tuple[tuple[str, str], ...]:
         """Write the metadata of a single call; what is empty is left out."""
         metadata = [
-            (_JOB, str(self.queued_job_id)),
+            (_JOB, id_text(self.queued_job_id)),
             (_ATTEMPT, str(self.attempt)),
             (_FENCING, str(self.fencing_token)),
         ]
         if self.environment_id is not None:
-            metadata.append((_ENVIRONMENT, str(self.environment_id)))
+            metadata.append((_ENVIRONMENT, id_text(self.environment_id)))
         if self.idempotency_key:
             metadata.append((_IDEMPOTENCY_KEY, self.idempotency_key))
         if self.deadline is not None:
@@ -95,10 +95,10 @@ class Envelope:
     def to_proto(self) -> envelope_pb2.Envelope:
         """Write an envelope of a batch."""
         return envelope_pb2.Envelope(
-            queued_job_id=str(self.queued_job_id),
+            queued_job_id=id_text(self.queued_job_id),
             attempt=self.attempt,
             fencing_token=self.fencing_token,
-            environment_id=str(self.environment_id) if self.environment_id is not None else "",
+            environment_id=id_text(self.environment_id) if self.environment_id is not None else "",
             idempotency_key=self.idempotency_key,
             deadline_time=to_timestamp(self.deadline) if self.deadline is not None else None,
             traceparent=self.traceparent,

@@ -15,6 +15,7 @@ from kongflow_common.rpc.channel import RemoteError, ServiceCaller
 __all__ = ["RemoteEventLog"]
 
 _TIMEOUT_SECONDS: Final = 10.0
+_FORMER_MOST: Final = 500
 
 
 class RemoteEventLog:
@@ -26,13 +27,18 @@ class RemoteEventLog:
 
     async def record(self, events: Sequence[pb.PublishedEvent]) -> None:
         """Log events; see EventLog.record."""
-        request = pb.RecordResourceEventsRequest(events=events)
         try:
-            await self._events.call(
-                self._stub.RecordResourceEvents, request, timeout=_TIMEOUT_SECONDS
-            )
+            await self._record(events)
         except RemoteError as error:
             if error.code is grpc.StatusCode.UNIMPLEMENTED:
                 # An older one, which is about to be replaced.
                 raise DependencyUnavailable("events") from error
-            raise
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT or len(events) <= _FORMER_MOST:
+                raise
+            # The same: one that takes fewer.
+            for start in range(0, len(events), _FORMER_MOST):
+                await self._record(events[start : start + _FORMER_MOST])
+
+    async def _record(self, events: Sequence[pb.PublishedEvent]) -> None:
+        request = pb.RecordResourceEventsRequest(events=events)
+        await self._events.call(self._stub.RecordResourceEvents, request, timeout=_TIMEOUT_SECONDS)

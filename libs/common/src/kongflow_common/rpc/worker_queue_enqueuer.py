@@ -11,6 +11,7 @@ from kongflow.workerqueue.internal.v1 import enqueue_service_pb2 as pb
 from kongflow.workerqueue.internal.v1.enqueue_service_pb2_grpc import EnqueueServiceStub
 from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.errors import DependencyUnavailable
+from kongflow_common.ids import id_text
 from kongflow_common.outbox.enqueuer import EnqueueOutcome, Refusal
 from kongflow_common.outbox.limits import JobLimits, LimitKey
 from kongflow_common.outbox.message import JobKeyMode, Operation, OutboxMessage, Uniqueness
@@ -85,7 +86,7 @@ class GrpcEnqueuer:
 
 def _command(message: OutboxMessage) -> pb.EnqueueCommand:
     command = pb.EnqueueCommand(
-        outbox_id=str(message.id),
+        outbox_id=id_text(message.id),
         operation=_OPERATIONS[message.operation],
         kind=message.kind,
         args=message.args,
@@ -96,7 +97,7 @@ def _command(message: OutboxMessage) -> pb.EnqueueCommand:
         priority=job_options_pb2.Priority.ValueType(message.priority),
         max_attempts=message.max_attempts,
         tags=message.tags,
-        environment_id=str(message.environment_id) if message.environment_id else "",
+        environment_id=id_text(message.environment_id) if message.environment_id else "",
         traceparent=message.traceparent,
     )
     # Fields that are seldom set cost more as arguments than as assignments.

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from kongflow_common.ids import new_id
+from kongflow_common.ids import id_text, new_id
 from kongflow_common.outbox.message import JobKeyMode, Operation, OutboxMessage, Priority
 from kongflow_events.domain import event_record
 
@@ -44,7 +44,8 @@ def deliver_event(
         operation=Operation.ENQUEUE,
         kind=_DELIVER_EVENT,
         # Written by hand: an id and a number need no escaping, and this is on the hot path.
-        args=b'{"eventRecordId":"%b","deliveryRevision":%d}' % (str(record_id).encode(), revision),
+        args=b'{"eventRecordId":"%b","deliveryRevision":%d}'
+        % (id_text(record_id).encode(), revision),
         job_key=_job_key(record_id),
         generation=revision,
         run_at=run_at,
@@ -83,7 +84,7 @@ def invoke_dispatcher(
         operation=Operation.ENQUEUE,
         kind=_INVOKE_DISPATCHER,
         args=b'{"dispatcherId":"%b","eventRecordId":"%b"}'
-        % (str(dispatcher_id).encode(), str(record_id).encode()),
+        % (id_text(dispatcher_id).encode(), id_text(record_id).encode()),
         priority=_PRIORITIES[priority],
         environment_id=environment_id,
         traceparent=traceparent,
@@ -99,7 +100,7 @@ def invoke_ephemeral_dispatcher(
         operation=Operation.ENQUEUE,
         kind=_INVOKE_EPHEMERAL,
         args=b'{"dispatcherId":"%b","eventRecordId":"%b"}'
-        % (str(dispatcher_id).encode(), str(record_id).encode()),
+        % (id_text(dispatcher_id).encode(), id_text(record_id).encode()),
         job_key=f"invoke:ephemeral:{dispatcher_id}",
         job_key_mode=JobKeyMode.KEEP_FIRST,
         environment_id=environment_id,
@@ -115,7 +116,7 @@ def expire_dispatcher(
         id=new_id(),
         operation=Operation.ENQUEUE,
         kind=_EXPIRE_DISPATCHER,
-        args=b'{"dispatcherId":"%b"}' % str(dispatcher_id).encode(),
+        args=b'{"dispatcherId":"%b"}' % id_text(dispatcher_id).encode(),
         job_key=f"expire:{dispatcher_id}",
         run_at=run_at,
         environment_id=environment_id,
@@ -145,7 +146,7 @@ def advance_event_replay(
         id=new_id(),
         operation=Operation.ENQUEUE,
         kind=_ADVANCE_EVENT_REPLAY,
-        args=b'{"eventReplayId":"%b"}' % str(replay_id).encode(),
+        args=b'{"eventReplayId":"%b"}' % id_text(replay_id).encode(),
         job_key=f"event_replay:{replay_id}",
         job_key_mode=JobKeyMode.KEEP_FIRST,
         run_at=run_at,

@@ -7,6 +7,7 @@ from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.eventing.event_columns import EventColumns, columns_of
 from kongflow_common.eventing.event_type import Layer
 
 __all__ = ["LOG_INGESTED", "RECORD", "PostgresLogWriter", "Tell", "record_parameters"]
@@ -14,35 +15,36 @@ __all__ = ["LOG_INGESTED", "RECORD", "PostgresLogWriter", "Tell", "record_parame
 Tell: TypeAlias = Callable[[Sequence[PublishedEvent]], None]
 """Is told of events; returns at once, and never fails."""
 
+# As EventColumns has them.
 _ROWS: Final = RowParameters(
     "i",
-    id="uuid",
+    id="uuid of bytes",
     type="text",
     version="integer",
-    timestamp="timestamptz",
+    timestamp="timestamptz of microseconds",
     resource_id="text",
     user_id="text",
     data="jsonb",
-    organization_id="uuid",
-    project_id="uuid",
-    environment_id="uuid",
-    replay_of="uuid",
+    organization_id="uuid of bytes",
+    project_id="uuid of bytes",
+    environment_id="uuid of bytes",
+    replay_of="uuid of bytes",
 )
 
 # Publishers send what they are not sure of again, at once or after an outage: within two days it
 # is recognised. A unique key cannot do that, as it would have to hold the day. The days to come
-# are left out: each partition is looked into for every event.
+# are left out; the others are looked into once for all events.
 RECORD: Final = f"""
+    WITH known AS MATERIALIZED (
+        SELECT r.id FROM events.resource_events r
+         WHERE r.id = ANY(%(i_id)b) AND r.logged_at >= now() - interval '2 days'
+           AND r.logged_at < now() + interval '1 hour'
+    )
     INSERT INTO events.resource_events (
         id, type, version, "timestamp", resource_id, user_id, data, organization_id, project_id,
         environment_id, replay_of, scope_id)
     SELECT {_ROWS.columns}, coalesce(i.environment_id, i.project_id, i.organization_id)
-      FROM {_ROWS.source}
-      LEFT JOIN LATERAL (
-        SELECT true AS known FROM events.resource_events r
-         WHERE r.id = i.id AND r.logged_at >= now() - interval '2 days'
-           AND r.logged_at < now() + interval '1 hour' LIMIT 1) AS k ON true
-     WHERE k.known IS NULL
+      FROM {_ROWS.source} WHERE i.id NOT IN (SELECT known.id FROM known)
 """  # nosec B608 - made of constants
 _RECORD_TELLING: Final = f"{RECORD} RETURNING id"
 # The part of the statement that stores events which tells of them; `stored` are the records. Its
@@ -59,27 +61,16 @@ LOG_INGESTED: Final = """
 # What is sent twice is sent by two calls at once now and then: the second waits for the first.
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('events.record_resource_events'))"
 
+_REALTIME: Final = {type_.name for type_ in DECLARED_TYPES if type_.layer is Layer.REALTIME}
+
 
 def record_parameters(events: Sequence[PublishedEvent]) -> Mapping[str, object]:
     """The parameters of RECORD."""
-    return _ROWS.bind(
-        [
-            (
-                event.id,
-                event.type,
-                event.version,
-                event.timestamp,
-                event.resource_id,
-                event.user_id,
-                event.data,
-                event.belonging.organization_id,
-                event.belonging.project_id,
-                event.belonging.environment_id,
-                event.replay_of,
-            )
-            for event in {event.id: event for event in events}.values()
-        ]
-    )
+    return _bind(columns_of(events))
+
+
+def _bind(events: EventColumns) -> Mapping[str, object]:
+    return _ROWS.bind_columns(events.once().columns())
 
 
 class PostgresLogWriter:
@@ -89,21 +80,22 @@ class PostgresLogWriter:
         self._pool = database.pool
         self._tell = tell
 
-    async def record(self, events: Sequence[PublishedEvent]) -> None:
+    async def record(self, events: EventColumns) -> None:
         """Log events, each once however often it is sent."""
-        if not events:
+        if not events.ids:
             return
-        news = [event for event in events if _is_realtime(event)] if self._tell else []
+        news = _realtime(events) if self._tell is not None else []
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(binary=True)
             await cursor.execute(_ONE_AT_A_TIME)
-            await cursor.execute(_RECORD_TELLING if news else RECORD, record_parameters(events))
+            await cursor.execute(_RECORD_TELLING if news else RECORD, _bind(events))
             new_ids = {id_ for (id_,) in await cursor.fetchall()} if news else set()
         # Committed: nobody is told of what is not there.
         if self._tell is not None and news:
             self._tell([event for event in news if event.id in new_ids])
 
 
-def _is_realtime(event: PublishedEvent) -> bool:
-    type_ = DECLARED_TYPES.get(event.type)
-    return type_ is not None and type_.layer is Layer.REALTIME
+def _realtime(events: EventColumns) -> list[PublishedEvent]:
+    if _REALTIME.isdisjoint(events.types):
+        return []
+    return [events.event(place) for place, type_ in enumerate(events.types) if type_ in _REALTIME]

@@ -10,6 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from kongflow.runs.internal.v1 import runs_internal_service_pb2 as pb
 from kongflow.runs.internal.v1.runs_internal_service_pb2_grpc import RunsInternalServiceStub
 from kongflow_common.errors import DependencyUnavailable, KongflowError
+from kongflow_common.ids import id_text
 from kongflow_common.rpc.channel import RemoteError, ServiceCaller
 from kongflow_common.rpc.deadline import time_left
 from kongflow_common.rpc.error_catalog import code_of
@@ -64,12 +65,12 @@ class GrpcRunCreator:
 def _request(run: NewRun) -> pb.CreateRunRequest:
     event = run.event
     request = pb.CreateRunRequest(
-        environment_id=str(event.tenancy.environment_id),
-        project_id=str(event.tenancy.project_id),
-        organization_id=str(event.tenancy.organization_id),
-        event_record_id=str(event.id),
-        dispatcher_id=str(run.dispatcher_id),
-        job_id=str(run.job_id),
+        environment_id=id_text(event.tenancy.environment_id),
+        project_id=id_text(event.tenancy.project_id),
+        organization_id=id_text(event.tenancy.organization_id),
+        event_record_id=id_text(event.id),
+        dispatcher_id=id_text(run.dispatcher_id),
+        job_id=id_text(run.job_id),
         test=event.is_test,
         internal=event.internal,
         traceparent=run.traceparent,
@@ -79,9 +80,9 @@ def _request(run: NewRun) -> pb.CreateRunRequest:
     elif run.alias is not None:
         request.alias = run.alias
     if run.version_id is not None:
-        request.version_id = str(run.version_id)
+        request.version_id = id_text(run.version_id)
     if event.external_account_id is not None:
-        request.external_account_id = str(event.external_account_id)
+        request.external_account_id = id_text(event.external_account_id)
     return request
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from kongflow_common.ids import id_text
 from kongflow_common.tracing import trace_id_of
 from kongflow_events.application.ports import Delivery, DueEvent
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
@@ -61,8 +62,8 @@ async def dispatchers_taking(
             "filters ask too much of an event; those that were left do not hold",
             extra={
                 "fields": {
-                    "event_record_id": str(record.id),
-                    "environment_id": str(record.tenancy.environment_id),
+                    "event_record_id": id_text(record.id),
+                    "environment_id": id_text(record.tenancy.environment_id),
                 }
             },
         )
@@ -90,8 +91,8 @@ def log_delivered(delivery: Delivery) -> None:
         extra={
             "trace_id": trace_id_of(delivery.traceparent),
             "fields": {
-                "event_record_id": str(delivery.record.id),
-                "environment_id": str(delivery.record.tenancy.environment_id),
+                "event_record_id": id_text(delivery.record.id),
+                "environment_id": id_text(delivery.record.tenancy.environment_id),
                 "matched": len(delivery.dispatcher_ids),
             },
         },

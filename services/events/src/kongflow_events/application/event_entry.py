@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kongflow_common.clock import Clock
 from kongflow_common.errors import InvalidField
-from kongflow_common.ids import new_id
+from kongflow_common.ids import id_text, new_id
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument
 from kongflow_common.tracing import current_traceparent
 from kongflow_events.application.ports import (
@@ -129,7 +129,7 @@ class EventEntry:
         record_id = new_id()
         return NewEvent(
             id=record_id,
-            event_id=command.event_id or str(record_id),
+            event_id=command.event_id or id_text(record_id),
             name=command.name,
             source=source,
             timestamp=command.timestamp,

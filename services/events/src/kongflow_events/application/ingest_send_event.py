@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from kongflow_common.errors import Contended
+from kongflow_common.ids import id_text
 from kongflow_events.application.deliveries import log_delivered
 from kongflow_events.application.event_entry import EventEntry, SendEvent
 from kongflow_events.application.ports import (
@@ -79,10 +80,10 @@ def _log(message: str, record: EventRecord) -> None:
         message,
         extra={
             "fields": {
-                "event_record_id": str(record.id),
+                "event_record_id": id_text(record.id),
                 "event_id": record.event_id,
                 "event_name": record.name,
-                "environment_id": str(record.tenancy.environment_id),
+                "environment_id": id_text(record.tenancy.environment_id),
             }
         },
     )

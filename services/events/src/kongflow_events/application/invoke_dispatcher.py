@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 from uuid import UUID
 
+from kongflow_common.ids import id_text
 from kongflow_common.logging import log_each
 from kongflow_common.tracing import trace_id_of
 from kongflow_events.application.invocation_ports import (
@@ -177,17 +178,17 @@ def _extra(
     return {
         "trace_id": trace_id_of(traceparent),
         "fields": {
-            "event_record_id": str(event.id),
-            "dispatcher_id": str(dispatcher.id),
-            "environment_id": str(event.tenancy.environment_id),
+            "event_record_id": id_text(event.id),
+            "dispatcher_id": id_text(dispatcher.id),
+            "environment_id": id_text(event.tenancy.environment_id),
         },
     }
 
 
 def _line(run: NewRun, run_id: UUID) -> tuple[str, Mapping[str, object]]:
     return trace_id_of(run.traceparent), {
-        "event_record_id": str(run.event.id),
-        "dispatcher_id": str(run.dispatcher_id),
-        "run_id": str(run_id),
-        "environment_id": str(run.event.tenancy.environment_id),
+        "event_record_id": id_text(run.event.id),
+        "dispatcher_id": id_text(run.dispatcher_id),
+        "run_id": id_text(run_id),
+        "environment_id": id_text(run.event.tenancy.environment_id),
     }

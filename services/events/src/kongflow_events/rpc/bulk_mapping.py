@@ -8,6 +8,7 @@ from google.rpc import status_pb2
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.errors import InvalidField, InvalidFields
+from kongflow_common.ids import id_text
 from kongflow_common.loop_turns import LoopTurns
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_events.application.event_entry import SendEvent
@@ -58,7 +59,7 @@ async def write_results(
             results.add(status=status if room > 0 else _bare(status))
         else:
             result = results.add(
-                event_record_id=str(outcome.id),
+                event_record_id=id_text(outcome.id),
                 state=STATES_TO_PROTO[outcome.state],
                 is_new=outcome.is_new,
             )

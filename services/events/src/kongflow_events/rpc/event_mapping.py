@@ -13,6 +13,7 @@ from kongflow.workerqueue.v1 import job_options_pb2
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.errors import InvalidField
 from kongflow_common.filtering import FieldType, FilterField
+from kongflow_common.ids import id_text
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc.field_parsing import (
     optional_enum,
@@ -218,7 +219,7 @@ def to_event(record: EventRecord) -> _Record:
         return created if time == record.created_at else to_timestamp(time)
 
     message = _Record(
-        id=str(record.id),
+        id=id_text(record.id),
         event_id=record.event_id,
         name=record.name,
         payload_type=_PAYLOAD_TYPES_TO_PROTO[record.payload_type],

@@ -9,6 +9,7 @@ from kongflow.events.internal.v1 import events_internal_service_pb2 as pb
 from kongflow.events.internal.v1.events_internal_service_pb2_grpc import (
     EventsInternalServiceServicer,
 )
+from kongflow_common.ids import id_text
 from kongflow_common.payload import JsonDocument, parse_json
 from kongflow_common.rpc.field_parsing import optional_text, required_id, required_text
 from kongflow_common.rpc.timestamps import to_timestamp
@@ -43,7 +44,7 @@ class EventsInternalServicer(EventsInternalServiceServicer):
         command = to_put_command(request, _tenancy(request))
         upserted = await self._upsert_event_dispatcher(command)
         return pb.PutEventDispatcherResponse(
-            event_dispatcher_id=str(upserted.dispatcher.id), warnings=upserted.warnings
+            event_dispatcher_id=id_text(upserted.dispatcher.id), warnings=upserted.warnings
         )
 
     async def StoreEventRecord(
@@ -61,7 +62,7 @@ class EventsInternalServicer(EventsInternalServiceServicer):
             internal=request.internal,
         )
         return pb.StoreEventRecordResponse(
-            event_record_id=str(stored.record_id),
+            event_record_id=id_text(stored.record_id),
             event_id=stored.event_id,
             created=stored.created,
             external_account_id=_text(stored.external_account_id),
@@ -95,7 +96,7 @@ def _document(text: bytes, field: str) -> JsonDocument | None:
 
 def _executed(event: ExecutedEvent) -> pb.ReadEventRecordResponse:
     response = pb.ReadEventRecordResponse(
-        event_record_id=str(event.id),
+        event_record_id=id_text(event.id),
         event_id=event.event_id,
         name=event.name,
         payload=event.payload.text,

@@ -1,6 +1,6 @@
 """ResourceEventsInternalService: what other services publish."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -10,12 +10,11 @@ from kongflow.events.internal.v1.resource_events_internal_service_pb2_grpc impor
     ResourceEventsInternalServiceServicer,
 )
 from kongflow_common.errors import InvalidField
-from kongflow_common.eventing.envelope import PublishedEvent
-from kongflow_common.eventing.event_messages import read_message
+from kongflow_common.eventing.event_columns import EventColumns, read_columns
 
 __all__ = ["ResourceEventsInternalServicer"]
 
-_MAX_EVENTS: Final = 500
+_MAX_EVENTS: Final = 2_000
 
 # Any: the context is used by no method; its request and answer types are the method's.
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,7 +23,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ResourceEventsInternalServicer(ResourceEventsInternalServiceServicer):
     """Parses, calls the use case, serialises."""
 
-    def __init__(self, record: Callable[[Sequence[PublishedEvent]], Awaitable[None]]) -> None:
+    def __init__(self, record: Callable[[EventColumns], Awaitable[None]]) -> None:
         self._record = record
 
     async def RecordResourceEvents(
@@ -32,11 +31,5 @@ class ResourceEventsInternalServicer(ResourceEventsInternalServiceServicer):
     ) -> pb.RecordResourceEventsResponse:
         if len(request.events) > _MAX_EVENTS:
             raise InvalidField("events", f"has {len(request.events)} items; {_MAX_EVENTS} at most")
-        events: list[PublishedEvent] = []
-        for index, event in enumerate(request.events):
-            try:
-                events.append(read_message(event))
-            except InvalidField as error:
-                raise error.within(f"events[{index}]") from None
-        await self._record(events)
+        await self._record(read_columns(request.events))
         return pb.RecordResourceEventsResponse()

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
+from kongflow_common.ids import id_text
 from kongflow_common.rpc.envelope import Envelope
 from kongflow_common.rpc.task_results import parse_snooze
 from kongflow_workerqueue.application.ports import ClaimedJob
@@ -160,7 +161,7 @@ class GrpcTarget:
             attempt=job.attempt + 1,
             fencing_token=job.turn,
             environment_id=job.environment_id,
-            idempotency_key=str(job.id),
+            idempotency_key=id_text(job.id),
             deadline=deadline,
             traceparent=job.traceparent or "",
         )
@@ -195,7 +196,7 @@ class GrpcTarget:
         environment_id = str(jobs[0].environment_id) if jobs[0].environment_id else ""
         add_envelope = message.envelopes.add
         for job in jobs:
-            job_id = str(job.id)
+            job_id = id_text(job.id)
             add_envelope(
                 queued_job_id=job_id,
                 attempt=job.attempt + 1,

@@ -92,7 +92,7 @@ class RecordResourceEventsRequest(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedEvent]:
-        """At most 500."""
+        """At most 2,000."""
 
     def __init__(
         self,
