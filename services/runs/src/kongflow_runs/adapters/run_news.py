@@ -8,6 +8,7 @@ from kongflow_common.eventing.declared_types import DECLARED_TYPES
 from kongflow_common.eventing.envelope import Belonging, PublishedEvent
 from kongflow_common.eventing.event_type import EventType
 from kongflow_common.eventing.publisher import IntegrationEvents
+from kongflow_common.ids import id_text
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_runs.domain.run import ENDED, NewRun, RunState
 
@@ -37,20 +38,20 @@ class RunNews:
     def created(self, run: NewRun) -> PublishedEvent:
         """Says that a run is stored."""
         data = RunCreated(
-            job_id=str(run.job_id),
-            event_record_id=str(run.event_record_id),
-            dispatcher_id=str(run.dispatcher_id) if run.dispatcher_id is not None else None,
+            job_id=id_text(run.job_id),
+            event_record_id=id_text(run.event_record_id),
+            dispatcher_id=id_text(run.dispatcher_id) if run.dispatcher_id is not None else None,
         )
         return self._events.event(
-            _CREATED, str(run.id), data, belonging=Belonging(run.environment_id)
+            _CREATED, id_text(run.id), data, belonging=Belonging(run.environment_id)
         )
 
     def started(self, environment_id: UUID, run_id: UUID, queued_job_id: UUID) -> PublishedEvent:
         """Says that a queued job has begun to execute a run."""
         return self._events.event(
             _STARTED,
-            str(run_id),
-            RunStarted(queued_job_id=str(queued_job_id)),
+            id_text(run_id),
+            RunStarted(queued_job_id=id_text(queued_job_id)),
             belonging=Belonging(environment_id),
         )
 
@@ -66,7 +67,7 @@ class RunNews:
         """Says that a run has ended; a job that was never found out is left out."""
         return self._events.event(
             RUN_COMPLETED[state],
-            str(run_id),
+            id_text(run_id),
             RunCompleted(state=state.value, job_slug=job_slug, job_version=job_version),
             belonging=Belonging(environment_id),
         )

@@ -10,6 +10,7 @@ from kongflow_common.batcher import Batcher
 from kongflow_common.db.engine import Database
 from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.eventing.published_rows import PublishedRows
+from kongflow_common.ids import id_text
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
@@ -202,7 +203,7 @@ def _row(run: NewRun) -> tuple[object, ...]:
 def _start(run: NewRun) -> OutboxMessage:
     return OutboxMessage.enqueue(
         START_RUN,
-        orjson.dumps({"runId": str(run.id)}),
+        orjson.dumps({"runId": id_text(run.id)}),
         environment_id=run.environment_id,
         traceparent=run.traceparent,
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 
 from kongflow_common.eventing.envelope import PublishedEvent
+from kongflow_common.ids import id_text
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.domain.run import ENDED, RunState
@@ -72,7 +73,7 @@ def execution(run_id: UUID, environment_id: UUID, traceparent: str) -> OutboxMes
     """The message that has a run executed."""
     return OutboxMessage.enqueue(
         PERFORM_RUN_EXECUTION,
-        orjson.dumps({"runId": str(run_id)}),
+        orjson.dumps({"runId": id_text(run_id)}),
         environment_id=environment_id,
         job_key=execution_key(run_id),
         traceparent=traceparent,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from kongflow.jobs.internal.v1 import jobs_internal_service_pb2 as pb
 from kongflow.jobs.internal.v1.jobs_internal_service_pb2_grpc import JobsInternalServiceStub
+from kongflow_common.ids import id_text
 from kongflow_common.rpc.channel import ServiceCaller
 from kongflow_common.rpc.deadline import time_left
 from kongflow_runs.domain.start import ResolvedVersion, Startable
@@ -47,10 +48,10 @@ def _wish(run: Startable) -> _Wish:
 
 def _reference(run: Startable) -> pb.JobVersionReference:
     reference = pb.JobVersionReference(
-        environment_id=str(run.environment_id), job_id=str(run.job_id)
+        environment_id=id_text(run.environment_id), job_id=id_text(run.job_id)
     )
     if run.version_id is not None:
-        reference.version_id = str(run.version_id)
+        reference.version_id = id_text(run.version_id)
     elif run.selector.version is not None:
         reference.version = run.selector.version
     else:

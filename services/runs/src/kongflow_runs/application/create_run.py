@@ -4,7 +4,9 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
+from kongflow_common.ids import id_text
 from kongflow_common.logging import log_each
+from kongflow_common.tracing import trace_id_of
 from kongflow_runs.application.ports import RunWriter, StartPlanner
 from kongflow_runs.domain.run import CreatedRun, NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
@@ -46,9 +48,9 @@ class CreateRun:
 def _log(created: Iterable[tuple[NewRun, CreatedRun]]) -> None:
     lines: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
     for run, (id_, state) in created:
-        run_id, trace_id = str(id_), run.traceparent[3:35]
+        run_id, trace_id = id_text(id_), trace_id_of(run.traceparent)
         message = "run found" if state is None else "run created"
-        fields = {"run_id": run_id, "event_record_id": str(run.event_record_id)}
+        fields = {"run_id": run_id, "event_record_id": id_text(run.event_record_id)}
         lines.setdefault(message, []).append((trace_id, fields))
         if state is not None and state is not RunState.PENDING:
             started = f"run {state.value.lower()}"

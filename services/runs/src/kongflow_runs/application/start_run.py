@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from kongflow_common.logging import log_each
+from kongflow_common.tracing import trace_id_of
 from kongflow_runs.application.ports import Environments, RunStarter, VersionResolver
 from kongflow_runs.domain.run import RunState
 from kongflow_runs.domain.start import Startable, StartedAs, start
@@ -25,7 +26,7 @@ class Start:
     @property
     def trace_id(self) -> str:
         """The part of the trace that log lines show."""
-        return self.traceparent[3:35]
+        return trace_id_of(self.traceparent)
 
 
 class PlanStarts:

@@ -1,10 +1,12 @@
 """Answers the other services: creates runs, and cancels those of an event."""
 
+from uuid import UUID
+
 from google.rpc import status_pb2
 
 from kongflow.runs.internal.v1 import runs_internal_service_pb2 as pb
 from kongflow_common.errors import InvalidField
-from kongflow_common.ids import parse_id
+from kongflow_common.ids import id_text, parse_id
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_runs.application.cancel_run import CancelRunsOfEvent
 from kongflow_runs.application.create_run import CreateRun
@@ -82,7 +84,7 @@ def _read(request: pb.CreateRunRequest) -> NewRun | InvalidField:
         return error
 
 
-def _result(outcome: object) -> pb.CreateRunResult:
+def _result(outcome: UUID | Exception) -> pb.CreateRunResult:
     if isinstance(outcome, Exception):
         return pb.CreateRunResult(status=CATALOG.status_of(outcome))
-    return pb.CreateRunResult(status=status_pb2.Status(), run_id=str(outcome))
+    return pb.CreateRunResult(status=status_pb2.Status(), run_id=id_text(outcome))

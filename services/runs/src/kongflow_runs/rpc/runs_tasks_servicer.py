@@ -13,6 +13,7 @@ from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
 from kongflow_common.rpc.field_parsing import required_id
 from kongflow_common.rpc.purge_call import purged_rows
 from kongflow_common.rpc.task_results import Snooze, TaskOutcome, job_results, say_snooze
+from kongflow_common.tracing import trace_id_of
 from kongflow_runs.application.perform_run_execution import (
     FailRun,
     PerformRunExecution,
@@ -93,7 +94,7 @@ class RunsTasksServicer:
                 environment_id=_environment(envelope),
                 run_id=required_id(request.run_id, "run_id"),
                 turn=ExecutionTurn(envelope.queued_job_id, envelope.fencing_token),
-                trace_id=envelope.traceparent[3:35],
+                trace_id=trace_id_of(envelope.traceparent),
             )
         )
         if again is not None:
