@@ -107,7 +107,10 @@ def _holds_nul(value: object) -> bool:
 def _suspect_numbers(raw: bytes) -> bool:
     # Large numbers need no look: the parser refuses what exceeds a double, jsonb holds more.
     # Backwards, where each e of a text does not hold the search up: an eighth of the time.
-    if (raw.rfind(b"e-") >= 0 or raw.rfind(b"E-") >= 0) and _SUSPECT_EXPONENT.search(raw):
+    # Of most texts one look for a single character tells that there is no E-.
+    if (
+        raw.rfind(b"e-") >= 0 or (b"E" in raw and raw.rfind(b"E-") >= 0)
+    ) and _SUSPECT_EXPONENT.search(raw):
         return True
     if len(raw) > _LONG_EXPONENTS and _EXPONENT.search(raw):
         return True
