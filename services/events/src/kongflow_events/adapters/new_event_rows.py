@@ -238,7 +238,8 @@ def account_parameters(events: Sequence[NewEvent]) -> Mapping[str, ArrayParamete
     return ACCOUNTS.bind([accounts[key] for key in sorted(accounts)])
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as NewEvent.
+@dataclass(slots=True)
 class Arrival:
     """An event, and what is enqueued with it: its invocations if it is matched, else a delivery."""
 
