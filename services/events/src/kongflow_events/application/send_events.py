@@ -27,6 +27,8 @@ _logger = logging.getLogger(__name__)
 SentEvent: TypeAlias = StoredEvent | Exception
 """What became of an event: its record, or why it was refused."""
 
+# Named once, as in new_event.py.
+_PENDING: Final = EventState.PENDING
 _PART_EVENTS: Final = 500
 # Until there is a part the database has nothing to do: the first is a small one.
 _FIRST_PART_EVENTS: Final = 200
@@ -242,7 +244,7 @@ def log_events(outcomes: Sequence[SentEvent]) -> None:
         extra={
             "fields": {
                 "accepted": len(new),
-                "delivered": sum(each.state is not EventState.PENDING for each in new),
+                "delivered": sum(each.state is not _PENDING for each in new),
                 "repeated": len(stored) - len(new),
                 "refused": len(outcomes) - len(stored),
                 **(
