@@ -1,19 +1,27 @@
 """Identifiers: UUIDs of version 7, made in the application, lower-case text on the wire."""
 
-from uuid import UUID
+from typing import Final
+from uuid import UUID, SafeUUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from kongflow_common.errors import InvalidField
 
 __all__ = ["new_id", "parse_id"]
 
 _TEXT_LENGTH = 36
+_UNKNOWN: Final = SafeUUID.unknown
+_set: Final = object.__setattr__
 
 
 def new_id() -> UUID:
     """Make an identifier that sorts by the time it was made."""
-    return uuid7()
+    # As uuid_utils.compat does it, but without naming a member of an Enum each time: in Python
+    # 3.11 that takes a third of the whole.
+    made = object.__new__(UUID)
+    _set(made, "int", uuid7().int)
+    _set(made, "is_safe", _UNKNOWN)
+    return made
 
 
 def parse_id(text: str, field: str) -> UUID:
