@@ -55,10 +55,10 @@ async def settled() -> None:
 
 async def test_two_parts_are_stored_at_a_time() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(1_700)))
+    call = intake.call(*(str(n) for n in range(1_100)))
     await eventually(lambda: len(intake.parts) == 2)
     await settled()
-    assert [len(part) for part in intake.parts] == [200, 500]
+    assert [len(part) for part in intake.parts] == [200, 300]
     intake.gates[0].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     await settled()
@@ -69,7 +69,7 @@ async def test_two_parts_are_stored_at_a_time() -> None:
     intake.gates[2].set_result(None)
     outcomes = await call
     assert [each.record.event_id for each in outcomes if isinstance(each, StoredEvent)] == [
-        str(n) for n in range(1_700)
+        str(n) for n in range(1_100)
     ]
     assert {each.state for each in outcomes if isinstance(each, StoredEvent)} == {
         EventState.PENDING
@@ -81,7 +81,7 @@ async def test_a_part_is_on_its_way_before_the_next_is_made_ready() -> None:
     begun: list[int] = []
 
     def commands() -> Iterator[SendEvent]:
-        for n in range(800):
+        for n in range(600):
             begun.append(len(intake.parts))
             yield SendEvent(TENANCY, "name", str(n))
 
@@ -89,15 +89,15 @@ async def test_a_part_is_on_its_way_before_the_next_is_made_ready() -> None:
         cast("EventIntake", intake), cast("UnitOfWorkFactory", None), EventEntry(SystemClock())
     )
     call = asyncio.create_task(_run(send, commands()))
-    await eventually(lambda: len(begun) == 800)
-    assert begun == [0] * 200 + [1] * 500 + [2] * 100
+    await eventually(lambda: len(begun) == 600)
+    assert begun == [0] * 200 + [1] * 300 + [2] * 100
     call.cancel()
     await asyncio.wait([call])
 
 
 async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(700)), "200")
+    call = intake.call(*(str(n) for n in range(500)), "200")
     await eventually(lambda: len(intake.parts) == 2)
     intake.gates[0].set_result(None)
     await settled()
@@ -105,7 +105,7 @@ async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake.gates[1].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     intake.gates[2].set_result(None)
-    assert len(await call) == 701
+    assert len(await call) == 501
 
 
 async def test_what_follows_a_part_that_could_not_be_stored_has_its_failure() -> None:
@@ -118,8 +118,8 @@ async def test_what_follows_a_part_that_could_not_be_stored_has_its_failure() ->
     assert len(intake.parts) == 2
     kinds = [type(each) for each in outcomes]
     assert kinds[:200] == [DependencyUnavailable] * 200
-    assert kinds[200:700] == [NewlyStored] * 500
-    assert kinds[700:] == [DependencyUnavailable] * 1_300
+    assert kinds[200:500] == [NewlyStored] * 300
+    assert kinds[500:] == [DependencyUnavailable] * 1_500
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_running() -> None:

@@ -29,7 +29,7 @@ SentEvent: TypeAlias = StoredEvent | Exception
 
 # Named once, as in new_event.py.
 _PENDING: Final = EventState.PENDING
-_PART_EVENTS: Final = 500
+_PART_EVENTS: Final = 300
 # Until there is a part the database has nothing to do: the first is a small one.
 _FIRST_PART_EVENTS: Final = 200
 _PART_BYTES: Final = 4 * 1024 * 1024
