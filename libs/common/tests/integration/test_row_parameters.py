@@ -78,6 +78,23 @@ async def test_a_column_of_one_value_and_one_of_nothing_are_whole_columns(
     assert answered == [(n, identifier, "same", {}, at, None, 1, True) for n in range(3)]
 
 
+async def test_rows_that_are_made_as_they_are_read_are_the_same(database: Database) -> None:
+    rows = [(n, None, f"name {n}", b'{"n": %d}' % n, None, n, 0, n > 1) for n in range(3)]
+    streamed = f"SELECT {ROWS.columns} FROM {ROWS.streamed} ORDER BY r.position"
+    answered = await database.pool.execute(streamed, ROWS.bind(rows))
+    assert len(answered) == 3
+    assert answered == await database.pool.execute(ECHO, ROWS.bind(rows))
+
+
+async def test_a_document_of_json_stays_as_it_is_written(database: Database) -> None:
+    text = b'{ "b": 1e2,\t"a":1, "a" : [ ] }'
+    answered = await database.pool.execute(
+        "SELECT document::text FROM unnest(%(values)b) AS x(document)",
+        {"values": array_parameter("json", [text, None])},
+    )
+    assert answered == [(text.decode(),), (None,)]
+
+
 async def test_any_takes_an_array(database: Database) -> None:
     ids = [new_id() for _ in range(3)]
     statement = "SELECT count(*) FROM unnest(%(all)b) AS x(id) WHERE id = ANY(%(some)b)"

@@ -52,7 +52,7 @@ async def test_one_bad_row_does_not_fail_its_neighbours(
     intake: BatchingEventIntake, database: Database, worker_queue: RecordingWorkerQueue
 ) -> None:
     # Past all checks, as after a mistake of ours: PostgreSQL refuses it.
-    bad = event(content=EventContent(payload=JsonDocument(b'"\\u0000"')))
+    bad = event(content=EventContent(payload=JsonDocument(b"{")))
     events = [event() for _ in range(9)]
     events.insert(4, bad)
     answers = await asyncio.gather(*map(intake.add, events), return_exceptions=True)
@@ -111,7 +111,7 @@ async def test_part_that_was_stored_before_another_failed_counts_as_new(
 ) -> None:
     large = JsonDocument(b'"' + b"x" * 500_000 + b'"')
     events = [event(content=EventContent(payload=large, context=large)) for _ in range(20)]
-    events.append(event(content=EventContent(payload=JsonDocument(b'"\\u0000"'), context=large)))
+    events.append(event(content=EventContent(payload=JsonDocument(b"{"), context=large)))
     answers = await asyncio.gather(*map(intake.add, events), return_exceptions=True)
     stored = [answer for answer in answers if isinstance(answer, StoredEvent)]
     assert len(stored) == 20

@@ -101,7 +101,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def stored(content: CloudEventContent) -> tuple[EventRecord, EventContent, JsonDocument]:
-    """What the database gives back: jsonb changes the order of members and their spaces."""
+    """What the database gives back: jsonb, which the note is, changes members' order and spaces."""
     record = EventRecord(
         id=new_id(),
         event_id=content.event_id,
@@ -117,7 +117,7 @@ def stored(content: CloudEventContent) -> tuple[EventRecord, EventContent, JsonD
         priority=content.priority or Priority.HIGH,
         account_id=content.account_id,
     )
-    return record, EventContent(jsonb(content.payload), jsonb(content.context)), jsonb(content.note)
+    return record, EventContent(content.payload, content.context), jsonb(content.note)
 
 
 def jsonb(document: JsonDocument) -> JsonDocument:

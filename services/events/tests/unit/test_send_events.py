@@ -1,7 +1,7 @@
 """How the parts of a call with many events follow each other."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -42,7 +42,7 @@ class HeldIntake:
 
 
 async def _run(
-    send: SendEvents, commands: Sequence[SendEvent]
+    send: SendEvents, commands: Iterable[SendEvent]
 ) -> Sequence[StoredEvent | Exception]:
     return await send(commands)
 
@@ -55,10 +55,10 @@ async def settled() -> None:
 
 async def test_two_parts_are_stored_at_a_time() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(2_000)))
+    call = intake.call(*(str(n) for n in range(1_100)))
     await eventually(lambda: len(intake.parts) == 2)
     await settled()
-    assert [len(part) for part in intake.parts] == [500, 500]
+    assert [len(part) for part in intake.parts] == [200, 300]
     intake.gates[0].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     await settled()
@@ -69,16 +69,35 @@ async def test_two_parts_are_stored_at_a_time() -> None:
     intake.gates[2].set_result(None)
     outcomes = await call
     assert [each.record.event_id for each in outcomes if isinstance(each, StoredEvent)] == [
-        str(n) for n in range(2_000)
+        str(n) for n in range(1_100)
     ]
     assert {each.state for each in outcomes if isinstance(each, StoredEvent)} == {
         EventState.PENDING
     }
 
 
+async def test_a_part_is_on_its_way_before_the_next_is_made_ready() -> None:
+    intake = HeldIntake()
+    begun: list[int] = []
+
+    def commands() -> Iterator[SendEvent]:
+        for n in range(600):
+            begun.append(len(intake.parts))
+            yield SendEvent(TENANCY, "name", str(n))
+
+    send = SendEvents(
+        cast("EventIntake", intake), cast("UnitOfWorkFactory", None), EventEntry(SystemClock())
+    )
+    call = asyncio.create_task(_run(send, commands()))
+    await eventually(lambda: len(begun) == 600)
+    assert begun == [0] * 200 + [1] * 300 + [2] * 100
+    call.cancel()
+    await asyncio.wait([call])
+
+
 async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake = HeldIntake()
-    call = intake.call(*(str(n) for n in range(1_000)), "500")
+    call = intake.call(*(str(n) for n in range(500)), "200")
     await eventually(lambda: len(intake.parts) == 2)
     intake.gates[0].set_result(None)
     await settled()
@@ -86,7 +105,7 @@ async def test_a_part_waits_for_the_one_that_it_repeats_an_event_of() -> None:
     intake.gates[1].set_result(None)
     await eventually(lambda: len(intake.parts) == 3)
     intake.gates[2].set_result(None)
-    assert len(await call) == 1_001
+    assert len(await call) == 501
 
 
 async def test_what_follows_a_part_that_could_not_be_stored_has_its_failure() -> None:
@@ -98,9 +117,9 @@ async def test_what_follows_a_part_that_could_not_be_stored_has_its_failure() ->
     outcomes = await call
     assert len(intake.parts) == 2
     kinds = [type(each) for each in outcomes]
-    assert kinds[:500] == [DependencyUnavailable] * 500
-    assert kinds[500:1_000] == [NewlyStored] * 500
-    assert kinds[1_000:] == [DependencyUnavailable] * 1_000
+    assert kinds[:200] == [DependencyUnavailable] * 200
+    assert kinds[200:500] == [NewlyStored] * 300
+    assert kinds[500:] == [DependencyUnavailable] * 1_500
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_running() -> None:

@@ -38,6 +38,7 @@ from kongflow_common.rpc.error_catalog import (
     TooManyCalls,
     code_of,
 )
+from kongflow_common.rpc.request_size import bind_request_size
 from kongflow_common.rpc.request_stream import decoded_requests
 from kongflow_common.tracing import bind_trace
 
@@ -318,6 +319,7 @@ class _WrappedUnary(_WrappedMethod):
         self._behaviour = behaviour
 
     async def _behave(self, raw: _Raw, context: _Context, call: ArrivedCall) -> bytes:
+        bind_request_size(len(cast("bytes", raw)))
         return self._serialized(await self._behaviour(self._decoded(raw), context))
 
 

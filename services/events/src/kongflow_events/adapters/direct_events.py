@@ -27,8 +27,8 @@ _ADD: Final = """
     INSERT INTO events.event_records (
         id, event_id, name, payload, context, source, organization_id, environment_id, project_id,
         external_account_id, is_test, internal, processed_at, delivered_at, matched_count)
-    VALUES (%(id)b::uuid, %(event_id)b::text, %(name)b::text, %(payload)b::jsonb,
-            %(context)b::jsonb, %(source)b::text, %(organization_id)b::uuid,
+    VALUES (%(id)b::uuid, %(event_id)b::text, %(name)b::text, %(payload)b::json,
+            %(context)b::json, %(source)b::text, %(organization_id)b::uuid,
             %(environment_id)b::uuid, %(project_id)b::uuid, %(account)b::uuid,
             %(is_test)b::boolean, %(internal)b::boolean, now(), now(), 1)
     ON CONFLICT (event_id, environment_id) DO NOTHING

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, cast, func, literal, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kongflow_common.payload import JsonDocument
@@ -87,14 +87,16 @@ class SqlEventRepository:
     ) -> EventRecord:
         documents = {"payload": payload, "context": context}
         changed: dict[str, object] = {
-            name: _jsonb(document.text)
+            name: _document(document.text, JSON())
             for name, document in documents.items()
             if document is not None
         }
         if payload is not None:
             check = check_document(record.schema_check)
-            changed["source_context"] = _jsonb(source_context.text if source_context else None)
-            changed["schema_check"] = _jsonb(check)
+            changed["source_context"] = _document(
+                source_context.text if source_context else None, JSONB()
+            )
+            changed["schema_check"] = _document(check, JSONB())
         statement = (
             update(EVENT_RECORDS)
             .where(EVENT_RECORDS.c.id == record.id)
@@ -136,5 +138,5 @@ class SqlEventRepository:
         )
 
 
-def _jsonb(text: bytes | None) -> ColumnElement[Any]:
-    return cast(literal(text.decode() if text is not None else None, Text), JSONB)
+def _document(text: bytes | None, kind: JSON) -> ColumnElement[Any]:
+    return cast(literal(text.decode() if text is not None else None, Text), kind)

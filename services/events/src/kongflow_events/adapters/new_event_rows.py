@@ -60,9 +60,9 @@ EVENTS: Final = RowParameters(
     event_id="text",
     name="text",
     timestamp="timestamptz",
-    payload="jsonb",
+    payload="json",
     payload_type="text",
-    context="jsonb",
+    context="json",
     source="text",
     organization_id="uuid",
     environment_id="uuid",
@@ -118,7 +118,7 @@ _INVOKE: Final = f"""
 # version is another, or is not seen by this event.
 _NEW: Final = f"""
     SELECT e.*, e.version = coalesce(v.version, 0) OR e.notes ? 'addressed' AS is_matched
-      FROM {EVENTS.source}
+      FROM {EVENTS.streamed}
       LEFT JOIN LATERAL (
                SELECT d.version, d.schema_version FROM events.dispatcher_versions d
                 WHERE d.environment_id = e.environment_id LIMIT 1) v ON true
@@ -127,8 +127,8 @@ _NEW: Final = f"""
 
 
 def _add_events(account_id: str, accounts: str) -> str:
-    return f"""
-    WITH e AS MATERIALIZED ({_NEW}), stored AS (
+    statement = f"""
+    WITH e AS ({_NEW}), stored AS (
         INSERT INTO events.event_records (
             id, event_id, name, "timestamp", payload, payload_type, context, source,
             organization_id, environment_id, project_id, external_account_id, deliver_at,
@@ -149,6 +149,8 @@ def _add_events(account_id: str, accounts: str) -> str:
     ), planned AS ({_DELIVER}), invoked AS ({_INVOKE}), logged AS ({LOG_INGESTED})
     SELECT id, created_at, external_account_id, processed_at FROM stored
     """
+    # psycopg reads a statement of 4,096 characters or more anew each time that it is executed.
+    return " ".join(statement.split())
 
 
 ADD_EVENTS: Final = _add_events("NULL::uuid", "")
@@ -236,7 +238,8 @@ def account_parameters(events: Sequence[NewEvent]) -> Mapping[str, ArrayParamete
     return ACCOUNTS.bind([accounts[key] for key in sorted(accounts)])
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as NewEvent.
+@dataclass(slots=True)
 class Arrival:
     """An event, and what is enqueued with it: its invocations if it is matched, else a delivery."""
 

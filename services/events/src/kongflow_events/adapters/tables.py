@@ -16,7 +16,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP, UUID
 
 from kongflow_common.outbox.table import outbox_table
 from kongflow_events.adapters.log_tables import RESOURCE_EVENTS, RESOURCE_LOG
@@ -62,9 +62,10 @@ EVENT_RECORDS = Table(
     Column("event_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("timestamp", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
-    Column("payload", JSONB, nullable=False, server_default=text("'{}'")),
+    # As they were sent: nothing in the database looks into them.
+    Column("payload", JSON, nullable=False, server_default=text("'{}'")),
     Column("payload_type", Text, nullable=False, server_default=text("'JSON'")),
-    Column("context", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("context", JSON, nullable=False, server_default=text("'{}'")),
     Column("source", Text, nullable=False, server_default=text("'trigger.dev'")),
     Column("source_context", JSONB),
     Column("organization_id", UUID, nullable=False),

@@ -36,6 +36,10 @@ from kongflow_events.domain.schema_check import SchemaCheck
 __all__ = ["Entrance", "EventEntry", "Repeat", "SendEvent"]
 
 _NO_SCHEMAS: Final = EnvironmentSchemas()
+# Named once, as in new_event.py.
+_JSON: Final = PayloadType.JSON
+_HIGH: Final = Priority.HIGH
+_PENDING: Final = EventState.PENDING
 # No version of an environment's dispatchers; what is addressed is not compared with one.
 _ANY_VERSION: Final = -1
 
@@ -104,7 +108,7 @@ class EventEntry:
     ) -> NewEvent:
         """The event as it is to be stored. Raises InvalidFields, SchemaRefused among them."""
         deliver_at = _deliver_at(command, self._clock)
-        payload_type = command.payload_type or PayloadType.JSON
+        payload_type = command.payload_type or _JSON
         source = command.source or DEFAULT_SOURCE
         content = EventContent(command.payload or EMPTY_OBJECT, command.context or EMPTY_OBJECT)
         check: SchemaCheck | None = None
@@ -138,7 +142,7 @@ class EventEntry:
             tenancy=command.tenancy,
             deliver_at=deliver_at,
             is_test=command.is_test,
-            priority=command.priority or Priority.HIGH,
+            priority=command.priority or _HIGH,
             account_id=command.account_id,
             traceparent=current_traceparent() if traceparent is None else traceparent,
             matched=matched,
@@ -151,11 +155,7 @@ class EventEntry:
 
     def refresh(self, event: NewEvent, stored: StoredEvent) -> None:
         """Notice that an event was matched with dispatchers that are out of date."""
-        if (
-            stored.state is EventState.PENDING
-            and event.matched is not None
-            and self._directory is not None
-        ):
+        if stored.state is _PENDING and event.matched is not None and self._directory is not None:
             self._directory.refresh(event.tenancy.environment_id)
 
     def may_replace(self, stored: StoredEvent) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
@@ -17,6 +18,11 @@ from kongflow_events.domain.event_record import (
 from kongflow_events.domain.schema_check import SchemaCheck
 
 __all__ = ["NewEvent", "NewlyStored", "StoredEvent"]
+
+# In Python 3.11 naming a member of an Enum runs code of Python's own: a quarter of a microsecond.
+_PENDING: Final = EventState.PENDING
+_DELIVERED: Final = EventState.DELIVERED
+_UNMATCHED: Final = EventState.UNMATCHED
 
 
 # Not frozen, though nobody changes one: of an event among many that costs a microsecond of 20.
@@ -112,8 +118,9 @@ class NewlyStored(StoredEvent):
     def state(self) -> EventState:
         """See StoredEvent.state."""
         if self._processed_at is None:
-            return EventState.PENDING
-        return EventState.DELIVERED if self._matched_count else EventState.UNMATCHED
+            return _PENDING
+        matched = self._event.matched
+        return _DELIVERED if matched is not None and matched.dispatcher_ids else _UNMATCHED
 
     @property
     def schema_check(self) -> SchemaCheck | None:

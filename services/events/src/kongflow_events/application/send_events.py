@@ -27,7 +27,11 @@ _logger = logging.getLogger(__name__)
 SentEvent: TypeAlias = StoredEvent | Exception
 """What became of an event: its record, or why it was refused."""
 
-_PART_EVENTS: Final = 500
+# Named once, as in new_event.py.
+_PENDING: Final = EventState.PENDING
+_PART_EVENTS: Final = 300
+# Until there is a part the database has nothing to do: the first is a small one.
+_FIRST_PART_EVENTS: Final = 200
 _PART_BYTES: Final = 4 * 1024 * 1024
 # While the database works on one the next is on its way to it.
 _PARTS_AT_ONCE: Final = 2
@@ -35,7 +39,8 @@ _REPEATS_AT_ONCE: Final = 100
 _ROUNDS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as SendEvent.
+@dataclass(slots=True)
 class _Item:
     """An event on its way, and its place among the others."""
 
@@ -98,7 +103,7 @@ class _Call:
         """Store the events, or say why not."""
         turns, traceparent = LoopTurns(), current_traceparent()
         part: list[_Item] = []
-        size = 0
+        size, most = 0, _FIRST_PART_EVENTS
         for place, command in enumerate(commands):
             if turns.is_over:
                 await turns.pass_on()
@@ -118,9 +123,11 @@ class _Call:
                 continue
             part.append(_Item(place, command, event))
             size += len(event.content.payload.text) + len(event.content.context.text)
-            if len(part) >= _PART_EVENTS or size >= _PART_BYTES:
+            if len(part) >= most or size >= _PART_BYTES:
                 await self._begin(part)
-                part, size = [], 0
+                # So that it is sent before the next is made ready, not when a turn is over.
+                await turns.pass_on()
+                part, size, most = [], 0, _PART_EVENTS
         if part:
             await self._begin(part)
         while self._storing:
@@ -237,7 +244,7 @@ def log_events(outcomes: Sequence[SentEvent]) -> None:
         extra={
             "fields": {
                 "accepted": len(new),
-                "delivered": sum(each.state is not EventState.PENDING for each in new),
+                "delivered": sum(each.state is not _PENDING for each in new),
                 "repeated": len(stored) - len(new),
                 "refused": len(outcomes) - len(stored),
                 **(

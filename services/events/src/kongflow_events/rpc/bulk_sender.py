@@ -7,6 +7,7 @@ from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.errors import InvalidFields, ResourceExhausted
 from kongflow_common.rpc.error_catalog import ErrorCatalog
+from kongflow_common.rpc.request_size import request_size
 from kongflow_events.application.bulk_admission import BulkAdmission
 from kongflow_events.application.event_entry import SendEvent
 from kongflow_events.application.send_events import SendEvents, SentEvent
@@ -63,7 +64,7 @@ class BulkSender:
         request: pb.SendEventsRequest | pb.SendCloudEventsRequest,
         commands: Iterable[SendEvent | InvalidFields],
     ) -> Sequence[SentEvent]:
-        async with self._admission.admitted(request.ByteSize()):
+        async with self._admission.admitted(request_size()):
             if request.atomic:
                 return await self._send_events_together(commands)
             return await self._send_events(commands)
