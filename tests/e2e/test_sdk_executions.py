@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import grpc
+import orjson
 import pytest
 
 from kongflow.endpoints.v1 import endpoint_pb2
+from kongflow.events.v1 import events_service_pb2 as events_pb
+from kongflow.events.v1.events_service_pb2_grpc import EventsServiceStub
 from kongflow.tenancy.v1 import environment_pb2
 from tests.e2e.sdk_scene import NOTHING, Outcome, SdkScene, document, sdk_scene
 from tests.local_system import LocalSystem
@@ -53,6 +57,17 @@ def test_an_output_is_stored_as_the_sdk_sent_it(scene: SdkScene, what: str) -> N
     assert outcome.output == answered.get("output", NOTHING) == RETURNED[what]
     assert outcome.run.error_message == ""
     assert outcome.run.HasField("output") == ("output" in answered)
+
+
+def test_a_job_runs_for_a_cloud_event(scene: SdkScene) -> None:
+    event = {"specversion": "1.0", "id": str(uuid4()), "source": "trigger.dev", "ext": "a"}
+    request = events_pb.SendCloudEventRequest()
+    request.cloud_event.json = orjson.dumps(
+        {**event, "type": "return.this", "data": {"what": "number"}}
+    )
+    sent = scene.call(EventsServiceStub, "SendCloudEvent", request).event_record
+    [outcome] = scene.outcomes(scene.event(sent.id)).values()
+    assert (outcome.state, outcome.output) == ("SUCCESS", RETURNED["number"])
 
 
 @pytest.mark.parametrize(

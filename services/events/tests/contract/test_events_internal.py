@@ -17,6 +17,7 @@ from kongflow_common.auth.principals import EnvironmentScope
 from kongflow_common.ids import new_id
 from kongflow_common.rpc.channel import RemoteError
 from kongflow_common.testing.refusals import refusal
+from services.events.tests.cloud_events import send, structured
 from services.events.tests.documents import content_of
 from services.events.tests.events_context import EventsContext
 
@@ -182,6 +183,15 @@ async def test_an_execution_is_told_all_of_an_event(context: EventsContext) -> N
     stored = await read(context, (await store(context)).event_record_id)
     assert stored.HasField("delivered_time")
     assert not stored.HasField("account")
+
+
+async def test_an_execution_is_not_told_what_is_kept_of_a_cloud_event(
+    context: EventsContext,
+) -> None:
+    sent = await send(context, structured(data={"n": 1}, ext="a"))
+    found = await read(context, sent.id)
+    assert (found.source, found.source_context) == ("/shop", b"")
+    assert orjson.loads(found.context)["cloudEvent"]["ext"] == "a"
 
 
 @pytest.mark.parametrize(

@@ -12,26 +12,10 @@ from kongflow.events.v1 import event_schemas_service_pb2 as schemas_pb
 from kongflow.events.v1 import events_service_pb2 as pb
 from kongflow.events.v1.event_schema_pb2 import COMPATIBILITY_NONE, EventSchema
 from kongflow.events.v1.event_schemas_service_pb2_grpc import EventSchemasServiceStub
+from kongflow_common.testing.refusals import refusal
+from services.events.tests.cloud_events import get, get_json, send, structured
 from services.events.tests.events_context import EventsContext
 from services.events.tests.unit.test_cloud_events import EXAMPLES, some_proto
-
-
-def structured(**members: object) -> pb.SendCloudEventRequest:
-    base = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.created"}
-    raw = orjson.dumps({**base, **members})
-    return pb.SendCloudEventRequest(cloud_event=pb.FormattedCloudEvent(json=raw))
-
-
-async def send(context: EventsContext, request: pb.SendCloudEventRequest) -> Any:
-    answer = await context.client.SendCloudEvent(request, metadata=context.as_sender, timeout=10)
-    return answer.event_record
-
-
-async def get(context: EventsContext, event_id: str, form: Any) -> pb.FormattedCloudEvent:
-    answer = await context.client.GetCloudEvent(
-        pb.GetCloudEventRequest(event_id=event_id, format=form), metadata=context.as_sender
-    )
-    return answer.cloud_event
 
 
 async def test_it_becomes_an_event_that_dispatchers_match(context: EventsContext) -> None:
@@ -147,3 +131,64 @@ async def test_dataschema_names_the_version_that_checks(context: EventsContext) 
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await send(context, structured(id="other", **members))
         assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_json_data_comes_back_as_it_is_written(context: EventsContext) -> None:
+    data = b'{"b" : 1e2, "a": 1.0,  "a": [12345678901234567890123]}'
+    raw = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":%b}' % data
+    await send(context, pb.SendCloudEventRequest(cloud_event=pb.FormattedCloudEvent(json=raw)))
+    assert (await get(context, "1", pb.CLOUD_EVENT_FORMAT_JSON)).json == raw
+    out = await get(context, "1", pb.CLOUD_EVENT_FORMAT_PROTOBUF)
+    assert out.event.text_data == data.decode()
+
+
+async def test_json_stays_json_through_the_protobuf_format(context: EventsContext) -> None:
+    for number, data in enumerate(({"a": [1]}, "text", 1.5, None)):
+        await send(context, structured(id=f"{number}", data=data))
+        out = await get(context, f"{number}", pb.CLOUD_EVENT_FORMAT_PROTOBUF)
+        assert out.event.attributes["datacontenttype"].ce_string == "application/json"
+        out.event.id = f"again {number}"
+        await send(context, pb.SendCloudEventRequest(cloud_event=out))
+        assert (await get_json(context, out.event.id))["data"] == data
+        # In its own format it is as it was sent.
+        assert "datacontenttype" not in await get_json(context, f"{number}")
+    await send(context, structured(id="nothing"))
+    nothing = await get(context, "nothing", pb.CLOUD_EVENT_FORMAT_PROTOBUF)
+    assert not nothing.event.attributes
+
+
+async def test_times_keep_their_nanoseconds_between_formats(context: EventsContext) -> None:
+    await send(context, structured(time="2026-01-02T03:04:05.123456789012Z"))
+    out = await get(context, "1", pb.CLOUD_EVENT_FORMAT_PROTOBUF)
+    assert out.event.attributes["time"].ce_timestamp.nanos == 123_456_789
+    assert (await get_json(context, "1"))["time"] == "2026-01-02T03:04:05.123456789012Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("datacontenttype", {"ce_integer": 5}),
+        ("datacontenttype", {"ce_uri": "text/plain"}),
+        ("datacontenttype", {"ce_string": ""}),
+        ("subject", {"ce_boolean": True}),
+        ("subject", {"ce_bytes": b"a"}),
+        ("subject", {"ce_timestamp": {"seconds": 1}}),
+        ("subject", {"ce_string": ""}),
+        ("dataschema", {"ce_integer": 0}),
+        ("dataschema", {"ce_timestamp": {"seconds": 1}}),
+        ("dataschema", {"ce_uri": ""}),
+        ("time", {"ce_boolean": False}),
+        ("time", {"ce_uri": "2026-01-02T03:04:05Z"}),
+    ],
+)
+async def test_attributes_have_the_types_of_the_specification(
+    context: EventsContext, name: str, value: dict[str, Any]
+) -> None:
+    request = pb.SendCloudEventRequest()
+    event = request.cloud_event.event
+    event.id, event.source, event.type, event.spec_version = "1", "s", "t", "1.0"
+    event.text_data = "x"
+    event.attributes[name].MergeFrom(type(event.attributes[name])(**value))
+    with refusal(grpc.StatusCode.INVALID_ARGUMENT) as refused:
+        await send(context, request)
+    assert list(refused.fields) == [f"cloud_event.{name}"]

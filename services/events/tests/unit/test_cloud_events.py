@@ -113,7 +113,7 @@ def stored(content: CloudEventContent) -> tuple[EventRecord, EventContent, JsonD
         deliver_at=NOW,
         created_at=NOW,
         updated_at=NOW,
-        is_test=content.is_test,
+        is_test=content.is_test or False,
         priority=content.priority or Priority.HIGH,
         account_id=content.account_id,
     )
@@ -309,7 +309,7 @@ def test_a_plain_event_is_the_same_event_after_all_formats(seed: int, kind: str)
         assert again.payload.load() == payload
         assert again.context.load() == context
         assert (again.payload_type or PayloadType.JSON) is record.payload_type
-        assert again.is_test == record.is_test
+        assert (again.is_test or False) is record.is_test
         assert (again.priority or Priority.HIGH) is record.priority
         assert again.account_id == record.account_id
 
@@ -332,6 +332,12 @@ def test_a_plain_event_is_the_same_event_after_all_formats(seed: int, kind: str)
         ({"kongflowpriority": "HIGHEST"}, "cloud_event.kongflowpriority"),
         ({"kongflowpayload": "FORM"}, "cloud_event.kongflowpayload"),
         ({"kongflowaccount": "x" * 513}, "cloud_event.kongflowaccount"),
+        ({"kongflowtest": "yes"}, "cloud_event.kongflowtest"),
+        ({"kongflowtest": 1}, "cloud_event.kongflowtest"),
+        ({"time": ""}, "cloud_event.time"),
+        ({"subject": ""}, "cloud_event.subject"),
+        ({"dataschema": ""}, "cloud_event.dataschema"),
+        ({"datacontenttype": ""}, "cloud_event.datacontenttype"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], field: str) -> None:
@@ -339,6 +345,25 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as error:
         content_of(read_json(raw))
     assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("written", "answered"),
+    [
+        ("2026-01-02T03:04:05.123456789012Z", "2026-01-02T03:04:05.123456789Z"),
+        ("2026-01-02T03:04:05.9999999999+02:00", "2026-01-02T01:04:05.999999999Z"),
+        ("2026-01-02 03:04:05.000000001z", "2026-01-02T03:04:05.000000001Z"),
+        ("2016-12-31T23:59:60.1234567Z", "2017-01-01T00:00:00.123456700Z"),
+        ("2026-01-02T00:00:00.5-00:30", "2026-01-02T00:30:00.500Z"),
+    ],
+)
+def test_the_protobuf_format_holds_nanoseconds(written: str, answered: str) -> None:
+    members = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": written}
+    event = through_the_record(read_json(orjson.dumps(members)))
+    assert orjson.loads(write_json(event))["time"] == written
+    record = stored(content_of(event))[0]
+    message = to_formatted(RecordedCloudEvent(record, event), "event").event
+    assert message.attributes["time"].ce_timestamp.ToJsonString() == answered
 
 
 def test_times_as_rfc_3339_writes_them() -> None:

@@ -1,11 +1,12 @@
 """Reads an event as an execution of a job is told of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from kongflow_common.payload import JsonDocument
+from kongflow_events.domain.cloud_event_record import source_beside_note
 from kongflow_events.domain.errors import EventNotFound
 
 __all__ = ["ExecutedEvent", "ExecutedEvents", "ReadEventRecord"]
@@ -48,4 +49,7 @@ class ReadEventRecord:
         event = await self._events.find(environment_id, record_id)
         if event is None:
             raise EventNotFound(record_id)
-        return event
+        if event.source_context is None:
+            return event
+        # Jobs read it as {id, metadata}, and refuse anything else.
+        return replace(event, source_context=source_beside_note(event.source_context))

@@ -14,6 +14,7 @@ from kongflow_common.errors import InvalidField
 from kongflow_common.payload import EMPTY_OBJECT, JsonDocument, parse_json
 
 __all__ = [
+    "JSON_CONTENT_TYPE",
     "NOTE_KEY",
     "SPEC_VERSION",
     "Attribute",
@@ -26,10 +27,13 @@ __all__ = [
     "parse_time",
     "payload_of",
     "read_note",
+    "read_time",
     "write_note",
 ]
 
 SPEC_VERSION: Final = "1.0"
+JSON_CONTENT_TYPE: Final = "application/json"
+"""What the JSON format means where it names no type of the data."""
 NOTE_KEY: Final = "cloudEvent"
 """Under which key the note of a cloud event stands in the record's source context."""
 
@@ -122,8 +126,11 @@ def is_json_type(content_type: str | None, *, when_left_out: bool = True) -> boo
     return _JSON_TYPE.fullmatch(content_type) is not None
 
 
-def parse_time(text: str, name: str) -> datetime:
-    """Read a time of RFC 3339; what is below a microsecond goes. Raises InvalidField."""
+def read_time(text: str, name: str) -> tuple[datetime, int]:
+    """Read a time of RFC 3339: its whole second, and the nanoseconds beyond that.
+
+    What is below a nanosecond goes. Raises InvalidField.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise InvalidField(name, "must be a time as RFC 3339 writes it")
@@ -132,8 +139,7 @@ def parse_time(text: str, name: str) -> datetime:
     try:
         # 23:59:60 is a time; datetime has no leap seconds.
         time = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-        micros = int((fraction or "0")[:6].ljust(6, "0"))
-        time += timedelta(seconds=1 if second == 60 else 0, microseconds=micros)
+        time += timedelta(seconds=1 if second == 60 else 0)
         if sign is not None:
             if int(hours) > 23 or int(minutes) > 59:
                 raise ValueError
@@ -141,9 +147,17 @@ def parse_time(text: str, name: str) -> datetime:
             time = time - offset if sign == "+" else time + offset
     except (ValueError, OverflowError):
         raise InvalidField(name, "is not a time that there is") from None
-    if second > 60 or not 1970 <= time.year <= 2100:
+    if second > 60:
+        raise InvalidField(name, "is not a time that there is")
+    return time, int((fraction or "0")[:9].ljust(9, "0"))
+
+
+def parse_time(text: str, name: str) -> datetime:
+    """Read the time of an event; what is below a microsecond goes. Raises InvalidField."""
+    time, nanos = read_time(text, name)
+    if not 1970 <= time.year <= 2100:
         raise InvalidField(name, "must be between the years 1970 and 2100")
-    return time
+    return time + timedelta(microseconds=nanos // 1_000)
 
 
 class _Held(Enum):
@@ -221,12 +235,13 @@ def _checked(raw: bytes) -> JsonDocument:
 
 
 def write_note(event: CloudEvent) -> dict[str, object]:
-    """What the record keeps of an event beside id, name, source, time and payload."""
+    """What the record keeps of an event beside id, name, source and payload.
+
+    Those it leaves to the record: a repeat that replaces the note does not change them, and a
+    replay that takes it over has an id of its own.
+    """
     held = _payload(event)[1]
     note: dict[str, object] = {
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
         "attributes": {
             name: [each.kind.value, each.plain()] for name, each in event.attributes.items()
         },
@@ -238,8 +253,10 @@ def write_note(event: CloudEvent) -> dict[str, object]:
     return note
 
 
-def read_note(note: Mapping[str, Any], payload: JsonDocument) -> CloudEvent:
-    """The event that a note was written of, with the payload of its record."""
+def read_note(
+    note: Mapping[str, Any], payload: JsonDocument
+) -> tuple[dict[str, Attribute], CloudData]:
+    """Attributes and data of the event that a note was written of, with its record's payload."""
     attributes: dict[str, Attribute] = {}
     for name, (kind_text, plain) in note["attributes"].items():
         kind = AttributeKind(kind_text)
@@ -257,5 +274,4 @@ def read_note(note: Mapping[str, Any], payload: JsonDocument) -> CloudEvent:
         members = cast("dict[str, str]", payload.load())
         content = base64.b64decode(members["data_base64"])
         type_url = members.get("type_url", "")
-    data = CloudData(form, content, type_url)
-    return CloudEvent(note["id"], note["source"], note["type"], attributes, data)
+    return attributes, CloudData(form, content, type_url)

@@ -13,6 +13,7 @@ import orjson
 from kongflow_common.errors import InvalidField
 from kongflow_common.payload import MAX_DEPTH, parse_json
 from kongflow_events.domain.cloud_event import (
+    JSON_CONTENT_TYPE,
     SPEC_VERSION,
     Attribute,
     AttributeKind,
@@ -215,7 +216,7 @@ def write_binary(event: CloudEvent) -> tuple[dict[str, str], bytes]:
         text = str(plain).lower() if isinstance(plain, bool) else str(plain)
         headers[f"ce-{name}"] = _encoded(text)
     if event.data.form is DataForm.JSON:
-        headers.setdefault("content-type", "application/json")
+        headers.setdefault("content-type", JSON_CONTENT_TYPE)
     return headers, event.data.content
 
 

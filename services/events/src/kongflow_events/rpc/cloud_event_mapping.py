@@ -1,7 +1,7 @@
 """CloudEvents between the wire and the program."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +13,7 @@ from kongflow_common.rpc.field_parsing import required_message, required_one_of
 from kongflow_events.application.event_entry import SendEvent
 from kongflow_events.application.read_cloud_event import RecordedCloudEvent
 from kongflow_events.domain.cloud_event import (
+    JSON_CONTENT_TYPE,
     SPEC_VERSION,
     Attribute,
     AttributeKind,
@@ -20,7 +21,7 @@ from kongflow_events.domain.cloud_event import (
     CloudEvent,
     DataForm,
     check_attribute_name,
-    parse_time,
+    read_time,
 )
 from kongflow_events.domain.cloud_event_json import (
     read_binary,
@@ -29,11 +30,13 @@ from kongflow_events.domain.cloud_event_json import (
     write_binary,
     write_json,
 )
-from kongflow_events.domain.cloud_event_record import content_of
+from kongflow_events.domain.cloud_event_record import ACCOUNT, PRIORITY, TEST, content_of
 from kongflow_events.domain.event_record import Tenancy
 from kongflow_events.rpc.event_mapping import to_options, to_tenancy
 
 __all__ = ["FORMATS", "from_formatted", "to_cloud_commands", "to_formatted", "to_send_cloud_event"]
+
+_Said = TypeVar("_Said")
 
 _Value = cloudevents_pb2.CloudEvent.CloudEventAttributeValue
 _MIN_SECONDS: Final = -62_135_596_800
@@ -76,13 +79,24 @@ def to_send_cloud_event(request: pb.SendCloudEventRequest, tenancy: Tenancy) -> 
         payload_type=content.payload_type,
         deliver_at=options.deliver_at,
         deliver_after=options.deliver_after,
-        account_id=options.account_id or content.account_id,
-        is_test=request.test or content.is_test,
-        priority=options.priority or content.priority,
+        account_id=_agreed("account_id", options.account_id, ACCOUNT, content.account_id),
+        is_test=_agreed("test", request.test or None, TEST, content.is_test) or False,
+        priority=_agreed("priority", options.priority, PRIORITY, content.priority),
         schema_version=options.schema_version,
         schema_uri=content.schema_uri,
         source_context=content.note,
     )
+
+
+def _agreed(field: str, beside: _Said | None, attribute: str, within: _Said | None) -> _Said | None:
+    """What is said beside an event or within it; None is what was left out.
+
+    Raises InvalidField where the two contradict each other: the event would be stored as the one
+    says, and read by others as the other says.
+    """
+    if beside is not None and within is not None and beside != within:
+        raise InvalidField(field, f"contradicts the event's attribute {attribute}")
+    return within if beside is None else beside
 
 
 def from_formatted(message: pb.FormattedCloudEvent) -> CloudEvent:
@@ -163,6 +177,9 @@ def _to_proto(event: CloudEvent) -> cloudevents_pb2.CloudEvent:
     for name, attribute in event.attributes.items():
         message.attributes[name].CopyFrom(_to_value(attribute))
     data = event.data
+    if data.form is DataForm.JSON and "datacontenttype" not in event.attributes:
+        # What the JSON format takes for granted; here the text would be no more than a text.
+        message.attributes["datacontenttype"].ce_string = JSON_CONTENT_TYPE
     match data.form:
         case DataForm.NONE:
             pass
@@ -191,11 +208,10 @@ def _to_value(attribute: Attribute) -> _Value:
     if attribute.kind is AttributeKind.URI_REF:
         return _Value(ce_uri_ref=value)
     if attribute.kind is AttributeKind.TIMESTAMP:
+        # Timestamp.FromJsonString knows no leap seconds, and no more than nine decimals.
+        second, nanos = read_time(value, "cloud_event.time")
         time = Timestamp()
-        try:
-            time.FromJsonString(value.upper())
-        except ValueError:
-            # A leap second, or a fraction of more digits than a Timestamp holds.
-            time.FromDatetime(parse_time(value, "cloud_event.time"))
+        time.FromDatetime(second)
+        time.nanos = nanos
         return _Value(ce_timestamp=time)
     return _Value(ce_string=value)

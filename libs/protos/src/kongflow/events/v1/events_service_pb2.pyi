@@ -1339,11 +1339,17 @@ class SendCloudEventRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
-    """The sender's name of the account it belongs to, at most 512 characters."""
+    """The sender's name of the account it belongs to, at most 512 characters.
+    Where the event says another in `kongflowaccount` it is refused.
+    """
     test: _builtins.bool
-    """Marks it as a test: its runs say so."""
+    """Marks it as a test: its runs say so. Where the event says otherwise in
+    `kongflowtest` it is refused.
+    """
     priority: _job_options_pb2.Priority.ValueType
-    """Which queued jobs that come of it go first; PRIORITY_HIGH when left out."""
+    """Which queued jobs that come of it go first; PRIORITY_HIGH when left out.
+    Where the event says another in `kongflowpriority` it is refused.
+    """
     schema_version: _builtins.int
     """Which version of the schema of its type checks it. When 0 it is the one
     whose `$id` the attribute `dataschema` gives, else the newest.

@@ -329,7 +329,8 @@ class EventsServiceServicer:
         """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
         `id`, `type`, `source` and `time` become the event's id, name, source and
         time, its data the payload; every attribute is kept, so that
-        GetCloudEvent gives the same event back. Idempotent by environment and id.
+        GetCloudEvent gives the same event back, but for `kongflowreplayof`.
+        Idempotent by environment and id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -348,6 +349,9 @@ class EventsServiceServicer:
     def GetCloudEvent(self, request, context):
         """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
         was sent, any other as one that SendCloudEvent makes the same event of.
+        Its `id`, `source`, `type` and `time` are those of the record always, also
+        after a repeat replaced its content; `kongflowreplayof` is the `replay_of`
+        of a replay.
         Errors: NOT_FOUND EVENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

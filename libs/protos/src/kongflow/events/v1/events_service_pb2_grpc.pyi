@@ -138,7 +138,8 @@ class EventsServiceStub:
     """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
     `id`, `type`, `source` and `time` become the event's id, name, source and
     time, its data the payload; every attribute is kept, so that
-    GetCloudEvent gives the same event back. Idempotent by environment and id.
+    GetCloudEvent gives the same event back, but for `kongflowreplayof`.
+    Idempotent by environment and id.
     """
     SendCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
@@ -149,6 +150,9 @@ class EventsServiceStub:
     GetCloudEvent: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]
     """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
     was sent, any other as one that SendCloudEvent makes the same event of.
+    Its `id`, `source`, `type` and `time` are those of the record always, also
+    after a repeat replaced its content; `kongflowreplayof` is the `replay_of`
+    of a replay.
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListCloudEvents: _grpc.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]
@@ -266,7 +270,8 @@ class EventsServiceAsyncStub(EventsServiceStub):
     """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
     `id`, `type`, `source` and `time` become the event's id, name, source and
     time, its data the payload; every attribute is kept, so that
-    GetCloudEvent gives the same event back. Idempotent by environment and id.
+    GetCloudEvent gives the same event back, but for `kongflowreplayof`.
+    Idempotent by environment and id.
     """
     SendCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.SendCloudEventsRequest, _events_service_pb2.SendCloudEventsResponse]  # type: ignore[assignment]
     """Accepts many events in formats of CloudEvents 1.0, as SendEvents would:
@@ -277,6 +282,9 @@ class EventsServiceAsyncStub(EventsServiceStub):
     GetCloudEvent: _aio.UnaryUnaryMultiCallable[_events_service_pb2.GetCloudEventRequest, _events_service_pb2.GetCloudEventResponse]  # type: ignore[assignment]
     """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
     was sent, any other as one that SendCloudEvent makes the same event of.
+    Its `id`, `source`, `type` and `time` are those of the record always, also
+    after a repeat replaced its content; `kongflowreplayof` is the `replay_of`
+    of a replay.
     Errors: NOT_FOUND EVENT_NOT_FOUND.
     """
     ListCloudEvents: _aio.UnaryUnaryMultiCallable[_events_service_pb2.ListCloudEventsRequest, _events_service_pb2.ListCloudEventsResponse]  # type: ignore[assignment]
@@ -505,7 +513,8 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts an event in a format of CloudEvents 1.0, as SendEvent would. Its
         `id`, `type`, `source` and `time` become the event's id, name, source and
         time, its data the payload; every attribute is kept, so that
-        GetCloudEvent gives the same event back. Idempotent by environment and id.
+        GetCloudEvent gives the same event back, but for `kongflowreplayof`.
+        Idempotent by environment and id.
         """
 
     @_abc_1.abstractmethod
@@ -528,6 +537,9 @@ class EventsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_events_service_pb2.GetCloudEventResponse, _abc.Awaitable[_events_service_pb2.GetCloudEventResponse]]:
         """Gets an event in a format of CloudEvents 1.0: what was sent as such as it
         was sent, any other as one that SendCloudEvent makes the same event of.
+        Its `id`, `source`, `type` and `time` are those of the record always, also
+        after a repeat replaced its content; `kongflowreplayof` is the `replay_of`
+        of a replay.
         Errors: NOT_FOUND EVENT_NOT_FOUND.
         """
 
