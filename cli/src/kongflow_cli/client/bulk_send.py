@@ -34,17 +34,14 @@ def send_lines(session: Session, lines: Iterable[EventLine], *, together: bool) 
     Raises CliError, which says which lines are stored.
     """
     report = _Report(session)
-    if together:
-        # There is nothing to count unless all are stored.
-        for batch in _together(lines):
-            _send(session, batch, report, together=True)
-        report.end()
-        return 0
+    is_done = False
     try:
-        for batch in _batches(lines):
-            _send(session, batch, report, together=False)
+        for batch in _together(lines) if together else _batches(lines):
+            _send(session, batch, report, together=together)
+        is_done = True
     finally:
-        report.end()
+        if is_done or report.has_begun:
+            report.end()
     return report.exit_code
 
 
@@ -139,6 +136,11 @@ class _Report:
         self._shows_progress = sys.stderr.isatty()
         self._is_first = True
         self.exit_code = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the outcome of a line is known."""
+        return self._new + self._known + self._refused > 0
 
     def stored(self, number: int, event_id: str, result: SendEventResult) -> None:
         """The event of a line is stored."""
