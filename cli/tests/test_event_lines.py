@@ -70,6 +70,7 @@ def test_what_a_line_leaves_out_the_defaults_say() -> None:
     plain = event_of('{"after": "1m"}', defaults)
     assert (plain.event.name, plain.account_id) == ("order.created", "acme")
     assert plain.deliver_after.ToSeconds() == 60
+    assert event_of('{"after": 90}', defaults).deliver_after.ToSeconds() == 90
     at = event_of('{"at": "2026-05-01T12:00:00Z", "name": "x"}', defaults)
     assert at.event.name == "x"
     assert at.WhichOneof("delivery") == "deliver_time"
@@ -91,12 +92,26 @@ def test_what_a_line_leaves_out_the_defaults_say() -> None:
         ('{"after": "soon"}', "after: 'soon' is not a duration"),
         ('{"at": "2026-05-01"}', "at: '2026-05-01' is not a time"),
         ('{"at": "2026-05-01T12:00:00Z", "after": "1s"}', "exclude each other"),
-        ('{"priority": "highest"}', "priority:"),
+        (
+            '{"priority": "highest"}',
+            "priority: 'highest' is not one of high, normal, low, very_low",
+        ),
+        ('{"payload_type": "xml"}', "payload_type: 'xml' is not one of json, request"),
+        *(
+            (f'{{"{name}": {value}}}', f"{name}: must be a text")
+            for name in ("name", "id", "account", "source", "at", "happened", "priority")
+            for value in ("5", "1.5", "true", "null")
+        ),
+        ('{"payload_type": 5}', "payload_type: must be a text"),
+        ('{"after": ["5s"]}', "after: must be a text"),
+        ('{"after": 1.5}', "after: '1.5' is not a duration"),
         *(
             (f'{{"schema_version": {value}}}', "schema_version: must be a whole number from 1")
             for value in ('"2"', "0", "-1", "1.0", "2147483648", "99999999999", "true", "null")
         ),
-        ('{"payload": ' + "[" * 100_000, "not JSON"),
+        ('{"payload": ' + "[" * 100_000, "payload: is nested more than 200 levels deep"),
+        ('{"context": ' + '{"a":' * 5_000, "context: is nested more than 200 levels deep"),
+        ("{" + "[" * 100_000, "double quotes"),
     ],
 )
 def test_a_line_that_is_no_event_is_refused_alone(line: str, why: str) -> None:

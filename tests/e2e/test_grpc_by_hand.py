@@ -13,6 +13,7 @@ from tests.local_system import LocalSystem
 pytestmark = pytest.mark.e2e
 
 BUF = Path(sys.executable).parent / "buf"
+README = Path(__file__).parents[2] / "README.md"
 TIMEOUT = 60.0
 
 
@@ -45,6 +46,8 @@ def test_reflection_lists_the_clients_services(system: LocalSystem) -> None:
     assert listed.returncode == 0, listed.stderr
     assert "kongflow.events.v1.EventsService" in listed.stdout.splitlines()
     assert "tasks" not in listed.stdout
+    # All of them, as the first page that people read shows them.
+    assert f"```text\n{listed.stdout}```\n" in README.read_text()
 
 
 def test_an_event_is_sent_and_read_back(system: LocalSystem) -> None:

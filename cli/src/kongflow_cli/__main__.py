@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from kongflow_cli.app import app
 from kongflow_cli.errors import CliError
+from kongflow_cli.standard_streams import replace_closed_streams
 
 _USAGE = 2
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -15,12 +16,13 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a mistake of the user ends with a sentence and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without Unicode shows escapes rather than a stack trace.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        replace_closed_streams()
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal without Unicode shows escapes rather than a stack trace.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         _check_text(words)
         # Also for `python -m kongflow_cli`, whose own name no shell completes.
         app(words, prog_name="kongflow")

@@ -113,6 +113,7 @@ def test_a_refused_token_ends_it(system: RecordedSystem, run: Run) -> None:
     ended = run("events", "tail", "--after", "made-up")
     assert (ended.code, ended.out) == (USAGE, "")
     assert "resume_token" in ended.err
+    assert "Go on with" not in ended.err
 
 
 def test_without_a_first_answer_nothing_is_tried_again(system: RecordedSystem, run: Run) -> None:

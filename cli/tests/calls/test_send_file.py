@@ -127,6 +127,8 @@ def test_all_together(system: RecordedSystem, run: Run, lines: Path) -> None:
     assert refused.code == 2
     assert "Line 4: is not JSON" in refused.err
     assert "Nothing is stored." in refused.err
+    # There is nothing to count.
+    assert refused.out == ""
     assert not system.calls
     lines.write_text("".join(f'{{"id": "{n}"}}\n' for n in range(1_500)))
     assert run("events", "send", "x", "--file", str(lines), "--atomic").code == 0
@@ -137,6 +139,25 @@ def test_all_together(system: RecordedSystem, run: Run, lines: Path) -> None:
     bad = run("events", "send", "x", "--file", str(lines), "--atomic")
     assert bad.code == 2
     assert "requests[3].event.name: is required" in bad.err
+    assert "Nothing is stored." in bad.err
+    assert bad.out == ""
+    assert run("events", "send", "x", "--file", str(lines), "--atomic", "--json").out == ""
+    system.answers["SendEvents"] = DependencyUnavailable("postgresql")
+    unknown = run("events", "send", "x", "--file", str(lines), "--atomic")
+    assert (unknown.code, unknown.out) == (5, "")
+    assert "Whether the lines 1 to 1500 are stored is not known" in unknown.err
+    assert "Nothing is stored" not in unknown.err
+
+
+def test_json_without_a_line(system: RecordedSystem, run: Run, lines: Path) -> None:
+    lines.write_text("")
+    assert run("events", "send", "x", "--file", str(lines), "--json").json == {
+        "items": [],
+        "new": 0,
+        "known": 0,
+        "refused": 0,
+    }
+    assert not system.calls
 
 
 @pytest.mark.parametrize(

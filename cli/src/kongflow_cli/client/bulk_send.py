@@ -23,6 +23,7 @@ __all__ = ["send_lines"]
 _BATCH_EVENTS: Final = 1_000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _MOST_TOGETHER: Final = 10_000
+_BEGINNING: Final = '{"items": ['
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -30,14 +31,17 @@ def send_lines(session: Session, lines: Iterable[EventLine], *, together: bool) 
     """Sends the events of the lines, in their order; returns the exit code.
 
     Each line has its own outcome, unless they are sent `together`: then all are stored or none.
-    Raises CallFailed, which says which lines are stored.
+    Raises CliError, which says which lines are stored.
     """
     report = _Report(session)
+    is_done = False
     try:
         for batch in _together(lines) if together else _batches(lines):
             _send(session, batch, report, together=together)
+        is_done = True
     finally:
-        report.end()
+        if is_done or report.has_begun:
+            report.end()
     return report.exit_code
 
 
@@ -58,7 +62,11 @@ def _send(
                 EventsServiceStub(session.channel).SendEvents, request, repeat=repeat
             )
         except CallFailed as failed:
-            if first > 1 and repeat not in str(failed):
+            if repeat in str(failed):
+                raise
+            if together:
+                raise CliError(f"{failed} Nothing is stored.", failed.exit_code) from None
+            if first > 1:
                 raise CliError(
                     f"{failed} Line {first} and those behind it are not stored: "
                     f"--from-line {first} goes on.",
@@ -128,8 +136,11 @@ class _Report:
         self._shows_progress = sys.stderr.isatty()
         self._is_first = True
         self.exit_code = 0
-        if self._printer.as_json:
-            print('{"items": [', end="")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the outcome of a line is known."""
+        return self._new + self._known + self._refused > 0
 
     def stored(self, number: int, event_id: str, result: SendEventResult) -> None:
         """The event of a line is stored."""
@@ -172,7 +183,7 @@ class _Report:
         self._clear_progress()
         if self._printer.as_json:
             counts = {"new": self._new, "known": self._known, "refused": self._refused}
-            print(f"], {json.dumps(counts)[1:]}")
+            print(f"{_BEGINNING if self._is_first else ''}], {json.dumps(counts)[1:]}")
         else:
             self._printer.line(
                 f"{self._new:,} new, {self._known:,} known before, {self._refused:,} refused"
@@ -183,5 +194,5 @@ class _Report:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def _item(self, item: dict[str, object]) -> None:
-        print("\n" if self._is_first else ",\n", json.dumps(item), sep="", end="")
+        print(f"{_BEGINNING}\n" if self._is_first else ",\n", json.dumps(item), sep="", end="")
         self._is_first = False

@@ -99,11 +99,14 @@ def tail_events(
     request = pb.WatchEventsRequest(
         resource_id=resource or "", types=types or (), resume_token=after or ""
     )
+    was_answered = False
     try:
         for answer in _answers(session, request, timeout):
+            was_answered = True
             _show(session.printer, answer)
     finally:
-        if request.resume_token and not session.printer.as_json:
+        # A token that the log has not answered to may be none.
+        if was_answered and request.resume_token and not session.printer.as_json:
             session.printer.remark(f"Go on with --after {request.resume_token}")
 
 

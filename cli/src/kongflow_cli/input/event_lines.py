@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from json import JSONDecodeError, JSONDecoder
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, TypeVar, cast
 from uuid import uuid4
 
 import typer
-from google.protobuf.duration_pb2 import Duration
 
 from kongflow.events.v1.event_record_pb2 import EventRecord
 from kongflow.events.v1.events_service_pb2 import SendEventRequest
@@ -17,8 +17,11 @@ from kongflow_cli.client.exit_codes import USAGE
 from kongflow_cli.errors import CliError
 from kongflow_cli.input.states import PayloadTypeWord, PriorityWord
 from kongflow_cli.input.time_text import parse_duration, parse_time, to_duration, to_timestamp
+from kongflow_common.payload import MAX_DEPTH
 
 __all__ = ["MAX_SCHEMA_VERSION", "EventLine", "LineRefused", "event_lines"]
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 MAX_SCHEMA_VERSION: Final = 2**31 - 1
 
@@ -91,7 +94,7 @@ def _members(line: bytes) -> dict[str, tuple[object, str]]:
         return dict(_scan(line.decode()))
     except UnicodeDecodeError:
         raise LineRefused("is not UTF-8") from None
-    except (JSONDecodeError, RecursionError) as error:
+    except JSONDecodeError as error:
         raise LineRefused(f"is not JSON: {error}") from None
 
 
@@ -101,13 +104,15 @@ def _scan(text: str) -> Iterator[tuple[str, tuple[object, str]]]:
         _end(text, at + 1)
         return
     while True:
-        is_text = text[at : at + 1] == '"'
-        name, at = _DECODER.raw_decode(text, at)
-        # A number is read as a text too.
-        if not is_text:
+        # A number would be read as a text too.
+        if text[at : at + 1] != '"':
             raise JSONDecodeError("Expecting a name in double quotes", text, at)
+        name, at = _DECODER.raw_decode(text, at)
         at = _past(text, at, ":")
-        value, end = _DECODER.raw_decode(text, at)
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except RecursionError:
+            raise LineRefused(f"{name}: is nested more than {MAX_DEPTH} levels deep") from None
         yield name, (cast("object", value), text[at:end])
         at = _space(text, end)
         if text[at : at + 1] == "}":
@@ -133,10 +138,19 @@ def _end(text: str, at: int) -> None:
         raise JSONDecodeError("Extra data", text, at)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
+def _text(value: object, written: str) -> str:
+    # A number is read as the text that it is written as; see _DECODER.
+    if not isinstance(value, str) or value == written:
         raise ValueError("must be a text")
     return value
+
+
+def _word(words: type[_Word], value: object, written: str) -> _Word:
+    text = _text(value, written)
+    try:
+        return words(text.lower())
+    except ValueError:
+        raise ValueError(f"{text!r} is not one of {', '.join(words)}") from None
 
 
 def _truth(value: object) -> bool:
@@ -145,72 +159,64 @@ def _truth(value: object) -> bool:
     return value
 
 
-def _duration(value: object) -> Duration:
-    return to_duration(parse_duration(_text(value)))
+def _set_name(request: SendEventRequest, value: object, written: str) -> None:
+    request.event.name = _text(value, written)
 
 
-def _payload_type(value: object) -> EventRecord.PayloadType.ValueType:
-    word = PayloadTypeWord(_text(value).lower())
-    return EventRecord.PayloadType.Value(f"PAYLOAD_TYPE_{word.name}")
+def _set_id(request: SendEventRequest, value: object, written: str) -> None:
+    request.event.event_id = _text(value, written)
 
 
-def _priority(value: object) -> Priority.ValueType:
-    return Priority.Value(f"PRIORITY_{PriorityWord(_text(value).lower()).name}")
+def _set_payload(request: SendEventRequest, _: object, written: str) -> None:
+    request.event.payload.json = written.encode()
 
 
-def _set_name(request: SendEventRequest, value: object, _: str) -> None:
-    request.event.name = _text(value)
+def _set_context(request: SendEventRequest, _: object, written: str) -> None:
+    request.event.context.json = written.encode()
 
 
-def _set_id(request: SendEventRequest, value: object, _: str) -> None:
-    request.event.event_id = _text(value)
-
-
-def _set_payload(request: SendEventRequest, _: object, text: str) -> None:
-    request.event.payload.json = text.encode()
-
-
-def _set_context(request: SendEventRequest, _: object, text: str) -> None:
-    request.event.context.json = text.encode()
-
-
-def _set_at(request: SendEventRequest, value: object, _: str) -> None:
-    request.deliver_time.CopyFrom(to_timestamp(parse_time(_text(value))))
+def _set_at(request: SendEventRequest, value: object, written: str) -> None:
+    request.deliver_time.CopyFrom(to_timestamp(parse_time(_text(value, written))))
 
 
 def _set_after(request: SendEventRequest, value: object, _: str) -> None:
-    request.deliver_after.CopyFrom(_duration(value))
+    # A number is one of seconds, as the option takes it.
+    if not isinstance(value, str):
+        raise ValueError("must be a text, such as 5m, or a number of seconds")
+    request.deliver_after.CopyFrom(to_duration(parse_duration(value)))
 
 
-def _set_account(request: SendEventRequest, value: object, _: str) -> None:
-    request.account_id = _text(value)
+def _set_account(request: SendEventRequest, value: object, written: str) -> None:
+    request.account_id = _text(value, written)
 
 
-def _set_source(request: SendEventRequest, value: object, _: str) -> None:
-    request.event.source = _text(value)
+def _set_source(request: SendEventRequest, value: object, written: str) -> None:
+    request.event.source = _text(value, written)
 
 
-def _set_happened(request: SendEventRequest, value: object, _: str) -> None:
-    request.event.event_time.CopyFrom(to_timestamp(parse_time(_text(value))))
+def _set_happened(request: SendEventRequest, value: object, written: str) -> None:
+    request.event.event_time.CopyFrom(to_timestamp(parse_time(_text(value, written))))
 
 
-def _set_payload_type(request: SendEventRequest, value: object, _: str) -> None:
-    request.event.payload_type = _payload_type(value)
+def _set_payload_type(request: SendEventRequest, value: object, written: str) -> None:
+    word = _word(PayloadTypeWord, value, written)
+    request.event.payload_type = EventRecord.PayloadType.Value(f"PAYLOAD_TYPE_{word.name}")
 
 
-def _set_priority(request: SendEventRequest, value: object, _: str) -> None:
-    request.priority = _priority(value)
+def _set_priority(request: SendEventRequest, value: object, written: str) -> None:
+    word = _word(PriorityWord, value, written)
+    request.priority = Priority.Value(f"PRIORITY_{word.name}")
 
 
 def _set_test(request: SendEventRequest, value: object, _: str) -> None:
     request.test = _truth(value)
 
 
-def _set_schema_version(request: SendEventRequest, value: object, text: str) -> None:
-    # A number is read as the text that it is written as; see _DECODER.
-    if value != text or not _WHOLE_NUMBER.fullmatch(text) or int(text) > MAX_SCHEMA_VERSION:
+def _set_schema_version(request: SendEventRequest, value: object, written: str) -> None:
+    is_whole = value == written and _WHOLE_NUMBER.fullmatch(written) is not None
+    if not is_whole or int(written) > MAX_SCHEMA_VERSION:
         raise ValueError(f"must be a whole number from 1 to {MAX_SCHEMA_VERSION}")
-    request.schema_version = int(text)
+    request.schema_version = int(written)
 
 
 _MEMBERS: Final[Mapping[str, Callable[[SendEventRequest, object, str], None]]] = {

@@ -28,10 +28,18 @@ _OF_EVERY_LINE = frozenset(
 
 # Each keeps what tells people which secret it was, and blanks the rest.
 _KEY_OR_TOKEN = r"(?<![A-Za-z0-9])(?P<key>tr_|pk_|op_)[A-Za-z0-9_-]{12,}"
+# Directly behind a letter or a digit too, but only what has the exact shape of a key: `stop_at` and
+# `str_something` are words.
+_KEY_IN_A_WORD = (
+    r"(?P<inner>tr_|pk_)(?:dev|stg|prod|preview)_[A-Za-z0-9]{20}[A-Za-z0-9_-]*"
+    r"|(?P<token>op_)(?=[a-z0-9]{0,19}[A-Z])(?=[A-Z0-9]{0,19}[a-z])[A-Za-z0-9]{20}(?![A-Za-z0-9])"
+)
 _PASSWORD_IN_URL = r"(?P<url>://[^:/@\s\"']*:)[^@\s\"']+(?=@)"
 _SIGNED_TOKEN = r"(?<![A-Za-z0-9_-])(?P<jwt>eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
 _PRIVATE_KEY = r"(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]+"
-_SECRETS = re.compile("|".join((_KEY_OR_TOKEN, _PASSWORD_IN_URL, _SIGNED_TOKEN, _PRIVATE_KEY)))
+_SECRETS = re.compile(
+    "|".join((_KEY_OR_TOKEN, _KEY_IN_A_WORD, _PASSWORD_IN_URL, _SIGNED_TOKEN, _PRIVATE_KEY))
+)
 _SIGNS = ("tr_", "pk_", "op_", "://", "eyJ", "PRIVATE KEY")
 
 

@@ -22,6 +22,8 @@ __all__ = [
 MAX_PAYLOAD_BYTES = 524_288
 MAX_DEPTH = 200
 
+# How the parser says that a document has more than its 1,024 levels.
+_BEYOND_THE_PARSER = "depth limit exceeded"
 # What PostgreSQL's numeric, and with it jsonb, can hold of digits after the point.
 _MAX_DECIMAL_PLACES = 16_383
 # Below these a number is harmless whatever else it says, and nearly every document is.
@@ -71,6 +73,8 @@ def parse_json(
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        if error.msg.startswith(_BEYOND_THE_PARSER):
+            raise InvalidField(field, f"is nested more than {max_depth} levels deep") from None
         raise InvalidField(field, f"is not a JSON document: {error}") from None
     # Counting brackets costs next to nothing and bounds the depth from above.
     if raw.count(b"[") + raw.count(b"{") > max_depth and _depth(value) > max_depth:

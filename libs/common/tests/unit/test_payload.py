@@ -40,6 +40,7 @@ def test_text_is_kept_as_it_was_sent() -> None:
         (b"0." + b"1" * 9000 + b"e-9000", "decimal places"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "levels"),
         (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "levels"),
+        (b"[" * 100_000 + b"]" * 100_000, f"nested more than {MAX_DEPTH} levels"),
         (b'"' + b"x" * (MAX_PAYLOAD_BYTES - 1) + b'"', "bytes"),
     ],
 )

@@ -91,13 +91,13 @@ class EventFilter:
     warnings: tuple[FilterWarning, ...] = ()
 
 
-def parse_filter(value: object, path: str = "") -> EventFilter:
+def parse_filter(value: object, path: str = "", *, max_depth: int = MAX_DEPTH) -> EventFilter:
     """Check a filter, given as the JSON value that was written.
 
     `path` is what the paths of errors and warnings begin with. Raises InvalidFilter.
     See docs/behaviour/filters.md#filters.
     """
-    parser = _FilterParser()
+    parser = _FilterParser(max_depth)
     tree = parser.filter(value, path_steps(path))
     return EventFilter(tree, tuple(parser.warnings))
 
@@ -118,12 +118,13 @@ def alternatives_of(
 class _FilterParser:
     """One walk through a filter; collects the warnings."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_depth: int) -> None:
         self.warnings: list[FilterWarning] = []
+        self._max_depth = max_depth
         self._wildcards = 0
 
     def filter(self, value: object, path: _Path, depth: int = 1) -> FilterNode:
-        _check_depth(path, depth)
+        self._check_depth(path, depth)
         if type(value) is not dict:
             raise _invalid(path, f"must be an object, not {_kind(value)}")
         members = cast("dict[str, object]", value)
@@ -149,7 +150,7 @@ class _FilterParser:
         return parsed
 
     def conditions(self, items: list[object], path: _Path, depth: int) -> Sequence[object]:
-        _check_depth(path, depth)
+        self._check_depth(path, depth)
         if is_scalar_list(items):
             return tuple(items)
         return tuple(
@@ -158,7 +159,7 @@ class _FilterParser:
 
     def operator(self, item: object, path: _Path, depth: int) -> Mapping[str, object]:
         """The first operator of the schema's order whose operand fits."""
-        _check_depth(path, depth)
+        self._check_depth(path, depth)
         if type(item) is not dict:
             raise _invalid(
                 path,
@@ -195,7 +196,7 @@ class _FilterParser:
 
     def alternatives(self, items: list[object], path: _Path, depth: int) -> Sequence[object]:
         """`[{"$or": [filter, ...]}, ...]`: of each list one filter must hold."""
-        _check_depth(path, depth)
+        self._check_depth(path, depth)
         parsed: list[Mapping[str, object]] = []
         for index, item in enumerate(items):
             inner = (*path, index)
@@ -215,17 +216,16 @@ class _FilterParser:
             )
         return tuple(parsed)
 
+    def _check_depth(self, path: _Path, depth: int) -> None:
+        if depth > self._max_depth:
+            raise _invalid(path[:8], f"is nested deeper than {self._max_depth} levels")
+
 
 def _has_alternatives(member: object) -> bool:
     """Whether a list holds an object that has `$or` and no operator: the original refuses it."""
     return type(member) is list and any(
         type(item) is dict and OR in item and OPERATORS.keys().isdisjoint(item) for item in member
     )
-
-
-def _check_depth(path: _Path, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise _invalid(path[:8], f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def _invalid(path: _Path, reason: str) -> InvalidFilter:

@@ -72,6 +72,17 @@ def test_no_two_places_have_the_same_path(keys: list[str], path: str) -> None:
     assert refused.value.path == f"event_dispatcher.{path}"
 
 
+def test_who_has_time_may_ask_for_more_levels() -> None:
+    written: dict[str, object] = {"a": [1]}
+    for _ in range(MAX_DEPTH - 2):
+        written = {"a": written}
+    assert parse_filter(written).tree == parse_filter(written, max_depth=MAX_DEPTH).tree
+    deeper = {"a": written}
+    with pytest.raises(InvalidFilter, match=f"deeper than {MAX_DEPTH} levels"):
+        parse_filter(deeper)
+    assert parse_filter(deeper, max_depth=MAX_DEPTH + 1).tree["a"] == parse_filter(written).tree
+
+
 def test_long_keys_are_shortened_in_paths() -> None:
     with pytest.raises(InvalidFilter) as refused:
         parse_filter({"k" * 100_000: 1})

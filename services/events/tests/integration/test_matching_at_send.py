@@ -126,7 +126,13 @@ async def test_a_dispatcher_that_is_deleted_takes_nothing_any_more(
 
 
 @pytest.mark.parametrize(
-    "options", [{"deliver_after": 60.0}, {"account_id": "customer-7"}], ids=str
+    "options",
+    [
+        {"deliver_after": 60.0},
+        {"deliver_at": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"account_id": "customer-7"},
+    ],
+    ids=str,
 )
 async def test_what_memory_cannot_tell_is_left_to_the_queue(
     matching_context: EventsContext, options: dict[str, object]

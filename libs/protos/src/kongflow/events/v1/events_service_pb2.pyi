@@ -483,7 +483,7 @@ class ListEventRecordsRequest(_message.Message):
     """The `next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Which events, as AIP-160 writes it, over `name`, `state`, `source`,
-    `test`, `create_time` and `deliver_time`; for example
+    `test`, `create_time`, `deliver_time` and `replay_of`; for example
     `name = "order.created" AND state = "PENDING"`.
     """
     view: Global___View.ValueType
