@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from kongflow.workerqueue.v1.envelope_pb2 import JobResult
+from kongflow_common.log_lines import EACH
 from kongflow_common.testing.polling import eventually
 from services.workerqueue.tests.worker.queue_under_test import (
     TRACEPARENT,
@@ -97,14 +98,22 @@ async def test_every_outcome_has_a_log_line_with_the_trace_of_its_job(
         async with running(queue.settings({"events": target.address})):
             await eventually(lambda: _states_are(queue, completed=10, discarded=1))
     lines = {
-        record.__dict__["trace_id"]: record
+        trace_id: record
         for record in caplog.records
         if record.name == "kongflow_workerqueue.outcome"
+        for trace_id in _traces_of(record)
     }
     assert lines.keys() == {TRACE_ID, *(trace[3:35] for trace in traces)}
     assert lines[TRACE_ID].levelno == logging.ERROR
     assert lines[TRACE_ID].__dict__["fields"]["queued_job_id"] == refused.id
     assert lines[TRACE_ID].__dict__["fields"]["code"] == "INVALID_ARGUMENT"
+
+
+def _traces_of(record: logging.LogRecord) -> list[str]:
+    """The traces of the lines that a record becomes."""
+    if EACH in record.__dict__:
+        return [trace_id for trace_id, _ in record.__dict__[EACH]]
+    return [record.__dict__["trace_id"]]
 
 
 async def test_a_snooze_that_cannot_be_read_leaves_the_others_of_its_batch_alone(

@@ -1,9 +1,8 @@
 """What every call passes through on its way to a servicer and back.
 
-The pipeline wraps each method once, when the server is built; a generic interceptor of grpc
-would look the method up and build a chain anew for every call. It takes the request as bytes,
-so that authentication comes before decoding and a request that cannot be decoded is the
-caller's mistake.
+Each method is wrapped once, when the server is built; a generic interceptor of grpc would look it
+up and build a chain anew for every call. Requests come as bytes, so that authentication is before
+decoding, and what cannot be decoded is the caller's mistake.
 """
 
 import asyncio
@@ -393,8 +392,7 @@ class _WrappedExchange(_WrappedStream):
 
 
 def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return (task := asyncio.current_task()) is not None and task.cancelling() > 0
 
 
 def _code(context: _Context, unset: grpc.StatusCode) -> grpc.StatusCode:
