@@ -159,7 +159,7 @@ class EventMatcher:
             effort is not None
             and (
                 self._weight * effort.values > TINY_STEPS
-                or self._of_characters * effort.size > _TINY_READING
+                or (self._of_characters and self._of_characters * effort.size > _TINY_READING)
             )
             and effort.counts(self._weight, self._texts)
         ):
