@@ -7,6 +7,8 @@ match_list        what the original has not: patterns, under one operator of its
 wildcard          texts with stars
 simple_case       equal but for the case, letter by letter
 address_range     ranges of IP addresses
+text_reader       texts folded, or as addresses
+text_weight       what conditions take for the characters of an event
 ignore_case       what $ignoreCaseEquals takes as equal
 equalities        what a filter demands by equality, to find it among many
 event_matcher     the conditions of a dispatcher, asked about events

@@ -4,16 +4,26 @@ The rules are in docs/behaviour/filters.md#matching.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from kongflow_filters.event_filter import EventFilter, FilterNode, alternatives_of
 from kongflow_filters.javascript_objects import PropertyRefused
 from kongflow_filters.javascript_properties import Property
 from kongflow_filters.javascript_values import MISSING
 from kongflow_filters.match_list import EXTENSION, compile_match_list
-from kongflow_filters.operators import OPERATORS, Check, is_one_of, is_scalar_list
+from kongflow_filters.operators import (
+    IGNORE_CASE_EQUALS,
+    OPERATORS,
+    Check,
+    ignore_case_equals,
+    is_one_of,
+    is_scalar_list,
+)
+from kongflow_filters.text_reader import TextReader
 
 __all__ = ["CompiledFilter", "compile_operator"]
+
+_READER: Final = TextReader()
 
 
 class CompiledFilter:
@@ -107,11 +117,13 @@ def _compile_member(node: FilterNode | Sequence[object]) -> Check:
     return all_hold
 
 
-def compile_operator(item: Mapping[str, object]) -> Check:
+def compile_operator(item: Mapping[str, object], reader: TextReader = _READER) -> Check:
     """The check of one parsed condition."""
     [(name, operand)] = item.items()
     if name == EXTENSION:
-        return compile_match_list(operand)
+        return compile_match_list(operand, reader)
+    if name == IGNORE_CASE_EQUALS:
+        return ignore_case_equals(operand, reader.ignore_case_key)
     return OPERATORS[name].compile(operand)
 
 

@@ -1,6 +1,10 @@
 """How much filters may ask of one event: the process does nothing else meanwhile."""
 
+from collections.abc import Sequence
 from typing import Final, cast
+
+from kongflow_filters.text_reader import PER_STEP
+from kongflow_filters.text_weight import TextWeight
 
 __all__ = ["MAX_EVENT_STEPS", "MAX_STEPS", "TINY_STEPS", "UNCOUNTED_STEPS", "Effort"]
 
@@ -13,6 +17,8 @@ UNCOUNTED_STEPS: Final = 50_000
 TINY_STEPS: Final = 5_000
 """Of filters that cannot take more nothing is asked at all."""
 
+_NO_TEXTS: Final = TextWeight()
+
 
 class Effort:
     """The steps that the filters of one event take together.
@@ -21,14 +27,26 @@ class Effort:
     whose steps have to be counted is given up.
     """
 
-    __slots__ = ("_documents", "_elements", "_left", "_spent", "_uncounted", "values")
+    __slots__ = (
+        "_documents",
+        "_elements",
+        "_left",
+        "_spent",
+        "_texts",
+        "_uncounted",
+        "size",
+        "values",
+    )
 
     def __init__(self, size: int, *documents: object, at_most: int = MAX_EVENT_STEPS) -> None:
         # Each value but the first has a comma or a bracket before it.
         self.values = size // 2 + 1
         """At most so many values are in documents of this length."""
+        self.size = size
+        """No more characters are in them either."""
         self._documents = documents
         self._elements = -1
+        self._texts: tuple[int, int] | None = None
         self._left = at_most
         self._spent = 0
         self._uncounted = 0
@@ -60,18 +78,34 @@ class Effort:
         self._spent += steps
         return fits
 
-    def counts(self, weight: int) -> bool:
-        """Whether a filter that takes so many steps for each value may take too many in all."""
-        if weight * self.values <= TINY_STEPS:
+    def may_count(self, weight: int, texts: TextWeight) -> bool:
+        """False where a filter is so light, or the event so small, that nobody has to look."""
+        return weight * self.values > TINY_STEPS or texts.most * self.size > TINY_STEPS * PER_STEP
+
+    def counts(self, weight: int, texts: TextWeight = _NO_TEXTS) -> bool:
+        """Whether a filter that takes so many steps for each value may take too many in all.
+
+        `texts` is what it takes for the characters of the event.
+        """
+        if not self.may_count(weight, texts):
             return False
         # A condition is asked once, and once more for each element of a list at most.
         if self._elements < 0:
             self._elements = sum(map(_elements, self._documents))
         steps = weight * (self._elements + 1)
-        if steps > UNCOUNTED_STEPS:
+        reading = self._reading(texts) if texts.most else 0
+        if steps + reading > UNCOUNTED_STEPS:
             return True
-        self._uncounted += steps
+        # To read takes as long whether it is counted or not.
+        self._uncounted += steps + 10 * reading
         return False
+
+    def _reading(self, texts: TextWeight) -> int:
+        """How many steps the characters of the event take."""
+        if self._texts is None:
+            self._texts = _characters(self._documents)
+        characters, others = self._texts
+        return (texts.of_any * characters + texts.of_others * others) // PER_STEP
 
 
 def _elements(document: object) -> int:
@@ -88,3 +122,19 @@ def _elements(document: object) -> int:
             count += len(elements)
             waiting += [each for each in elements if type(each) in (dict, list)]
     return count
+
+
+def _characters(documents: Sequence[object]) -> tuple[int, int]:
+    """How many characters the texts have, and those of them that are not plain ASCII."""
+    characters = others = 0
+    waiting = list(documents)
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            characters += len(value)
+            others += 0 if value.isascii() else len(value)
+        elif type(value) is dict:
+            waiting += cast("dict[str, object]", value).values()
+        elif type(value) is list:
+            waiting += cast("list[object]", value)
+    return characters, others

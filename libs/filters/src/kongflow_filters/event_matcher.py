@@ -14,6 +14,8 @@ from kongflow_filters.effort import MAX_EVENT_STEPS, TINY_STEPS, UNCOUNTED_STEPS
 from kongflow_filters.equalities import Equality, equalities
 from kongflow_filters.event_filter import EventFilter, InvalidFilter, parse_filter
 from kongflow_filters.explanation import Mismatch, explain_member, weight_of
+from kongflow_filters.text_reader import PER_STEP
+from kongflow_filters.text_weight import TextWeight, text_weight_of
 
 __all__ = ["EventMatcher", "MatchTarget", "explain_members"]
 
@@ -21,6 +23,7 @@ _JSON_CONTENT_TYPE: Final = "application/json"
 _EXACT_DIGITS: Final = 15
 # Filters that ask no more of each value look at no list but one that is the whole document.
 _LIGHT: Final = 3
+_TINY_READING: Final = TINY_STEPS * PER_STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ class EventMatcher:
     __slots__ = (
         "_context",
         "_external_account_id",
+        "_of_characters",
         "_payload",
+        "_texts",
         "_walked",
         "_weight",
         "context_equalities",
@@ -115,6 +120,8 @@ class EventMatcher:
         self._payload: CompiledFilter | None = None
         self._context: CompiledFilter | None = None
         self._weight = 0
+        self._texts = TextWeight()
+        self._of_characters = 0
         self._walked: tuple[EventFilter, EventFilter] | None = None
         self.rejected: InvalidFilter | None = None
         self.payload_equalities: Sequence[Equality] = ()
@@ -130,7 +137,9 @@ class EventMatcher:
         self._payload = CompiledFilter(payload)
         self._context = CompiledFilter(context)
         self._weight = weight_of(payload) + weight_of(context)
-        if self._weight > _LIGHT:
+        self._texts = text_weight_of(payload) + text_weight_of(context)
+        self._of_characters = self._texts.most
+        if self._weight > _LIGHT or self._of_characters:
             self._walked = payload, context
         self.payload_equalities = tuple(equalities(payload.tree))
         self.context_equalities = tuple(equalities(context.tree))
@@ -148,8 +157,11 @@ class EventMatcher:
         # Most are told apart without a call.
         if (
             effort is not None
-            and self._weight * effort.values > TINY_STEPS
-            and effort.counts(self._weight)
+            and (
+                self._weight * effort.values > TINY_STEPS
+                or (self._of_characters and self._of_characters * effort.size > _TINY_READING)
+            )
+            and effort.counts(self._weight, self._texts)
         ):
             if self._walked is not None:
                 payload, context = self._walked

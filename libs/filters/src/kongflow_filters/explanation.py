@@ -10,7 +10,7 @@ element of a list may be asked each condition of a filter.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import cast
+from typing import NamedTuple, cast
 
 from kongflow_filters.compiled_filter import compile_operator
 from kongflow_filters.effort import MAX_STEPS, Effort
@@ -26,6 +26,8 @@ from kongflow_filters.javascript_properties import Property
 from kongflow_filters.javascript_values import MISSING
 from kongflow_filters.match_list import EXTENSION, OR, count_entries
 from kongflow_filters.operators import Check, is_one_of, is_scalar_list
+from kongflow_filters.text_reader import OF_READ, PER_STEP, RememberingReader
+from kongflow_filters.text_weight import looks_into_texts, scans_of
 
 __all__ = ["Mismatch", "MismatchKind", "explain", "explain_member", "weight_of"]
 
@@ -127,9 +129,10 @@ class _Work:
     def __init__(self, at_most: int = MAX_STEPS) -> None:
         self._at_most = self._left = at_most
         # By their place in memory: the filter is there for as long as it is walked.
-        self._checks: dict[int, tuple[Check, int]] = {}
+        self._checks: dict[int, _Condition] = {}
         self._scalars: dict[int, tuple[Check | None]] = {}
         self._properties: dict[str, Property] = {}
+        self.reader = RememberingReader()
 
     @property
     def spent(self) -> int:
@@ -158,12 +161,27 @@ class _Work:
             self._scalars[id(conditions)] = found
         return found[0]
 
-    def check(self, item: Mapping[str, object]) -> tuple[Check, int]:
-        """A condition of the filter, and how many steps a value takes."""
+    def condition(self, item: Mapping[str, object]) -> "_Condition":
+        """A condition of the filter, ready to be asked."""
         found = self._checks.get(id(item))
         if found is None:
-            found = self._checks[id(item)] = compile_operator(item), _weight_of_condition(item)
+            check = compile_operator(item, self.reader)
+            found = _Condition(check, _weight_of_condition(item), scans_of(item))
+            self._checks[id(item)] = found
         return found
+
+    def spend_on_reading(self, place: tuple[str, ...]) -> None:
+        """The same for what reading texts took."""
+        steps, self.reader.spent = divmod(self.reader.spent, PER_STEP)
+        self.spend(steps, place)
+
+
+class _Condition(NamedTuple):
+    """A check, the steps that a value takes, and what a character takes; PER_STEP are a step."""
+
+    check: Check
+    weight: int
+    scans: int
 
 
 def _compile_scalars(values: Sequence[object]) -> Check:
@@ -236,6 +254,8 @@ def _read(
     member = work.property(key)
     if type(value) is dict:
         return cast("dict[str, object]", value).get(key, member.inherited)
+    if type(value) is str and looks_into_texts(key):
+        work.spend(OF_READ * len(value) // PER_STEP, steps)
     try:
         return member.read(value)
     except PropertyRefused:
@@ -264,10 +284,23 @@ def _explain_conditions(
         return Mismatch(steps, MismatchKind.CONDITION, "", conditions, value)
     for condition in conditions:
         item = cast("Mapping[str, object]", condition)
-        check, weight = work.check(item)
+        check, weight, scans = work.condition(item)
         # An operator may look at each element of a list.
         work.spend(weight * (1 + len(value) if type(value) is list else 1), steps)
-        if not check(value):
+        if scans:
+            work.spend(scans * _characters(value) // PER_STEP, steps)
+        holds = check(value)
+        if work.reader.spent >= PER_STEP:
+            work.spend_on_reading(steps)
+        if not holds:
             [(name, operand)] = item.items()
             return Mismatch(steps, MismatchKind.CONDITION, name, operand, value)
     return None
+
+
+def _characters(value: object) -> int:
+    """How many characters a text or the texts of a list have."""
+    if type(value) is str:
+        return len(value)
+    elements = cast("list[object]", value) if type(value) is list else ()
+    return sum(len(each) for each in elements if type(each) is str)

@@ -6,14 +6,14 @@ The rules are in docs/behaviour/filters.md#ignore-case.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Final
 from unicodedata import combining, normalize
 
-__all__ = ["IgnoreCaseText"]
+__all__ = ["IgnoreCaseText", "ignore_case_key"]
 
 _CLASSES: Final = "ignore_case_classes.txt"
 _PIECE: Final = 256
@@ -22,13 +22,25 @@ _PIECE: Final = 256
 _IGNORED_ASCII: Final = dict.fromkeys([*range(0x09), *range(0x0E, 0x20), 0x7F])
 
 
+def ignore_case_key(text: str) -> str:
+    """A string that is the same for all strings that are equal."""
+    if text.isascii():
+        lower = text.lower()
+        return lower if lower.isprintable() else lower.translate(_IGNORED_ASCII)
+    classes = _load_classes()
+    decomposed = normalize("NFD", text)
+    if not classes.following.isdisjoint(decomposed):
+        decomposed = classes.swapped.sub(_swap, _join(decomposed, classes.joined))
+    return decomposed.translate(classes.same)
+
+
 class IgnoreCaseText:
     """A text to compare others with. Texts that are equal but for the case are equal objects."""
 
     __slots__ = ("_key",)
 
-    def __init__(self, text: str) -> None:
-        self._key = _key(text)
+    def __init__(self, text: str, key_of: Callable[[str], str] = ignore_case_key) -> None:
+        self._key = key_of(text)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IgnoreCaseText) and other._key == self._key
@@ -36,16 +48,17 @@ class IgnoreCaseText:
     def __hash__(self) -> int:
         return hash(self._key)
 
-    def equals(self, text: str) -> bool:
+    def equals(self, text: str, key_of: Callable[[str], str] = ignore_case_key) -> bool:
         """Whether the text is equal but for the case.
 
-        A long text is compared piece by piece, so that a difference is found early.
+        A long text is compared piece by piece, so that a difference is found early. `key_of` is
+        ignore_case_key, or one that remembers.
         """
         if len(text) <= _PIECE:
-            return _key(text) == self._key
+            return key_of(text) == self._key
         position = 0
         for piece in _pieces(text):
-            key = _key(piece)
+            key = key_of(piece)
             if not self._key.startswith(key, position):
                 return False
             position += len(key)
@@ -67,18 +80,6 @@ def _starts_anew(character: str) -> bool:
     classes = _load_classes()
     first = normalize("NFD", character)[0]
     return combining(first) == 0 and first not in classes.following
-
-
-def _key(text: str) -> str:
-    """A string that is the same for all strings that are equal."""
-    if text.isascii():
-        lower = text.lower()
-        return lower if lower.isprintable() else lower.translate(_IGNORED_ASCII)
-    classes = _load_classes()
-    decomposed = normalize("NFD", text)
-    if not classes.following.isdisjoint(decomposed):
-        decomposed = classes.swapped.sub(_swap, _join(decomposed, classes.joined))
-    return decomposed.translate(classes.same)
 
 
 def _join(text: str, joined: Mapping[str, Mapping[str, str]]) -> str:

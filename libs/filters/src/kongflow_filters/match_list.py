@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
-from kongflow_filters.address_range import AddressRange
+from kongflow_filters.address_range import AddressRanges, parse_range
 from kongflow_filters.javascript_values import is_number, to_double
 from kongflow_filters.operators import OPERATORS, Check, is_one_of
 from kongflow_filters.simple_case import ends_with_ignoring_case, equals_ignoring_case
 from kongflow_filters.simple_case import starts_with_ignoring_case as starts_ignoring_case
+from kongflow_filters.text_reader import TextReader
 from kongflow_filters.wildcard import Wildcard
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "check_match_list",
     "compile_match_list",
     "count_entries",
+    "count_foldings",
     "count_wildcards",
+    "has_ranges",
 ]
 
 EXTENSION: Final = "$kongflow"
@@ -37,6 +40,8 @@ MAX_ENTRIES: Final = 1_000
 """Of one list."""
 
 _IGNORING_CASE: Final = "equals-ignore-case"
+_RANGE: Final = "cidr"
+_MOST_RANGES_COUNTED: Final = 20
 
 
 class BadEntry(ValueError):
@@ -48,12 +53,15 @@ class BadEntry(ValueError):
         self.reason = reason
 
 
+_Compile: TypeAlias = Callable[[object, TextReader], Check]
+
+
 @dataclass(frozen=True, slots=True)
 class _Matcher:
     """`check` raises BadEntry; `compile` makes what is asked of one value that is no list."""
 
     check: Callable[[object], None]
-    compile: Callable[[object], Check]
+    compile: _Compile
 
 
 def check_match_list(items: object) -> None:
@@ -79,29 +87,64 @@ def count_wildcards(items: object) -> int:
     return count
 
 
-def count_entries(items: object) -> int:
-    """How many values and matchers a list that was checked holds, those of `anything-but` too."""
+def count_foldings(items: object) -> int:
+    """How many texts that are equal but for the case a list that was checked holds."""
     count = 0
     for entry in cast("Sequence[object]", items):
-        count += 1
         if isinstance(entry, Mapping):
             [(name, operand)] = entry.items()
-            inner = next(iter(operand.values())) if isinstance(operand, Mapping) else operand
-            if name == "anything-but" and type(inner) is list:
-                count += len(inner)
+            for each in operand if type(operand) is list else [operand]:
+                if name == "anything-but" and isinstance(each, Mapping):
+                    count += count_foldings([each])
+                else:
+                    count += name == _IGNORING_CASE or isinstance(each, Mapping)
     return count
 
 
-def compile_match_list(items: object) -> Check:
+def count_entries(items: object) -> int:
+    """How many values and matchers a list that was checked holds, those of `anything-but` too.
+
+    Of ranges so many as take as long one by one as all together.
+    """
+    count = ranges = 0
+    for entry in cast("Sequence[object]", items):
+        if not isinstance(entry, Mapping):
+            count += 1
+            continue
+        [(name, operand)] = entry.items()
+        if name == _RANGE:
+            ranges += 1
+            continue
+        count += 1
+        inner = next(iter(operand.values())) if isinstance(operand, Mapping) else operand
+        if name == "anything-but" and type(inner) is list:
+            count += len(inner)
+    return count + min(ranges, _MOST_RANGES_COUNTED)
+
+
+def has_ranges(items: object) -> bool:
+    """Whether a list that was checked looks for addresses."""
+    return any(
+        isinstance(each, Mapping) and _RANGE in each for each in cast("Sequence[object]", items)
+    )
+
+
+def compile_match_list(items: object, reader: TextReader) -> Check:
     """The condition of a list that was checked."""
     entries = cast("Sequence[object]", items)
     checks: list[Check] = [*_equal_to([each for each in entries if _is_scalar(each)])]
     if None in entries:
         checks.append(lambda value: value is None)
+    ranges: list[str] = []
     for entry in entries:
         if isinstance(entry, Mapping):
             [(name, operand)] = entry.items()
-            checks.append(_MATCHERS[name].compile(operand))
+            if name == _RANGE:
+                ranges.append(cast("str", operand))
+            else:
+                checks.append(_MATCHERS[name].compile(operand, reader))
+    if ranges:
+        checks.append(_in_ranges(ranges, reader))
     one = checks[0] if len(checks) == 1 else _any(checks)
 
     def holds(value: object) -> bool:
@@ -109,6 +152,17 @@ def compile_match_list(items: object) -> Check:
             # What stands in lists of lists is looked at by no operator.
             return one(value) or any(one(each) for each in value if type(each) is not list)
         return one(value)
+
+    return holds
+
+
+def _in_ranges(texts: Sequence[str], reader: TextReader) -> Check:
+    """Whether a value is an address of one of the ranges, however many they are."""
+    ranges = AddressRanges(texts, reader.address)
+
+    def holds(value: object) -> bool:
+        address = reader.address(value) if type(value) is str else None
+        return address is not None and ranges.hold(address)
 
     return holds
 
@@ -189,7 +243,7 @@ def _check_wildcard(operand: object) -> None:
 def _check_range(operand: object) -> None:
     _check_text(operand)
     try:
-        AddressRange(cast("str", operand))
+        parse_range(cast("str", operand))
     except ValueError as error:
         raise BadEntry((), str(error)) from None
 
@@ -252,41 +306,40 @@ def _check_texts(of_one: Callable[[object], None]) -> Callable[[object], None]:
     return check
 
 
-def _compile_texts(of_one: Callable[[object], Check]) -> Callable[[object], Check]:
-    def compile_(operand: object) -> Check:
+def _compile_texts(of_one: _Compile) -> _Compile:
+    def compile_(operand: object, reader: TextReader) -> Check:
         operands = operand if type(operand) is list else [operand]
-        return _any([of_one(each) for each in operands])
+        return _any([of_one(each, reader) for each in operands])
 
     return compile_
 
 
-def _prefix(operand: object) -> Check:
+def _prefix(operand: object, reader: TextReader) -> Check:
     if type(operand) is dict:
-        return starts_ignoring_case(operand[_IGNORING_CASE])
+        return starts_ignoring_case(operand[_IGNORING_CASE], reader.letters)
     return OPERATORS["$startsWith"].compile(operand)
 
 
-def _suffix(operand: object) -> Check:
+def _suffix(operand: object, reader: TextReader) -> Check:
     if type(operand) is dict:
-        return ends_with_ignoring_case(operand[_IGNORING_CASE])
+        return ends_with_ignoring_case(operand[_IGNORING_CASE], reader.letters)
     return OPERATORS["$endsWith"].compile(operand)
 
 
-def _wildcard(operand: object) -> Check:
+def _wildcard(operand: object, _: TextReader) -> Check:
     wildcard = Wildcard(cast("str", operand))
     return lambda value: type(value) is str and wildcard.matches(value)
 
 
-def _equals_ignore_case(operand: object) -> Check:
-    return equals_ignoring_case(cast("str", operand))
+def _equals_ignore_case(operand: object, reader: TextReader) -> Check:
+    return equals_ignoring_case(cast("str", operand), reader.letters)
 
 
-def _cidr(operand: object) -> Check:
-    addresses = AddressRange(cast("str", operand))
-    return lambda value: type(value) is str and addresses.holds(value)
+def _cidr(operand: object, reader: TextReader) -> Check:
+    return _in_ranges([cast("str", operand)], reader)
 
 
-def _numeric(operand: object) -> Check:
+def _numeric(operand: object, _: TextReader) -> Check:
     items = cast("Sequence[object]", operand)
     by_sign = {"=": "$between", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
     checks = [
@@ -296,14 +349,14 @@ def _numeric(operand: object) -> Check:
     return lambda value: all(check(value) for check in checks)
 
 
-def _exists(operand: object) -> Check:
+def _exists(operand: object, _: TextReader) -> Check:
     return OPERATORS["$exists"].compile(operand)
 
 
-def _anything_but(operand: object) -> Check:
+def _anything_but(operand: object, reader: TextReader) -> Check:
     if isinstance(operand, Mapping):
         [(name, inner)] = operand.items()
-        is_excluded = _EXCLUDING[name].compile(inner)
+        is_excluded = _EXCLUDING[name].compile(inner, reader)
     else:
         excluded = operand if type(operand) is list else [operand]
         is_excluded = _any([*_equal_to(excluded)])
@@ -337,7 +390,7 @@ _MATCHERS: Final[Mapping[str, _Matcher]] = MappingProxyType(
     {
         **_TEXTS,
         "anything-but": _Matcher(_check_anything_but, _anything_but),
-        "cidr": _Matcher(_check_range, _cidr),
+        _RANGE: _Matcher(_check_range, _cidr),
         "numeric": _Matcher(_check_numeric, _numeric),
         "exists": _Matcher(_check_flag, _exists),
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias, cast
 
-from kongflow_filters.ignore_case import IgnoreCaseText
+from kongflow_filters.ignore_case import IgnoreCaseText, ignore_case_key
 from kongflow_filters.javascript_values import (
     MISSING,
     has_surrogates,
@@ -18,7 +18,17 @@ from kongflow_filters.javascript_values import (
     utf16,
 )
 
-__all__ = ["OPERATORS", "Check", "Operator", "is_one_of", "is_scalar_list"]
+__all__ = [
+    "IGNORE_CASE_EQUALS",
+    "OPERATORS",
+    "Check",
+    "Operator",
+    "ignore_case_equals",
+    "is_one_of",
+    "is_scalar_list",
+]
+
+IGNORE_CASE_EQUALS: Final = "$ignoreCaseEquals"
 
 Check: TypeAlias = Callable[[object], bool]
 """A condition, ready to be asked about a value; MISSING stands for `undefined`."""
@@ -116,9 +126,10 @@ def _starts_with(operand: object) -> Check:
     return lambda value: type(value) is str and value.startswith(start)
 
 
-def _ignore_case_equals(operand: object) -> Check:
-    text = IgnoreCaseText(cast("str", operand))
-    return lambda value: type(value) is str and text.equals(value)
+def ignore_case_equals(operand: object, key_of: Callable[[str], str] = ignore_case_key) -> Check:
+    """The check of IGNORE_CASE_EQUALS, with another way to come to the key of a text."""
+    text = IgnoreCaseText(cast("str", operand), key_of)
+    return lambda value: type(value) is str and text.equals(value, key_of)
 
 
 def _exists(operand: object) -> Check:
@@ -195,7 +206,7 @@ OPERATORS: Final[Mapping[str, Operator]] = MappingProxyType(
     {
         "$endsWith": Operator("a string", _is_string, _ends_with),
         "$startsWith": Operator("a string", _is_string, _starts_with),
-        "$ignoreCaseEquals": Operator("a string", _is_string, _ignore_case_equals),
+        IGNORE_CASE_EQUALS: Operator("a string", _is_string, ignore_case_equals),
         "$exists": Operator("true or false", _is_boolean, _exists),
         "$isNull": Operator("true or false", _is_boolean, _is_null),
         "$anythingBut": Operator(

@@ -8,34 +8,40 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
-__all__ = ["ends_with_ignoring_case", "equals_ignoring_case", "starts_with_ignoring_case"]
+__all__ = [
+    "ends_with_ignoring_case",
+    "equals_ignoring_case",
+    "fold_letters",
+    "starts_with_ignoring_case",
+]
 
 _Check: TypeAlias = Callable[[object], bool]
+_Fold: TypeAlias = Callable[[str], str]
+"""fold_letters, or one that remembers."""
 
 
-def equals_ignoring_case(wanted: str) -> _Check:
+def equals_ignoring_case(wanted: str, fold: _Fold) -> _Check:
     """Whether a value is this text but for the case."""
-    length, folded = len(wanted), _fold(wanted)
-    return lambda value: type(value) is str and len(value) == length and _fold(value) == folded
+    length, folded = len(wanted), fold(wanted)
+    return lambda value: type(value) is str and len(value) == length and fold(value) == folded
 
 
-def starts_with_ignoring_case(wanted: str) -> _Check:
+def starts_with_ignoring_case(wanted: str, fold: _Fold) -> _Check:
     """Whether a value begins with this text but for the case."""
-    length, folded = len(wanted), _fold(wanted)
-    return lambda value: type(value) is str and _fold(value[:length]) == folded
+    length, folded = len(wanted), fold(wanted)
+    return lambda value: type(value) is str and fold(value[:length]) == folded
 
 
-def ends_with_ignoring_case(wanted: str) -> _Check:
+def ends_with_ignoring_case(wanted: str, fold: _Fold) -> _Check:
     """Whether a value ends with this text but for the case."""
-    length, folded = len(wanted), _fold(wanted)
+    length, folded = len(wanted), fold(wanted)
     return lambda value: (
-        type(value) is str
-        and len(value) >= length
-        and _fold(value[len(value) - length :]) == folded
+        type(value) is str and len(value) >= length and fold(value[len(value) - length :]) == folded
     )
 
 
-def _fold(text: str) -> str:
+def fold_letters(text: str) -> str:
+    """The same for all texts that are equal but for the case; as long as the text."""
     return text.lower() if text.isascii() else "".join(map(_fold_character, text))
 
 

@@ -204,6 +204,17 @@ async def test_what_would_keep_the_service_busy_for_minutes_does_not_fit(
     assert await context.count("event_records") == 1
 
 
+async def test_texts_that_patterns_would_read_for_minutes_do_not_fit(
+    context: EventsContext,
+) -> None:
+    patterns = [{"pattern": f"a[ab]{{{100 + number}}}c"} for number in range(300)]
+    await register(context, {"allOf": patterns})
+    why = await refused(context.send(NAME, payload="ab" * 250_000))
+    assert "too much text for the patterns" in why["event.payload"]
+    why = await refused(register(context, {"items": {"pattern": "(a{100}){100}"}}))
+    assert "is too heavy" in why["event_schema.schema.items.pattern"]
+
+
 async def test_where_a_large_payload_does_not_fit_is_not_looked_for(context: EventsContext) -> None:
     branches = [{"const": number} for number in range(400)]
     await register(context, {"properties": {"a": {"items": {"oneOf": branches}}}})

@@ -9,6 +9,7 @@ import jsonschema_rs
 from kongflow_common.errors import FieldViolation, InvalidField
 from kongflow_common.payload import JsonDocument
 from kongflow_events.domain.schema_shape import cost_of
+from kongflow_events.domain.schema_text_work import TextWork
 from kongflow_filters import render_path
 
 __all__ = ["JsonSchemaCompiler", "LazyValidator"]
@@ -21,6 +22,10 @@ _MOST_CHECKS: Final = 20_000_000
 _MOST_CHECKS_TO_SAY: Final = 1_000_000
 # A payload of 512 KiB has no more.
 _MOST_VALUES: Final = 262_144
+# Places of patterns at bytes of texts, of 5 to 15 ns. Beyond the second it is not said what is
+# wrong: all that a text does not fit is looked for again, and again for the sentence about it.
+_MOST_TEXT_WORK: Final = 20_000_000
+_MOST_TEXT_WORK_TO_SAY: Final = 5_000_000
 
 
 class JsonSchemaCompiler:
@@ -43,8 +48,9 @@ class JsonSchemaCompiler:
 class JsonSchemaValidator:
     """Implements PayloadValidator."""
 
-    def __init__(self, validator: jsonschema_rs.Validator, cost: int) -> None:
+    def __init__(self, validator: jsonschema_rs.Validator, cost: int, text_work: TextWork) -> None:
         self._validator = validator
+        self._text_work = text_work
         self._most_values = _MOST_CHECKS // cost
         self._most_values_to_say = _MOST_CHECKS_TO_SAY // cost
 
@@ -52,9 +58,13 @@ class JsonSchemaValidator:
         if self._most_values < _MOST_VALUES and _has_more_than(self._most_values, payload):
             reason = f"holds more than {self._most_values} values, too many for this schema"
             return [FieldViolation("payload", reason)]
+        text_work = self._text_work.of(payload, at_most=_MOST_TEXT_WORK)
+        if text_work > _MOST_TEXT_WORK:
+            reason = "holds too much text for the patterns and formats of this schema"
+            return [FieldViolation("payload", reason)]
         if self._validator.is_valid(payload):
             return ()
-        if _has_more_than(self._most_values_to_say, payload):
+        if text_work > _MOST_TEXT_WORK_TO_SAY or _has_more_than(self._most_values_to_say, payload):
             return [FieldViolation("payload", "does not fit, and is too large to say where")]
         return [
             FieldViolation(_path(["payload", *error.instance_path]), _short(error.message))
@@ -96,6 +106,7 @@ def _compile(schema: Mapping[str, Any]) -> JsonSchemaValidator:
             ),
         ),
         cost_of(schema),
+        TextWork(schema),
     )
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from kongflow_common.errors import InvalidField
+from kongflow_events.domain.pattern_weight import MOST_PLACES, weight_of_pattern
 
-__all__ = ["DIALECTS", "check_shape", "cost_of"]
+__all__ = ["DIALECTS", "Label", "Node", "SchemaGraph", "check_shape", "cost_of", "times_asked"]
 
 DIALECTS: Final = frozenset(
     {
@@ -27,20 +28,23 @@ _MOST_SCHEMAS: Final = 5_000
 _MOST_CHECKS: Final = 20_000
 _MOST_LEVELS: Final = 100
 _MOST_OPTIONS: Final = 1_000
+_MOST_PLACES: Final = 100_000
+"""Of all patterns: about a second to compile."""
 
 _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf")
 _SAME_VALUE_ONE: Final = ("not", "if", "then", "else")
-_Label: TypeAlias = tuple[str, object] | None
+Label: TypeAlias = tuple[str, object] | None
 """Which part of the value an edge leads to: None is the value itself; ("p", None) any member."""
 
 
-_LABELS: Final[Mapping[str, _Label]] = {
+_LABELS: Final[Mapping[str, Label]] = {
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), ("p", None)),
     **dict.fromkeys(("items", "additionalItems", "unevaluatedItems", "contains"), ("i", None)),
     "propertyNames": ("n", None),
 }
 _TRIED: Final = 10
-_NAMED: Final[Mapping[str, _Label]] = {
+_LOOKED_AGAIN: Final = 3
+_NAMED: Final[Mapping[str, Label]] = {
     "patternProperties": ("p", None),
     "dependentSchemas": None,
     "dependencies": None,
@@ -50,10 +54,12 @@ _NAMED: Final[Mapping[str, _Label]] = {
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
+    """A schema, where it stands, and the numbers of those that it leads to."""
+
     schema: Mapping[str, Any]
     path: str
-    edges: list[tuple[int, _Label]] = field(default_factory=list)
+    edges: list[tuple[int, Label]] = field(default_factory=list)
     component: int = -1
 
 
@@ -64,8 +70,9 @@ def check_shape(schema: Mapping[str, Any], path: str) -> None:
         not isinstance(dialect, str) or dialect.removesuffix("#") not in DIALECTS
     ):
         raise InvalidField(f"{path}.$schema", "must be that of draft 4, 6, 7, 2019-09 or 2020-12")
-    graph = _Graph(schema, path)
+    graph = SchemaGraph(schema, path)
     graph.build()
+    _check_patterns(graph.nodes)
     order = _components(graph.nodes)
     _check_recursion(graph.nodes)
     _check_size(graph.nodes, order)
@@ -76,7 +83,7 @@ def cost_of(schema: Mapping[str, Any]) -> int:
 
     Most ask different values; those under `items`, and all that are tried, ask the same.
     """
-    graph = _Graph(schema, "schema")
+    graph = SchemaGraph(schema, "schema")
     graph.build()
     costs: dict[int, int] = {}
     for number in _components(graph.nodes):
@@ -86,22 +93,36 @@ def cost_of(schema: Mapping[str, Any]) -> int:
         # Where none of several fits, all that is wrong with each of them is written down.
         tried = (node.schema.get(keyword) for keyword in ("oneOf", "anyOf"))
         costs[number] += sum(_TRIED * len(each) for each in tried if isinstance(each, list))
-        costs[number] += sum(costs.get(child, 1) for child, _ in node.edges)
+        costs[number] += sum(
+            times_asked(node.schema, label) * costs.get(child, 1) for child, label in node.edges
+        )
     return costs[0]
 
 
-class _Graph:
+def times_asked(schema: Mapping[str, Any], label: Label) -> int:
+    """How often a schema asks what an edge leads to, of one value.
+
+    To know what nobody has looked at, all that look at the same value are asked again, twice.
+    """
+    looks_again = "unevaluatedProperties" in schema or "unevaluatedItems" in schema
+    return _LOOKED_AGAIN if label is None and looks_again else 1
+
+
+class SchemaGraph:
+    """The schemas of a schema: `nodes`, the schema itself first, and what each leads to."""
+
     def __init__(self, root: Mapping[str, Any], path: str) -> None:
         self._root = root
         self._root_path = path
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self._numbers: dict[int, int] = {}
         self._waiting: list[int] = []
         self._anchors: dict[str, Mapping[str, Any]] = {}
 
     def build(self) -> None:
+        """Find all of them. Raises InvalidField with the place of what is refused."""
         self._number(self._root, self._root_path)
-        references: list[tuple[_Node, str]] = []
+        references: list[tuple[Node, str]] = []
         while self._waiting:
             while self._waiting:
                 node = self.nodes[self._waiting.pop()]
@@ -121,11 +142,11 @@ class _Graph:
             raise InvalidField(path, f"is too large: more than {_MOST_SCHEMAS} schemas in one")
         number = len(self.nodes)
         self._numbers[id(schema)] = number
-        self.nodes.append(_Node(schema, path))
+        self.nodes.append(Node(schema, path))
         self._waiting.append(number)
         return number
 
-    def _walk(self, node: _Node) -> Iterator[tuple[_Node, str]]:
+    def _walk(self, node: Node) -> Iterator[tuple[Node, str]]:
         schema, path = node.schema, node.path
         if schema is not self._root:
             for keyword in ("$id", "$schema"):
@@ -150,7 +171,7 @@ class _Graph:
                 raise InvalidField(f"{path}.$ref", "must stay within the schema: begin with #")
             yield node, reference[1:]
 
-    def _resolve(self, node: _Node, reference: str) -> object:
+    def _resolve(self, node: Node, reference: str) -> object:
         if reference and not reference.startswith("/"):
             found = self._anchors.get(reference)
             if found is None:
@@ -172,7 +193,7 @@ class _Graph:
 
 def _children(
     schema: Mapping[str, Any], path: str
-) -> Iterator[tuple[_Label, Mapping[str, Any], str]]:
+) -> Iterator[tuple[Label, Mapping[str, Any], str]]:
     """The schemas right below one, and what of the value they are for."""
     for keyword, value in schema.items():
         for label, child, where in _below(keyword, value, f"{path}.{keyword}"):
@@ -180,7 +201,7 @@ def _children(
                 yield label, child, where
 
 
-def _below(keyword: str, value: Any, where: str) -> list[tuple[_Label, Any, str]]:
+def _below(keyword: str, value: Any, where: str) -> list[tuple[Label, Any, str]]:
     label = _LABELS.get(keyword)
     if label is not None or keyword in _SAME_VALUE_ONE:
         if not isinstance(value, list):
@@ -199,7 +220,31 @@ def _below(keyword: str, value: Any, where: str) -> list[tuple[_Label, Any, str]
     return []
 
 
-def _components(nodes: list[_Node]) -> list[int]:
+def _check_patterns(nodes: list[Node]) -> None:
+    places = 0
+    for node in nodes:
+        pattern, by_pattern = node.schema.get("pattern"), node.schema.get("patternProperties")
+        written = [(pattern, f"{node.path}.pattern")]
+        if isinstance(by_pattern, dict):
+            written += [(each, f"{node.path}.patternProperties") for each in by_pattern]
+        for each, path in written:
+            if not isinstance(each, str):
+                continue
+            weight = weight_of_pattern(each)
+            if weight.is_too_large:
+                raise InvalidField(
+                    path,
+                    f"is too heavy: more than {MOST_PLACES} places when its repetitions are"
+                    " written out, or has the flag x",
+                )
+            places += weight.places
+            if places > _MOST_PLACES:
+                raise InvalidField(
+                    path, f"is too heavy: all patterns have more than {_MOST_PLACES} places"
+                )
+
+
+def _components(nodes: list[Node]) -> list[int]:
     """Number the strongly connected components; answers nodes so that those below come first."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}
@@ -236,7 +281,7 @@ def _components(nodes: list[_Node]) -> list[int]:
     return order
 
 
-def _check_recursion(nodes: list[_Node]) -> None:
+def _check_recursion(nodes: list[Node]) -> None:
     """A schema that holds itself must do so once for each part of a value, and for parts only."""
     steps = 0
     for number, node in enumerate(nodes):
@@ -266,19 +311,21 @@ def _check_recursion(nodes: list[_Node]) -> None:
                 parts.add(part)
 
 
-def _is_recursive(nodes: list[_Node], number: int) -> bool:
+def _is_recursive(nodes: list[Node], number: int) -> bool:
     component = nodes[number].component
     return any(nodes[child].component == component for child, _ in nodes[number].edges)
 
 
-def _check_size(nodes: list[_Node], order: list[int]) -> None:
+def _check_size(nodes: list[Node], order: list[int]) -> None:
     checks: dict[int, int] = {}
     levels: dict[int, int] = {}
     for number in order:
         node = nodes[number]
         checks[number] = 1 + sum(
-            checks.get(child, 1) if nodes[child].component != node.component else 1
-            for child, _ in node.edges
+            times_asked(node.schema, label) * checks.get(child, 1)
+            if nodes[child].component != node.component
+            else 1
+            for child, label in node.edges
         )
         levels[number] = 1 + max((levels.get(child, 0) for child, _ in node.edges), default=0)
         if checks[number] > _MOST_CHECKS:
