@@ -92,7 +92,7 @@ def test_counting_ends_when_it_is_too_much(schema: dict[str, Any], payload: obje
     counted = TextWork(schema)
     began = time.process_time()
     assert counted.of(payload, at_most=1_000_000) > 1_000_000
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 3
 
 
 def violations(schema: dict[str, Any], payload: object) -> list[tuple[str, str]]:
