@@ -74,7 +74,7 @@ async def measure_load(system: System, report: Report, rounds: int) -> None:
         for callers in CALLERS
     }
     values["end_to_end_eps"] = report.add(
-        "end to end: events/s, 5,000 from 64 callers", [road.events_per_second for road in roads]
+        "end to end: events/s, 10,000 from 64 callers", [road.events_per_second for road in roads]
     )
     ratio = report.add(
         "end to end / reference",

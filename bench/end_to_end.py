@@ -11,7 +11,7 @@ import psycopg
 from bench.send_event import send_count
 from bench.system import System, cpu_seconds
 
-EVENTS = 5_000
+EVENTS = 10_000
 CALLERS = 64
 DEADLINE_S = 180.0
 QUIET_DEADLINE_S = 60.0
@@ -46,7 +46,7 @@ class EndToEnd:
 
 
 async def end_to_end(system: System, name: str) -> EndToEnd:
-    """Sends 5,000 events from 64 callers and waits for as many new runs, then for a quiet queue."""
+    """Sends 10,000 events from 64 callers, and waits for as many runs and then a quiet queue."""
     async with await psycopg.AsyncConnection.connect(
         system.database_url, autocommit=True
     ) as connection:
