@@ -225,9 +225,12 @@ async def _each(
     outcomes: list[task_results.TaskOutcome] = [None] * len(requests)
     places: list[int] = []
     commands: list[_Command] = []
-    for place, envelope in enumerate(envelopes_of_batch(requests, envelopes)):
+    # As a list: a repeated field looks for the object of a message each time.
+    for place, (request, envelope) in enumerate(
+        zip(list(requests), envelopes_of_batch(requests, envelopes), strict=True)
+    ):
         try:
-            command = to_command(requests[place], envelope.environment_id, envelope.traceparent)
+            command = to_command(request, envelope.environment_id, envelope.traceparent)
         except InvalidField as error:
             outcomes[place] = error.within(f"requests[{place}]")
         else:
