@@ -24,8 +24,6 @@ __all__ = ["BatchingEventIntake"]
 
 _CONTENDED_ATTEMPTS: Final = 3
 _CONTENDED_PAUSE_SECONDS: Final = 0.01
-# Most of those who were answered are back by then; for the others the machine would be idle.
-_MAX_WAIT_SECONDS: Final = 0.003
 
 
 class BatchingEventIntake:
@@ -41,7 +39,7 @@ class BatchingEventIntake:
         # The others need connections too.
         self._bulk_turns = asyncio.Semaphore(max(1, database.pool.size // 2))
         self._batcher: Batcher[NewEvent, StoredEvent] = Batcher(
-            self._flush, name="event intake", max_items=max_batch, max_wait=_MAX_WAIT_SECONDS
+            self._flush, name="event intake", max_items=max_batch
         )
 
     async def __aenter__(self) -> Self:
