@@ -25,6 +25,7 @@ from kongflow_runs.adapters import (
     started_runs,
     unfinished_events,
 )
+from kongflow_runs.adapters.new_run_rows import new_run_row
 from kongflow_runs.adapters.run_news import RUN_COMPLETED
 from kongflow_runs.domain.run import NewRun, RunState
 from kongflow_runs.domain.start import StartedAs
@@ -73,7 +74,7 @@ def of_row(number: int, **values: object) -> dict[str, object]:
 def creation(run: NewRun) -> dict[str, object]:
     """The parameters that store a run."""
     return {
-        **run_writer.RUNS.bind([run_writer._row(run)]),
+        **run_writer.RUNS.bind([(*new_run_row(run), run.version_id)]),
         **run_writer.STARTS.bind([run_writer._start(run)], "tests", [run.id]),
         **run_writer.LOGGED.bind([(run.id, ended(run.id))]),
     }

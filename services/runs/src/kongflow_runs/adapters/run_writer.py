@@ -14,6 +14,7 @@ from kongflow_common.ids import id_text
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.message import OutboxMessage
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.new_run_rows import NEW_RUN, new_run_row
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.started_runs import StartedRuns
 from kongflow_runs.adapters.tables import SCHEMA
@@ -23,32 +24,13 @@ from kongflow_runs.domain.start import StartedAs
 
 START_RUN = "startRun"
 
-RUNS = RowParameters(
-    "r",
-    id="uuid",
-    job_id="uuid",
-    version_alias="text",
-    version="text",
-    event_record_id="uuid",
-    dispatcher_id="uuid",
-    environment_id="uuid",
-    organization_id="uuid",
-    project_id="uuid",
-    external_account_id="uuid",
-    is_test="boolean",
-    internal="boolean",
-    version_id="uuid",
-    request_id="text",
-)
+RUNS = RowParameters("r", **NEW_RUN, version_id="uuid")
 STARTS = OutboxRows(SCHEMA, join="JOIN stored ON stored.id = o.owner")
 LOGGED = PublishedRows(SCHEMA, join="JOIN stored ON stored.id = v.owner")
 
 ADD_RUNS = f"""
 WITH stored AS (
-    INSERT INTO runs.job_runs (
-        id, job_id, version_alias, version, event_record_id, dispatcher_id, environment_id,
-        organization_id, project_id, external_account_id, is_test, internal, version_id,
-        request_id)
+    INSERT INTO runs.job_runs ({", ".join(NEW_RUN)}, version_id)
     SELECT {RUNS.columns} FROM {RUNS.source}
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -140,7 +122,7 @@ class BatchingRunWriter:
         rows = await self._database.pool.execute(
             ADD_RUNS,
             {
-                **RUNS.bind([_row(run) for run in runs]),
+                **RUNS.bind([(*new_run_row(run), run.version_id) for run in runs]),
                 **STARTS.bind(messages, claimed_by, [run.id for run in runs]),
                 **LOGGED.bind([(run.id, self._news.created(run)) for run in runs]),
             },
@@ -179,25 +161,6 @@ def _place(planned: _Planned) -> tuple[int, int, int, str]:
     # By the ids' numbers: UUIDs are compared by Python code.
     dispatcher = run.dispatcher_id.int if run.dispatcher_id is not None else 0
     return run.event_record_id.int, dispatcher, run.job_id.int, run.request_id or ""
-
-
-def _row(run: NewRun) -> tuple[object, ...]:
-    return (
-        run.id,
-        run.job_id,
-        run.selector.alias,
-        run.selector.version,
-        run.event_record_id,
-        run.dispatcher_id,
-        run.environment_id,
-        run.organization_id,
-        run.project_id,
-        run.external_account_id,
-        run.is_test,
-        run.internal,
-        run.version_id,
-        run.request_id,
-    )
 
 
 def _start(run: NewRun) -> OutboxMessage:

@@ -10,6 +10,7 @@ from kongflow_common.db.row_parameters import RowParameters
 from kongflow_common.eventing.published_rows import PublishedRows
 from kongflow_common.outbox.columns import OutboxRows
 from kongflow_common.outbox.relay import OutboxRelay
+from kongflow_runs.adapters.new_run_rows import NEW_RUN, new_run_row
 from kongflow_runs.adapters.run_news import RunNews
 from kongflow_runs.adapters.start_messages import StartMessages, TracedStart
 from kongflow_runs.adapters.tables import SCHEMA
@@ -18,20 +19,8 @@ from kongflow_runs.domain.start import StartedAs
 
 _RUNS = RowParameters(
     "r",
-    id="uuid",
+    **NEW_RUN,
     status="text",
-    job_id="uuid",
-    version_alias="text",
-    version="text",
-    event_record_id="uuid",
-    dispatcher_id="uuid",
-    environment_id="uuid",
-    organization_id="uuid",
-    project_id="uuid",
-    external_account_id="uuid",
-    is_test="boolean",
-    internal="boolean",
-    request_id="text",
     version_id="uuid",
     job_slug="text",
     job_version="text",
@@ -60,14 +49,10 @@ WITH drawn AS (
     RETURNING project_id, job_id, last_number
 ), enqueued AS ({_MESSAGES.insert}), logged AS ({_LOGGED.insert})
 INSERT INTO runs.job_runs (
-    id, status, job_id, version_alias, version, event_record_id, dispatcher_id, environment_id,
-    organization_id, project_id, external_account_id, is_test, internal, request_id, version_id,
-    job_slug, job_version, endpoint_id, queue_id, preprocess, error, output, number,
-    queued_at, completed_at)
-SELECT r.id, r.status, r.job_id, r.version_alias, r.version, r.event_record_id, r.dispatcher_id,
-    r.environment_id, r.organization_id, r.project_id, r.external_account_id, r.is_test,
-    r.internal, r.request_id, r.version_id, r.job_slug, r.job_version, r.endpoint_id, r.queue_id,
-    r.preprocess, r.error, r.output,
+    {", ".join(NEW_RUN)}, status, version_id, job_slug, job_version,
+    endpoint_id, queue_id, preprocess, error, output, number, queued_at, completed_at)
+SELECT {", ".join(f"r.{column}" for column in NEW_RUN)}, r.status, r.version_id, r.job_slug,
+    r.job_version, r.endpoint_id, r.queue_id, r.preprocess, r.error, r.output,
     (SELECT array_agg(last_number ORDER BY project_id, job_id) FROM drawn)[r.counter]
         - r.behind_last,
     CASE WHEN r.counter IS NOT NULL THEN now() END,
@@ -143,20 +128,8 @@ def _numbers(
 def _row(run: NewRun, plan: StartedAs, numbers: _Numbers) -> tuple[object, ...]:
     version, output = plan.version, plan.output
     return (
-        run.id,
+        *new_run_row(run),
         plan.state.value,
-        run.job_id,
-        run.selector.alias,
-        run.selector.version,
-        run.event_record_id,
-        run.dispatcher_id,
-        run.environment_id,
-        run.organization_id,
-        run.project_id,
-        run.external_account_id,
-        run.is_test,
-        run.internal,
-        run.request_id,
         version.version_id if version else None,
         version.job_slug if version else None,
         version.version if version else None,
