@@ -10,7 +10,7 @@ __all__ = ["rest_seconds"]
 
 _FEW: Final = 4
 _SECONDS_AN_ITEM: Final = 0.001
-_LONGEST_SECONDS: Final = 0.020
+_LONGEST_SECONDS: Final = 0.040
 
 
 def rest_seconds(size: int) -> float:
