@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast
 
 from kongflow_common.log_lines import EACH, JsonLineFormatter, TextLineFormatter
 
-__all__ = ["configure_logging", "log_each"]
+__all__ = ["GatheredLines", "configure_logging", "log_each"]
 
 LogFormat = Literal["json", "text"]
 
@@ -41,6 +41,28 @@ def log_each(
     elif each:
         trace_id, fields = each[0]
         logger.info(message, extra={"trace_id": trace_id, "fields": fields})
+
+
+class GatheredLines:
+    """Lines at INFO with one message that many tasks write in the same turn of the loop.
+
+    They become one record, as with `log_each`, in the turn that follows.
+    """
+
+    def __init__(self, logger: logging.Logger, message: str) -> None:
+        self._logger = logger
+        self._message = message
+        self._lines: list[tuple[str, Mapping[str, object]]] = []
+
+    def add(self, trace_id: str, fields: Mapping[str, object]) -> None:
+        """Write a line soon; only inside a loop."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append((trace_id, fields))
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        log_each(self._logger, self._message, lines)
 
 
 _FLUSH_SECONDS = 0.010

@@ -11,7 +11,12 @@ from uuid import uuid4
 import pytest
 
 from kongflow_common.log_lines import redact
-from kongflow_common.logging import _LineHandler, configure_logging, log_each
+from kongflow_common.logging import (
+    GatheredLines,
+    _LineHandler,
+    configure_logging,
+    log_each,
+)
 from kongflow_common.testing.polling import eventually
 from kongflow_common.tracing import new_trace, use_trace
 
@@ -66,6 +71,25 @@ def test_each_of_many_lines_has_its_own_trace_and_fields(stream: io.BytesIO) -> 
     assert (other["trace_id"], other["n"], other["level"]) == ("def", 2, "INFO")
     assert "run_id" not in other
     assert datetime.fromisoformat(one["time"]).utcoffset() is not None
+
+
+async def test_lines_of_one_turn_of_the_loop_are_one_record(stream: io.BytesIO) -> None:
+    logger = logging.getLogger("kongflow.test.gathered")
+    records: list[logging.LogRecord] = []
+    logger.addFilter(lambda record: records.append(record) or True)
+    gathered = GatheredLines(logger, "event accepted")
+    gathered.add("abc", {"n": 1})
+    gathered.add("def", {"n": 2})
+    assert not records
+    await eventually(lambda: len(records) == 1)
+    gathered.add("ghi", {"n": 3})
+    lines = await eventually(lambda: len(found := _lines(stream)) == 3 and found)
+    assert len(records) == 2
+    assert [(line["message"], line["trace_id"], line["n"]) for line in lines] == [
+        ("event accepted", "abc", 1),
+        ("event accepted", "def", 2),
+        ("event accepted", "ghi", 3),
+    ]
 
 
 def test_secrets_are_blanked_wherever_they_stand_in_a_line(stream: io.BytesIO) -> None:

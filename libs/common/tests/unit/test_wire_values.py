@@ -19,7 +19,7 @@ from kongflow.workerqueue.v1 import envelope_pb2
 from kongflow_common.errors import InvalidField, NotFound
 from kongflow_common.payload import JsonDocument
 from kongflow_common.rpc import field_parsing as fields
-from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch
+from kongflow_common.rpc.envelope import Envelope, envelopes_of_batch, origins_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.payload_mapping import from_payload, json_of_struct, to_payload
 from kongflow_common.rpc.task_results import Snooze, job_results, parse_snooze, say_snooze
@@ -304,6 +304,21 @@ class TestEnvelopes:
         with pytest.raises(InvalidField) as caught:
             envelopes_of_batch([1, 2], protos)
         assert caught.value.field == "envelopes[1].queued_job_id"
+
+    def test_the_origins_of_a_batch_are_the_part_of_its_envelopes_that_says_whose_it_is(
+        self,
+    ) -> None:
+        protos = [ENVELOPE.to_proto(), BARE.to_proto()]
+        assert origins_of_batch([1, 2], protos) == [
+            (ENVELOPE.environment_id, ENVELOPE.traceparent),
+            (None, BARE.traceparent),
+        ]
+        with pytest.raises(InvalidField, match="envelopes"):
+            origins_of_batch([1], protos)
+        protos[1].environment_id = "dev"
+        with pytest.raises(InvalidField) as caught:
+            origins_of_batch([1, 2], protos)
+        assert caught.value.field == "envelopes.environment_id"
 
 
 class Trailing:

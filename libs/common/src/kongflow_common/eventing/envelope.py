@@ -44,7 +44,8 @@ class Belonging:
         return self.environment_id or self.project_id or self.organization_id
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody changes one: of a run among many two would cost a microsecond.
+@dataclass(slots=True)
 class PublishedEvent:
     """An event, its envelope filled in. `data` is JSON text; `replay_of` the original's id."""
 

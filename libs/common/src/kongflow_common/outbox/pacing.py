@@ -17,7 +17,7 @@ def rest_seconds(size: int) -> float:
     """The rest after a batch of so many items, where nobody waits for the next; 0.0 for none.
 
     It grows with the batch. What arrives faster than 1,000 a second so fills batches up, until
-    they hold what arrives in 20 ms; what arrives slower makes them smaller, down to items that
+    they hold what arrives in 40 ms; what arrives slower makes them smaller, down to items that
     find the stage idle and leave at once.
     """
     return 0.0 if size < _FEW else min(size * _SECONDS_AN_ITEM, _LONGEST_SECONDS)

@@ -11,7 +11,7 @@ from kongflow_common.ids import id_text, parse_id
 from kongflow_common.rpc.field_parsing import shared_id
 from kongflow_common.rpc.timestamps import from_timestamp, to_timestamp
 
-__all__ = ["Envelope", "envelopes_of_batch"]
+__all__ = ["Envelope", "envelopes_of_batch", "origins_of_batch"]
 
 _JOB = "kongflow-queued-job-id"
 _ATTEMPT = "kongflow-attempt"
@@ -112,11 +112,32 @@ def envelopes_of_batch(
 
     Raises InvalidField when there are fewer or more, or one cannot be read.
     """
-    if len(requests) != len(envelopes):
-        raise InvalidField("envelopes", f"has {len(envelopes)} items for {len(requests)} requests")
+    _one_per_request(requests, envelopes)
     return [
         Envelope.from_proto(each, f"envelopes[{index}]") for index, each in enumerate(envelopes)
     ]
+
+
+def origins_of_batch(
+    requests: Sequence[object], envelopes: Sequence[envelope_pb2.Envelope]
+) -> list[tuple[UUID | None, str]]:
+    """The environment and the traceparent of each request, for methods that ask for no more.
+
+    To read whole envelopes takes six times as long. Raises InvalidField as `envelopes_of_batch`.
+    """
+    _one_per_request(requests, envelopes)
+    return [
+        (
+            shared_id(id_, "envelopes.environment_id") if (id_ := each.environment_id) else None,
+            each.traceparent,
+        )
+        for each in envelopes
+    ]
+
+
+def _one_per_request(requests: Sequence[object], envelopes: Sequence[object]) -> None:
+    if len(requests) != len(envelopes):
+        raise InvalidField("envelopes", f"has {len(envelopes)} items for {len(requests)} requests")
 
 
 def _number(given: dict[str, str], name: str) -> int:

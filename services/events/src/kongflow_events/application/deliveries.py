@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -14,9 +14,20 @@ from kongflow_events.application.ports import Delivery, DueEvent
 from kongflow_events.domain.dispatcher_match import CompiledDispatcher, MatchableEvent
 from kongflow_events.domain.event_record import EventRecord
 
-__all__ = ["DeliverEvent", "bounded", "dispatchers_taking", "is_over", "log_delivered"]
+__all__ = [
+    "DELIVERED",
+    "DeliverEvent",
+    "bounded",
+    "delivered_fields",
+    "dispatchers_taking",
+    "is_over",
+    "log_delivered",
+]
 
 _logger = logging.getLogger(__name__)
+
+DELIVERED: Final = "event delivered"
+"""The message of the line at INFO about a delivered event."""
 
 _INVOCATIONS_AT_ONCE: Final = 2_000
 _SECONDS_IN_A_ROW: Final = 0.02
@@ -87,13 +98,18 @@ def bounded(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
 def log_delivered(delivery: Delivery) -> None:
     """The line at INFO that says so."""
     _logger.info(
-        "event delivered",
+        DELIVERED,
         extra={
             "trace_id": trace_id_of(delivery.traceparent),
-            "fields": {
-                "event_record_id": id_text(delivery.record.id),
-                "environment_id": id_text(delivery.record.tenancy.environment_id),
-                "matched": len(delivery.dispatcher_ids),
-            },
+            "fields": delivered_fields(delivery.record, delivery.dispatcher_ids),
         },
     )
+
+
+def delivered_fields(record: EventRecord, dispatcher_ids: Sequence[UUID]) -> Mapping[str, object]:
+    """What the line at INFO about a delivered event says."""
+    return {
+        "event_record_id": id_text(record.id),
+        "environment_id": id_text(record.tenancy.environment_id),
+        "matched": len(dispatcher_ids),
+    }

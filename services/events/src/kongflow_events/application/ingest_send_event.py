@@ -1,14 +1,16 @@
 """Takes an event in, once per environment and event id."""
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from kongflow_common.errors import Contended
 from kongflow_common.ids import id_text
-from kongflow_events.application.deliveries import log_delivered
+from kongflow_common.logging import GatheredLines
+from kongflow_common.tracing import trace_id_of
+from kongflow_events.application.deliveries import DELIVERED, delivered_fields
 from kongflow_events.application.event_entry import EventEntry, SendEvent
 from kongflow_events.application.ports import (
-    Delivery,
     EventIntake,
     NewEvent,
     SchemasChanged,
@@ -38,6 +40,9 @@ class IngestSendEvent:
         self._intake = intake
         self._unit_of_work = unit_of_work
         self._entry = entry
+        # Events of one transaction are answered in one turn of the loop.
+        self._accepted = GatheredLines(_logger, "event accepted")
+        self._delivered = GatheredLines(_logger, DELIVERED)
 
     async def __call__(self, command: SendEvent) -> EventRecord:
         entrance = self._entry.begin()
@@ -66,24 +71,23 @@ class IngestSendEvent:
         raise Contended("the event, or schemas, change all the time; nothing was stored")
 
     def _note(self, event: NewEvent, stored: StoredEvent) -> None:
-        record = stored.record
-        _log("event accepted", record)
+        record, trace_id = stored.record, trace_id_of(event.traceparent)
+        self._accepted.add(trace_id, _fields(record))
         if event.matched is None:
             return
         if record.processed_at is not None:
-            log_delivered(Delivery(record, event.matched.dispatcher_ids, event.traceparent))
+            self._delivered.add(trace_id, delivered_fields(record, event.matched.dispatcher_ids))
         self._entry.refresh(event, stored)
 
 
 def _log(message: str, record: EventRecord) -> None:
-    _logger.info(
-        message,
-        extra={
-            "fields": {
-                "event_record_id": id_text(record.id),
-                "event_id": record.event_id,
-                "event_name": record.name,
-                "environment_id": id_text(record.tenancy.environment_id),
-            }
-        },
-    )
+    _logger.info(message, extra={"fields": _fields(record)})
+
+
+def _fields(record: EventRecord) -> Mapping[str, object]:
+    return {
+        "event_record_id": id_text(record.id),
+        "event_id": record.event_id,
+        "event_name": record.name,
+        "environment_id": id_text(record.tenancy.environment_id),
+    }

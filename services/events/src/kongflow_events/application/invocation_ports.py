@@ -35,7 +35,8 @@ class InvokedDispatcher:
     dispatchable: JsonDocument
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as NewEvent.
+@dataclass(slots=True)
 class InvokedEvent:
     """What an invocation reads of its event."""
 
@@ -60,7 +61,8 @@ class InvocationReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as NewEvent.
+@dataclass(slots=True)
 class NewRun:
     """A run to be created; unique by event record, dispatcher and job."""
 

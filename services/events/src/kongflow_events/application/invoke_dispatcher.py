@@ -37,7 +37,8 @@ _logger = logging.getLogger(__name__)
 _RUNS_AT_ONCE: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as NewEvent.
+@dataclass(slots=True)
 class InvokeDispatcher:
     """A dispatcher to be invoked for an event."""
 

@@ -19,7 +19,7 @@ from kongflow_common.errors import InvalidField
 from kongflow_common.eventing.domain_replays import ReplayDomainEvent
 from kongflow_common.ids import parse_id
 from kongflow_common.rpc import task_results
-from kongflow_common.rpc.envelope import envelopes_of_batch
+from kongflow_common.rpc.envelope import origins_of_batch
 from kongflow_common.rpc.error_catalog import ErrorCatalog
 from kongflow_common.rpc.field_parsing import bounded_int, required_id, shared_id
 from kongflow_common.rpc.purge_call import purged_rows
@@ -226,11 +226,11 @@ async def _each(
     places: list[int] = []
     commands: list[_Command] = []
     # As a list: a repeated field looks for the object of a message each time.
-    for place, (request, envelope) in enumerate(
-        zip(list(requests), envelopes_of_batch(requests, envelopes), strict=True)
+    for place, (request, origin) in enumerate(
+        zip(list(requests), origins_of_batch(requests, envelopes), strict=True)
     ):
         try:
-            command = to_command(request, envelope.environment_id, envelope.traceparent)
+            command = to_command(request, *origin)
         except InvalidField as error:
             outcomes[place] = error.within(f"requests[{place}]")
         else:

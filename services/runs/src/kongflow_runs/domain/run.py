@@ -54,7 +54,8 @@ class VersionSelector:
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody changes one: of a run among many that costs a microsecond.
+@dataclass(slots=True)
 class NewRun:
     """A run to be created, unique by its event record, dispatcher and job.
 
