@@ -1,5 +1,6 @@
 """Carries a replay of many events out, a bounded number in each transaction."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -49,6 +50,9 @@ _logger = logging.getLogger(__name__)
 # Less than the kind's own timeout: a step that has begun ends in time.
 _SECONDS: Final = 10.0
 _CONTINUE_AFTER: Final = timedelta(milliseconds=10)
+# The worker queue is late by up to so much, at each step: what is due by then is waited for here.
+_AWAITED: Final = timedelta(seconds=0.5)
+_TICK: Final = timedelta(milliseconds=2)
 
 
 class AdvanceEventReplay:
@@ -82,6 +86,7 @@ class AdvanceEventReplay:
         """Done, or snoozed until the next step is due."""
         until = self._monotonic() + _SECONDS
         entrance = self._entry.begin()
+        has_waited = False
         while True:
             try:
                 outcome = await self._step(entrance, environment_id, replay_id)
@@ -90,9 +95,16 @@ class AdvanceEventReplay:
                 if self._monotonic() > until:
                     return error
                 continue
+            is_over = self._monotonic() > until
+            if isinstance(outcome, Snooze):
+                if is_over or has_waited or outcome.delay > _AWAITED:
+                    return Snooze(max(outcome.delay - _AWAITED, timedelta(0)))
+                has_waited = True
+                await asyncio.sleep((outcome.delay + _TICK).total_seconds())
+                continue
             if outcome is not None:
                 return outcome
-            if self._monotonic() > until:
+            if is_over:
                 return Snooze(_CONTINUE_AFTER)
 
     async def _step(
