@@ -16,7 +16,7 @@ from bench.bulk import PAYLOADS, bulk_eps
 from bench.end_to_end import EndToEnd, end_to_end
 from bench.latency import Latency, latency_at
 from bench.program import served_program
-from bench.reference import reference_tps
+from bench.reference import beside_reference
 from bench.runs import index_seconds, register, runs_per_second
 from bench.send_event import send_for
 from bench.startup import ready_warm_seconds
@@ -59,10 +59,13 @@ async def measure_load(system: System, report: Report, rounds: int) -> None:
     roads: list[EndToEnd] = []
     latencies: dict[int, list[Latency]] = {rate: [] for rate in RATES}
     for _ in range(rounds):
-        references.append(await reference_tps(system.database_url))
         for rate in RATES:
             latencies[rate].append(await latency_at(system, name, rate))
-        roads.append(await end_to_end(system, name))
+        road, reference = await beside_reference(
+            system.database_url, lambda: end_to_end(system, name)
+        )
+        roads.append(road)
+        references.append(reference)
         for callers in CALLERS:
             # Its events match no dispatcher: the figure is about accepting them.
             rps = await send_for(system, name="bench.none", callers=callers, seconds=SEND_SECONDS)
@@ -100,10 +103,14 @@ async def measure_bulk(system: System, report: Report, rounds: int) -> None:
     rates: dict[tuple[str, int], list[float]] = {
         (size, callers): [] for size in PAYLOADS for callers in BULK_CALLERS
     }
-    for _ in range(rounds):
-        references.append(await reference_tps(system.database_url))
+
+    async def measure_all() -> None:
         for (size, callers), of_rounds in rates.items():
             of_rounds.append(await bulk_eps(system, PAYLOADS[size], callers))
+
+    for _ in range(rounds):
+        _, reference = await beside_reference(system.database_url, measure_all)
+        references.append(reference)
     figures: dict[str, dict[str, float]] = {}
     for (size, callers), of_rounds in rates.items():
         label = f"in bulk, {size}, {callers} callers"
@@ -126,8 +133,11 @@ async def measure_runs(system: System, report: Report, rounds: int) -> None:
         await register(system, program)
         await runs_per_second(system)  # warms caches, plans, channels
         for _ in range(rounds):
-            references.append(await reference_tps(system.database_url))
-            runs.append(await runs_per_second(system))
+            rate, reference = await beside_reference(
+                system.database_url, lambda: runs_per_second(system)
+            )
+            runs.append(rate)
+            references.append(reference)
         indexes = [
             await index_seconds(system, program, f"bench.index.{uuid4().hex}")
             for _ in range(rounds)

@@ -1,10 +1,14 @@
 """The machine's own figure: transactions of two one-row inserts per second, 16 callers."""
 
 import asyncio
+import statistics
 import time
-from typing import LiteralString
+from collections.abc import Awaitable, Callable
+from typing import LiteralString, TypeVar
 
 import psycopg
+
+Measured = TypeVar("Measured")
 
 CALLERS = 16
 SECONDS = 3.0
@@ -14,6 +18,18 @@ INSERTS: tuple[LiteralString, ...] = (
     "INSERT INTO bench_reference.outbox (name, body) VALUES (%s, %s::jsonb)",
 )
 ROW = ("order.created", '{"kind": "order", "amount": 12}')
+
+
+async def beside_reference(
+    database_url: str, measure: Callable[[], Awaitable[Measured]]
+) -> tuple[Measured, float]:
+    """What is measured, and the reference beside it: the mean of those right before and behind.
+
+    The machine's speed moves within a minute, and most of a ratio's spread is that.
+    """
+    before = await reference_tps(database_url)
+    measured = await measure()
+    return measured, statistics.mean([before, await reference_tps(database_url)])
 
 
 async def reference_tps(database_url: str) -> float:
