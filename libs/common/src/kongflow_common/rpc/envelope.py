@@ -123,7 +123,8 @@ def origins_of_batch(
 ) -> list[tuple[UUID | None, str]]:
     """The environment and the traceparent of each request, for methods that ask for no more.
 
-    To read whole envelopes takes six times as long. Raises InvalidField as `envelopes_of_batch`.
+    To read whole envelopes takes 3 us each instead of 0.2. Raises InvalidField as
+    `envelopes_of_batch`.
     """
     _one_per_request(requests, envelopes)
     return [
