@@ -52,6 +52,7 @@ _SECONDS: Final = 10.0
 _CONTINUE_AFTER: Final = timedelta(milliseconds=10)
 # The worker queue is late by up to so much, at each step: what is due by then is waited for here.
 _AWAITED: Final = timedelta(seconds=0.5)
+# Who sleeps may be woken a little early by the other clock.
 _TICK: Final = timedelta(milliseconds=2)
 
 
@@ -83,7 +84,7 @@ class AdvanceEventReplay:
         self._monotonic = monotonic
 
     async def __call__(self, environment_id: UUID, replay_id: UUID) -> TaskOutcome:
-        """Done, or snoozed until the next step is due."""
+        """Done, or snoozed until shortly before the next step is due."""
         until = self._monotonic() + _SECONDS
         entrance = self._entry.begin()
         has_waited = False
@@ -96,16 +97,17 @@ class AdvanceEventReplay:
                     return error
                 continue
             is_over = self._monotonic() > until
-            if isinstance(outcome, Snooze):
-                if is_over or has_waited or outcome.delay > _AWAITED:
-                    return Snooze(max(outcome.delay - _AWAITED, timedelta(0)))
-                has_waited = True
-                await asyncio.sleep((outcome.delay + _TICK).total_seconds())
+            if outcome is None:
+                if is_over:
+                    return Snooze(_CONTINUE_AFTER)
                 continue
-            if outcome is not None:
+            if not isinstance(outcome, Snooze):
                 return outcome
-            if is_over:
-                return Snooze(_CONTINUE_AFTER)
+            if is_over or has_waited or outcome.delay > _AWAITED:
+                return Snooze(max(outcome.delay - _AWAITED, timedelta(0)))
+            # Once: others want the slot in the queue too.
+            has_waited = True
+            await asyncio.sleep((outcome.delay + _TICK).total_seconds())
 
     async def _step(
         self, entrance: Entrance, environment_id: UUID, replay_id: UUID
